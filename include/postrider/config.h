@@ -1,0 +1,300 @@
+/* postrider/config.h - the configuration: from texts to a checked snapshot that never changes.
+ * The structs mirror the YAML, key by key; src/config/schema.c is the one table behind both. Whoever holds a
+ * snapshot across a turn of the loop holds a reference; all texts and pointers in it live as long as it does.
+ * Durations are milliseconds, sizes octets. An empty text is "not set". */
+#ifndef POSTRIDER_CONFIG_H
+#define POSTRIDER_CONFIG_H
+
+#include <postrider/base/time.h>
+#include <postrider/config/net.h>
+#include <postrider/config/pattern.h>
+#include <postrider/config/report.h>
+
+/* The value of `never`: later than any time, and may be added to any time without overflow. */
+#define CONFIG_NEVER (INT64_MAX / 2)
+
+enum config_tls {
+	CONFIG_TLS_NONE,
+	CONFIG_TLS_OPPORTUNISTIC,
+	CONFIG_TLS_REQUIRE,
+	CONFIG_TLS_IMPLICIT,            /* known, refused at load so far */
+};
+
+enum config_auth { CONFIG_AUTH_NONE, CONFIG_AUTH_OPTIONAL, CONFIG_AUTH_REQUIRED };      /* NONE only, so far */
+enum config_bare_lf { CONFIG_BARE_LF_REJECT, CONFIG_BARE_LF_REPAIR };                   /* REJECT only, so far */
+enum config_hand_over { CONFIG_STORE, CONFIG_THROUGH, CONFIG_THROUGH_OR_STORE };        /* STORE only, so far */
+enum config_protocol { CONFIG_SMTP, CONFIG_LMTP };                                      /* SMTP only, so far */
+enum config_ip_choice { CONFIG_IP_ANY, CONFIG_IP_V4, CONFIG_IP_V6, CONFIG_IP_PREFER_V4, CONFIG_IP_PREFER_V6 };
+enum config_via { CONFIG_VIA_UPSTREAM, CONFIG_VIA_DIRECT, CONFIG_VIA_DISCARD, CONFIG_VIA_HOLD, CONFIG_VIA_REJECT };
+enum config_include { CONFIG_INCLUDE_HEADERS, CONFIG_INCLUDE_FULL, CONFIG_INCLUDE_NONE };
+enum config_log_format { CONFIG_LOG_JSON, CONFIG_LOG_TEXT, CONFIG_LOG_POSTFIX };        /* JSON only, so far */
+enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
+
+struct config_texts {
+	const struct text *items;
+	size_t count;
+};
+
+struct config_durations {
+	const int64_t *items;           /* milliseconds */
+	size_t count;
+};
+
+/* host:port, [::1]:port or unix:/path, taken apart. */
+struct config_endpoint {
+	struct text text;               /* as written */
+	struct text host;               /* a name or an address without brackets; the path with is_unix */
+	uint16_t port;                  /* 0 in a listener: any free one */
+	bool is_unix;
+	bool is_ip;                     /* host is an address, and ip is it */
+	struct config_ip ip;
+};
+
+struct config_endpoints {
+	const struct config_endpoint *items;
+	size_t count;
+};
+
+/* AF_INET, AF_INET6 or AF_UNIX; 0 when host is a name (or a path too long for a socket, refused at load). */
+socklen_t config_endpoint_sockaddr(const struct config_endpoint *endpoint, struct sockaddr_storage *out);
+
+/* Outbound waits, RFC 5321 section 4.5.3.2. */
+struct config_timeouts {
+	int64_t connect_ms;
+	int64_t greeting_ms;            /* also EHLO, STARTTLS, RSET, QUIT */
+	int64_t mail_ms;
+	int64_t rcpt_ms;
+	int64_t data_ms;                /* for the 354 */
+	int64_t block_ms;               /* for the peer to take a block of mail data */
+	int64_t dot_ms;                 /* for the reply to the final dot */
+};
+
+struct config_spool {
+	struct text path;
+	uint64_t max_size_bytes;
+	uint64_t reserve_hundredths;    /* share of max_size in 1/100 of a percent */
+	uint64_t reserve_bytes;         /* the same in octets, computed */
+	bool durable;
+};
+
+struct config_host {                    /* a static answer */
+	struct text name;               /* lower-cased, without a final dot */
+	struct config_ips addresses;
+};
+
+struct config_hosts {
+	const struct config_host *items;
+	size_t count;
+};
+
+struct config_dns {
+	struct config_endpoints servers;        /* addresses, port 53 filled in; none: resolv.conf */
+	int64_t timeout_ms;
+	struct config_hosts hosts;
+};
+
+struct config_listener {
+	struct config_place place;
+	struct text name;               /* unique; the address as written when not given */
+	struct config_endpoint address; /* an IP address or unix: */
+	struct config_nets allow;
+	enum config_auth auth;
+	struct config_patterns accept_for;
+	enum config_tls tls;            /* opportunistic without cert: STARTTLS is not offered */
+	struct text cert;               /* PEM files; both or none */
+	struct text key;
+	enum config_hand_over hand_over;
+	enum config_bare_lf bare_lf;
+	uint64_t max_sessions;
+	uint64_t max_errors;
+	struct {
+		uint64_t sessions;
+	} per_client;
+	int64_t timeout_ms;
+};
+
+struct config_listeners {
+	const struct config_listener *items;    /* at least one */
+	size_t count;
+};
+
+struct config_access {
+	struct config_patterns senders;         /* the null reverse-path is always allowed */
+	struct config_patterns recipients;
+	uint64_t max_message_size_bytes;
+	uint64_t max_recipients;
+	uint64_t max_hops;
+};
+
+struct config_upstream {
+	struct config_place place;
+	struct text name;
+	struct config_endpoints hosts;          /* at least one, in order */
+	bool mx;                                /* false only, so far */
+	enum config_protocol protocol;
+	enum config_tls tls;
+	bool verify;
+	struct text ca_file;                    /* empty: the system's */
+	struct text helo;                       /* never empty: config.hostname when not given */
+	enum config_ip_choice ip;
+	uint64_t connections;
+	struct config_timeouts timeouts;
+};
+
+struct config_upstreams {
+	const struct config_upstream *items;
+	size_t count;
+};
+
+struct config_route {
+	struct config_place place;
+	struct config_patterns to;              /* `any` when not given, as the next */
+	struct config_patterns from;
+	struct config_texts listener;           /* names; empty: every one */
+	enum config_via via;
+	const struct config_upstream *upstream; /* with CONFIG_VIA_UPSTREAM */
+	bool has_tls;                           /* false: what the upstream or direct says */
+	enum config_tls tls;
+};
+
+struct config_routes {
+	const struct config_route *items;       /* at least one; the last need not match everything */
+	size_t count;
+};
+
+struct config_direct {
+	uint16_t port;
+	enum config_tls tls;
+	struct config_nets allow_private;
+	struct config_ips source;               /* empty: the system chooses */
+	enum config_ip_choice ip;
+	struct config_timeouts timeouts;
+};
+
+struct config_limit {
+	struct config_place place;
+	struct config_pattern domain;           /* DOMAIN, SUBDOMAINS or ANY */
+	uint64_t connections;
+	uint64_t messages_per_connection;
+	uint64_t recipients_per_message;        /* in one mail transaction out */
+};
+
+struct config_limits {
+	const struct config_limit *items;       /* without `any`; what one does not say it has from `any` */
+	size_t count;
+	struct config_limit any;                /* for every other destination, upstreams too */
+};
+
+struct config_retry {
+	struct config_durations schedule;       /* at least one; the last repeats */
+	int64_t warn_after_ms;                  /* or CONFIG_NEVER */
+	int64_t give_up_after_ms;
+	int64_t bounce_give_up_after_ms;        /* for a null reverse-path */
+};
+
+struct config_bounce {
+	struct text from;                       /* always with a domain */
+	enum config_include include;
+	uint64_t max_size_bytes;
+};
+
+struct config_rewrite_rule {
+	struct config_place place;
+	struct config_pattern match;            /* `postmaster` is an ADDRESS with an empty domain */
+	struct text address;                    /* the new mailbox; or empty, and */
+	struct text domain;                     /* the new domain: the local part stays */
+};
+
+struct config_rewrites {
+	const struct config_rewrite_rule *items;        /* as written; the most specific rule wins */
+	size_t count;
+	const struct config_pattern_index *index;       /* over the rules' patterns; NULL for a short list */
+};
+
+struct config_rewrite {
+	struct config_rewrites recipients;
+};
+
+struct config_log {
+	enum config_log_format format;
+	enum config_log_level level;
+	struct config_texts headers;
+};
+
+struct config_admin {
+	struct text socket;     /* empty: /run/postrider/admin.sock, or admin.sock in the spool where that is not ours */
+};
+
+struct config_stop {
+	int64_t drain_ms;
+	int64_t linger_ms;
+};
+
+struct config {
+	struct text hostname;                   /* lower-cased; never empty */
+	struct config_spool spool;
+	struct config_dns dns;
+	struct config_listeners listen;
+	struct config_access access;
+	struct config_upstreams upstreams;
+	struct config_routes routes;
+	struct config_direct direct;
+	struct config_limits limits;
+	struct config_retry retry;
+	struct config_bounce bounce;
+	struct config_rewrite rewrite;
+	struct config_log log;
+	struct config_admin admin;
+	struct config_stop stop;
+};
+
+/* From any thread. unref sets the pointer to NULL; the last one frees. */
+const struct config *config_ref(const struct config *config);
+void config_unref(const struct config **config);
+
+/* ---------------------------------------------------------------- loading */
+
+/* A file that glob-like matching found. */
+typedef void config_found_fn(void *found_by, struct text path);
+
+/* Everything that a configuration is read from. Borrowed for the time of config_load. */
+struct config_sources {
+	struct text file;               /* its path; empty: none */
+	bool file_is_optional;          /* the default path: fine if it is not there (ERR_NOT_FOUND) */
+	struct text text;               /* with at != NULL: the content of `file`, which is then not read (--demo) */
+	const char *const *environment; /* NAME=value, NULL at the end; may be NULL */
+	const struct text *sets;        /* key=value of each --set */
+	size_t set_count;
+	struct text machine_name;       /* the default of hostname; empty: localhost.localdomain */
+
+	/* Adds the octets of a file to out (whose maximum is set: ERR_TOO_BIG). On failure detail and hint may be
+	 * filled for people: who owns the file, who we are; the command that mends it. Needed for `file`, include
+	 * and ${file:...}; may be NULL. */
+	enum err (*read_file)(void *owner, struct text path, struct buf *out, struct buf *detail, struct buf *hint);
+	/* Calls found for each file that matches a pattern with * or ? in its last part, in any order. */
+	enum err (*find_files)(void *owner, struct text pattern, config_found_fn *found, void *found_by);
+	void *owner;
+};
+
+#define CONFIG_DEFAULT_FILE "/etc/postrider/postrider.yaml"
+#define CONFIG_FILE_MAX_BYTES (4u << 20)
+
+/* Reads all, checks all. ERR_CONFIG: report has the errors, *out is untouched. ERR_NOMEM. With ERR_OK the report
+ * may hold warnings. report must be initialised and is kept by the caller in every case. */
+MUST_USE enum err config_load(const struct config_sources *sources, const struct config **out,
+			      struct config_report *report);
+
+/* ---------------------------------------------------------------- showing */
+
+/* The effective configuration as YAML that loads again; with origins a comment behind each value says where it
+ * came from. Secrets are never printed. */
+void config_print(const struct config *config, bool origins, struct buf *out);
+void config_write_schema(struct buf *out);              /* JSON schema of what works in this version */
+void config_write_environment(struct buf *out);         /* the variables, one line each */
+void config_write_reference(struct buf *out);           /* docs/configuration.md */
+
+const char *config_tls_name(enum config_tls tls);       /* "none", "opportunistic", ...: as in the YAML */
+const char *config_via_name(enum config_via via);
+const char *config_log_level_name(enum config_log_level level);
+
+#endif

@@ -1,0 +1,76 @@
+/* postrider/route.h - who may send what to whom, and which way it goes. Functions of their arguments.
+ * A mailbox is what stands between < and > of a path without its source route: "ann@example.com",
+ * "ann@[192.0.2.1]", "postmaster", "" for the null reverse-path. */
+#ifndef POSTRIDER_ROUTE_H
+#define POSTRIDER_ROUTE_H
+
+#include <postrider/config.h>
+
+/* ---------------------------------------------------------------- who may send */
+
+/* Whether a client of this listener may send to recipients elsewhere: it is in `allow`, or came through a Unix
+ * socket (whoever may open that has been allowed by its permissions). */
+bool route_may_relay(const struct config_listener *listener, const struct sockaddr *client);
+
+/* access.senders; the null reverse-path is always allowed (RFC 5321 section 4.5.5). */
+bool route_sender_allowed(const struct config *config, struct text reverse_path);
+
+enum route_admission {
+	ROUTE_ADMITTED,
+	ROUTE_RELAY_DENIED,             /* a stranger, and not one of accept_for: 550 5.7.1 */
+	ROUTE_RECIPIENT_DENIED,         /* not in access.recipients: 550 5.7.1 */
+};
+
+/* Before rewriting. may_relay: what route_may_relay said of the client. A stranger reaches `accept_for`, and
+ * postmaster (RFC 5321 section 4.5.1) where rewrite.recipients gives it a destination. */
+enum route_admission route_admit_recipient(const struct config *config, const struct config_listener *listener,
+					   bool may_relay, struct text forward_path);
+
+/* rewrite.recipients, once (a result is not rewritten again): an exact address before its domain, that before
+ * subdomains (the longest first), those before `any`. "postmaster" without a domain becomes
+ * postmaster@<hostname> when no rule says otherwise. Adds the mailbox to use to out; rule is NULL if it is the
+ * one given. */
+struct route_rewrite {
+	const struct config_rewrite_rule *rule;
+};
+struct route_rewrite route_rewrite_recipient(const struct config *config, struct text forward_path, struct buf *out);
+
+/* ---------------------------------------------------------------- which way */
+
+/* A delivery key names the destination in whose order a recipient waits: "upstream:ses", "example.com",
+ * "[192.0.2.1]"; a domain never has a colon outside brackets, so the two cannot meet. hold, discard and reject:
+ * "route:hold" and so on. */
+#define ROUTE_KEY_MAX 320
+
+struct route_choice {
+	enum config_via via;
+	const struct config_route *route;       /* place says file:line */
+	size_t route_number;                    /* from 1; 0: no route matched */
+	const struct config_upstream *upstream; /* with CONFIG_VIA_UPSTREAM */
+	enum config_tls tls;                    /* demanded on the way out */
+	struct text key;                        /* in key_octets */
+	char key_octets[ROUTE_KEY_MAX];
+};
+
+/* The first route that matches; forward_path after rewriting. listener: the name kept with the message; a name
+ * that is no longer configured matches only routes that name no listener. Without a match: CONFIG_VIA_REJECT and
+ * route_number 0. ERR_SYNTAX: a forward-path without a domain, or longer than RFC 5321 allows. */
+MUST_USE enum err route_find(const struct config *config, struct text listener, struct text reverse_path,
+			     struct text forward_path, struct route_choice *out);
+
+/* The limits of a destination: of the longest matching domain, else `any`. Never NULL. */
+const struct config_limit *route_limit(const struct config *config, struct text domain);
+
+/* ---------------------------------------------------------------- where direct delivery may connect */
+
+/* What RFC 6890 and its registries set apart: unspecified, loopback, private, link-local, shared (CGNAT),
+ * unique local, multicast, broadcast, documentation, benchmarking, 6to4 or NAT64 of such. Says which; NULL for a
+ * public address. */
+const char *route_special_address(struct config_ip ip);
+
+/* Whether direct delivery may connect there: not to a special address, nor to one of our own, unless
+ * direct.allow_private lists it. why: set to a phrase when the answer is no; may be NULL. */
+bool route_target_allowed(const struct config *config, struct config_ip ip, const struct config_ips *own,
+			  const char **why);
+
+#endif
