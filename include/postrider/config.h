@@ -5,8 +5,8 @@
 #ifndef POSTRIDER_CONFIG_H
 #define POSTRIDER_CONFIG_H
 
+#include <postrider/base/ip.h>
 #include <postrider/base/time.h>
-#include <postrider/config/net.h>
 #include <postrider/config/pattern.h>
 #include <postrider/config/report.h>
 
@@ -35,6 +35,16 @@ struct config_texts {
 	size_t count;
 };
 
+struct config_ips {
+	const struct ip *items;
+	size_t count;
+};
+
+struct config_networks {
+	const struct ip_network *items;
+	size_t count;
+};
+
 struct config_durations {
 	const int64_t *items;           /* milliseconds */
 	size_t count;
@@ -46,17 +56,13 @@ struct config_endpoint {
 	struct text host;               /* a name or an address without brackets; the path with is_unix */
 	uint16_t port;                  /* 0 in a listener: any free one */
 	bool is_unix;
-	bool is_ip;                     /* host is an address, and ip is it */
-	struct config_ip ip;
+	struct ip ip;                   /* IP_NONE: host is a name or a path */
 };
 
 struct config_endpoints {
 	const struct config_endpoint *items;
 	size_t count;
 };
-
-/* AF_INET, AF_INET6 or AF_UNIX; 0 when host is a name (or a path too long for a socket, refused at load). */
-socklen_t config_endpoint_sockaddr(const struct config_endpoint *endpoint, struct sockaddr_storage *out);
 
 /* Outbound waits, RFC 5321 section 4.5.3.2. */
 struct config_timeouts {
@@ -97,7 +103,7 @@ struct config_listener {
 	struct config_place place;
 	struct text name;               /* unique; the address as written when not given */
 	struct config_endpoint address; /* an IP address or unix: */
-	struct config_nets allow;
+	struct config_networks allow;
 	enum config_auth auth;
 	struct config_patterns accept_for;
 	enum config_tls tls;            /* opportunistic without cert: STARTTLS is not offered */
@@ -165,7 +171,7 @@ struct config_routes {
 struct config_direct {
 	uint16_t port;
 	enum config_tls tls;
-	struct config_nets allow_private;
+	struct config_networks allow_private;
 	struct config_ips source;               /* empty: the system chooses */
 	enum config_ip_choice ip;
 	struct config_timeouts timeouts;

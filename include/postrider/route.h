@@ -9,8 +9,8 @@
 /* ---------------------------------------------------------------- who may send */
 
 /* Whether a client of this listener may send to recipients elsewhere: it is in `allow`, or came through a Unix
- * socket (whoever may open that has been allowed by its permissions). */
-bool route_may_relay(const struct config_listener *listener, const struct sockaddr *client);
+ * socket (client.family IP_NONE; whoever may open the socket was allowed by its permissions). */
+bool route_may_relay(const struct config_listener *listener, struct ip client);
 
 /* access.senders; the null reverse-path is always allowed (RFC 5321 section 4.5.5). */
 bool route_sender_allowed(const struct config *config, struct text reverse_path);
@@ -28,12 +28,10 @@ enum route_admission route_admit_recipient(const struct config *config, const st
 
 /* rewrite.recipients, once (a result is not rewritten again): an exact address before its domain, that before
  * subdomains (the longest first), those before `any`. "postmaster" without a domain becomes
- * postmaster@<hostname> when no rule says otherwise. Adds the mailbox to use to out; rule is NULL if it is the
- * one given. */
-struct route_rewrite {
-	const struct config_rewrite_rule *rule;
-};
-struct route_rewrite route_rewrite_recipient(const struct config *config, struct text forward_path, struct buf *out);
+ * postmaster@<hostname> when no rule says otherwise. Adds the mailbox to use to out and returns the rule that made
+ * it; NULL: none did. */
+const struct config_rewrite_rule *route_rewrite_recipient(const struct config *config, struct text forward_path,
+							  struct buf *out);
 
 /* ---------------------------------------------------------------- which way */
 
@@ -48,9 +46,14 @@ struct route_choice {
 	size_t route_number;                    /* from 1; 0: no route matched */
 	const struct config_upstream *upstream; /* with CONFIG_VIA_UPSTREAM */
 	enum config_tls tls;                    /* demanded on the way out */
-	struct text key;                        /* in key_octets */
+	size_t key_len;
 	char key_octets[ROUTE_KEY_MAX];
 };
+
+static inline struct text route_key(const struct route_choice *choice)
+{
+	return (struct text){ choice->key_octets, choice->key_len };
+}
 
 /* The first route that matches; forward_path after rewriting. listener: the name kept with the message; a name
  * that is no longer configured matches only routes that name no listener. Without a match: CONFIG_VIA_REJECT and
@@ -63,14 +66,9 @@ const struct config_limit *route_limit(const struct config *config, struct text 
 
 /* ---------------------------------------------------------------- where direct delivery may connect */
 
-/* What RFC 6890 and its registries set apart: unspecified, loopback, private, link-local, shared (CGNAT),
- * unique local, multicast, broadcast, documentation, benchmarking, 6to4 or NAT64 of such. Says which; NULL for a
- * public address. */
-const char *route_special_address(struct config_ip ip);
-
-/* Whether direct delivery may connect there: not to a special address, nor to one of our own, unless
+/* Whether direct delivery may connect there: not to a private address (ip_is_private), nor to one of our own, unless
  * direct.allow_private lists it. why: set to a phrase when the answer is no; may be NULL. */
-bool route_target_allowed(const struct config *config, struct config_ip ip, const struct config_ips *own,
+bool route_target_allowed(const struct config *config, struct ip ip, const struct config_ips *own,
 			  const char **why);
 
 #endif
