@@ -1,0 +1,149 @@
+#include <postrider/base/time.h>
+
+#define DAYS_TO_MARCH_0000 719468 /* from 0000-03-01 to 1970-01-01 */
+#define DAYS_IN_400_YEARS 146097
+
+static const char *const weekdays[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+	                              "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+
+/* Rounds towards the past, so that times before 1970 have a calendar too. */
+static int64_t divide_down(int64_t value, int64_t by)
+{
+	int64_t quotient = value / by;
+
+	return value % by < 0 ? quotient - 1 : quotient;
+}
+
+/* Years are counted from March on, so that the day a leap year adds is the last of its year. */
+static void set_date(struct calendar *c, int64_t days)
+{
+	days += DAYS_TO_MARCH_0000;
+	int64_t era = divide_down(days, DAYS_IN_400_YEARS);
+	int64_t day_of_era = days - era * DAYS_IN_400_YEARS;
+	int64_t year_of_era =
+		(day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+	int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+	int64_t month_from_march = (5 * day_of_year + 2) / 153;
+
+	c->day = (int)(day_of_year - (153 * month_from_march + 2) / 5 + 1);
+	c->month = (int)(month_from_march < 10 ? month_from_march + 3 : month_from_march - 9);
+	c->year = (int)(year_of_era + era * 400 + (c->month <= 2));
+}
+
+struct calendar calendar_from_time(int64_t utc_ms)
+{
+	int64_t days = divide_down(utc_ms, DAY_MS);
+	int ms = (int)(utc_ms - days * DAY_MS);
+	struct calendar c = {
+		.hour = ms / (int)HOUR_MS,
+		.minute = ms / (int)MINUTE_MS % 60,
+		.second = ms / (int)SECOND_MS % 60,
+		.millisecond = ms % (int)SECOND_MS,
+		.weekday = (int)(((days + 4) % 7 + 7) % 7), /* 1970 began on a Thursday */
+	};
+
+	set_date(&c, days);
+	return c;
+}
+
+/* snprintf takes most of the time of an event, and a time stands in each. */
+static void add_digits(struct buf *b, int64_t value, int width)
+{
+	char digits[20];
+
+	for (int i = width; i-- > 0; value /= 10)
+		digits[i] = (char)('0' + value % 10);
+	buf_add_bytes(b, digits, (size_t)width);
+}
+
+static void add_year(struct buf *b, int year)
+{
+	if (year < 0)
+		buf_add_octet(b, '-');
+	add_digits(b, year < 0 ? -(int64_t)year : year, year > 9999 || year < -9999 ? 9 : 4);
+}
+
+static void add_hms(struct buf *b, const struct calendar *c)
+{
+	add_digits(b, c->hour, 2);
+	buf_add_octet(b, ':');
+	add_digits(b, c->minute, 2);
+	buf_add_octet(b, ':');
+	add_digits(b, c->second, 2);
+}
+
+void time_add_rfc3339(struct buf *b, int64_t utc_us)
+{
+	int64_t utc_ms = divide_down(utc_us, 1000);
+	struct calendar c = calendar_from_time(utc_ms);
+
+	add_year(b, c.year);
+	buf_add_octet(b, '-');
+	add_digits(b, c.month, 2);
+	buf_add_octet(b, '-');
+	add_digits(b, c.day, 2);
+	buf_add_octet(b, 'T');
+	add_hms(b, &c);
+	buf_add_octet(b, '.');
+	add_digits(b, c.millisecond, 3);
+	add_digits(b, utc_us - utc_ms * 1000, 3);
+	buf_add_octet(b, 'Z');
+}
+
+void time_add_rfc5322(struct buf *b, int64_t utc_ms)
+{
+	struct calendar c = calendar_from_time(utc_ms);
+
+	buf_add_string(b, weekdays[c.weekday]);
+	buf_add_string(b, ", ");
+	add_digits(b, c.day, c.day < 10 ? 1 : 2);
+	buf_add_octet(b, ' ');
+	buf_add_string(b, months[c.month - 1]);
+	buf_add_octet(b, ' ');
+	add_year(b, c.year);
+	buf_add_octet(b, ' ');
+	add_hms(b, &c);
+	buf_add_string(b, " +0000");
+}
+
+void time_add_clock(struct buf *b, int64_t utc_ms)
+{
+	struct calendar c = calendar_from_time(utc_ms);
+
+	add_hms(b, &c);
+	buf_add_octet(b, '.');
+	add_digits(b, c.millisecond, 3);
+}
+
+static void add_two(struct buf *b, uint64_t large, char large_unit, uint64_t small, char small_unit)
+{
+	buf_add_u64(b, large);
+	buf_add_octet(b, large_unit);
+	buf_add_octet(b, ' ');
+	buf_add_u64(b, small);
+	buf_add_octet(b, small_unit);
+}
+
+void time_add_duration(struct buf *b, int64_t ms)
+{
+	uint64_t left = ms < 0 ? -(uint64_t)ms : (uint64_t)ms;
+
+	if (ms < 0)
+		buf_add_octet(b, '-');
+	if (left < (uint64_t)SECOND_MS) {
+		buf_add_u64(b, left);
+		buf_add_string(b, " ms");
+	} else if (left < (uint64_t)MINUTE_MS) {
+		buf_add_u64(b, left / 1000);
+		buf_add_octet(b, '.');
+		buf_add_u64(b, left / 100 % 10);
+		buf_add_string(b, " s");
+	} else if (left < (uint64_t)HOUR_MS) {
+		add_two(b, left / (uint64_t)MINUTE_MS, 'm', left / (uint64_t)SECOND_MS % 60, 's');
+	} else if (left < (uint64_t)DAY_MS) {
+		add_two(b, left / (uint64_t)HOUR_MS, 'h', left / (uint64_t)MINUTE_MS % 60, 'm');
+	} else {
+		add_two(b, left / (uint64_t)DAY_MS, 'd', left / (uint64_t)HOUR_MS % 24, 'h');
+	}
+}
