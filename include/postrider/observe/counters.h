@@ -1,0 +1,51 @@
+/* postrider/observe/counters.h - the numbers of this process since its start: a closed registry.
+ * observe_emit counts what events say; a room adds to the rest on the loop's thread by naming the field. All are there
+ * from the start, at zero. A name is the name of the metric without the prefix. */
+#ifndef POSTRIDER_OBSERVE_COUNTERS_H
+#define POSTRIDER_OBSERVE_COUNTERS_H
+
+#include <postrider/observe/event.h>
+#include <postrider/observe/histogram.h>
+
+struct counters {
+	/* From events. */
+	uint64_t events[EVENT_COUNT];
+	uint64_t messages_received, recipients_received, received_bytes;
+	uint64_t rejections[REASON_COUNT];           /* by reason, REASON_NONE: refused without one */
+	uint64_t attempts[REASON_COUNT];             /* by reason, REASON_NONE: succeeded */
+	uint64_t delivered, bounced, expired, dropped;       /* recipients: how they ended */
+	struct histogram accept_ms;                  /* end of data to our answer */
+	struct histogram attempt_ms;
+	struct histogram delivery_delay_ms;          /* accepted to delivered, a recipient */
+
+	/* Counted by the rooms themselves. */
+	uint64_t smtp_connections, smtp_connections_refused;
+	uint64_t smtp_sessions;                      /* a gauge: now open */
+	uint64_t delivery_connections, delivery_connections_reused;
+	uint64_t tls_sessions_in, tls_sessions_out;
+	uint64_t dns_queries, dns_cache_hits;
+	uint64_t spool_commits;
+	struct histogram spool_commit_us;
+	uint64_t log_lines_dropped;
+};
+
+enum counter_kind { COUNTER_TOTAL, COUNTER_GAUGE, COUNTER_HISTOGRAM };
+
+/* One line of the registry; label is empty or a label's name and value. Borrowed for the call. */
+struct counter_view {
+	enum counter_kind kind;
+	const char *name;                            /* "recipients_received_total" */
+	const char *help;
+	const char *label;                           /* "reason", or NULL */
+	struct text label_value;
+	uint64_t value;                              /* without a histogram */
+	const struct histogram *histogram;
+	double unit;                                 /* of a histogram: seconds of one step */
+};
+
+typedef void counter_fn(void *owner, const struct counter_view *view);
+
+/* Calls fn for each, labelled ones once for each value. */
+void counters_each(const struct counters *c, counter_fn *fn, void *owner);
+
+#endif

@@ -1,0 +1,264 @@
+#include "event_json.h"
+
+#include <postrider/base/auto.h>
+#include <postrider/base/time.h>
+#include <postrider/observe/observe.h>
+
+/* The length of the well-formed UTF-8 sequence of two to four octets at p (RFC 3629 section 4); 0: there is none. */
+static size_t utf8_sequence(const unsigned char *p, size_t len)
+{
+	unsigned char c = p[0];
+	size_t needed = c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+
+	if (needed == 0 || needed > len)
+		return 0;
+	/* The second octet's range keeps out overlong forms, surrogates and what is above U+10FFFF. */
+	unsigned char least = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+	unsigned char most = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+
+	if (p[1] < least || p[1] > most)
+		return 0;
+	for (size_t i = 2; i < needed; i++)
+		if (p[i] < 0x80 || p[i] > 0xbf)
+			return 0;
+	return needed;
+}
+
+/* The length of what stands at p and goes into a JSON string as it is (RFC 8259 section 7); 0: it does not. DEL would
+ * be allowed, and spoils a terminal. */
+static inline size_t literal_length(const unsigned char *p, size_t len)
+{
+	if (*p >= 0x80)
+		return utf8_sequence(p, len);
+	return *p >= 0x20 && *p != 0x7f && *p != '"' && *p != '\\';
+}
+
+static void add_escape(struct buf *out, unsigned char c)
+{
+	static const char hex[] = "0123456789abcdef";
+	static const char letters[128] = {
+		['"'] = '"', ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't',
+	};
+
+	if (letters[c]) {
+		buf_add_bytes(out, (const char[]){ '\\', letters[c] }, 2);
+		return;
+	}
+	buf_add_bytes(out, (const char[]){ '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] }, 6);
+}
+
+void event_json_string(struct buf *out, struct text t)
+{
+	const unsigned char *p = (const unsigned char *)t.at;
+	const unsigned char *limit = p + MIN(t.len, EVENT_TEXT_MAX);
+	const unsigned char *end = p + t.len;
+
+	buf_add_octet(out, '"');
+	while (p < limit) {
+		const unsigned char *run = p;
+		size_t len;
+
+		while (p < limit && (len = literal_length(p, (size_t)(end - p))) > 0)
+			p += len;
+		buf_add_bytes(out, run, (size_t)(p - run));
+		if (p >= limit)
+			break;
+		if (*p < 0x80)
+			add_escape(out, *p);
+		else
+			buf_add(out, TEXT("\xef\xbf\xbd"));
+		p++;
+	}
+	if (p < end)
+		buf_add(out, TEXT("\xe2\x80\xa6"));
+	buf_add_octet(out, '"');
+}
+
+/* ,"name": for every member but the first; `key` is given with all of that. */
+#define KEY(name) TEXT(",\"" name "\":")
+#define FIRST(name) TEXT("\"" name "\":")
+
+static void add_text(struct buf *out, struct text key, struct text value)
+{
+	if (value.len == 0)
+		return;
+	buf_add(out, key);
+	event_json_string(out, value);
+}
+
+/* For words of ours, which need no escape. */
+static void add_word(struct buf *out, struct text key, struct text word)
+{
+	if (word.len == 0)
+		return;
+	buf_add(out, key);
+	buf_add_octet(out, '"');
+	buf_add(out, word);
+	buf_add_octet(out, '"');
+}
+
+static void add_number(struct buf *out, struct text key, int64_t value)
+{
+	if (value < 0)
+		return;
+	buf_add(out, key);
+	buf_add_u64(out, (uint64_t)value);
+}
+
+static void add_time(struct buf *out, struct text key, int64_t time_ms)
+{
+	if (time_ms <= 0)
+		return;
+	buf_add(out, key);
+	buf_add_octet(out, '"');
+	time_add_rfc3339(out, time_ms * 1000);
+	buf_add_octet(out, '"');
+}
+
+static void add_ip_port(struct buf *out, struct text key, struct ip_port address)
+{
+	if (address.ip.family == IP_NONE)
+		return;
+	buf_add(out, key);
+	buf_add_octet(out, '"');
+	ip_port_add(out, address);
+	buf_add_octet(out, '"');
+}
+
+static void add_bool(struct buf *out, struct text key, bool value)
+{
+	buf_add(out, key);
+	buf_add(out, value ? TEXT("true") : TEXT("false"));
+}
+
+/* An object inside: opens with `key{`, and the members behind begin with a comma that close_object takes away. */
+static size_t open_object(struct buf *out, struct text key)
+{
+	buf_add(out, key);
+	buf_add_octet(out, '{');
+	return out->len;
+}
+
+static void close_object(struct buf *out, struct text key, size_t start)
+{
+	if (buf_err(out))
+		return;
+	if (out->len == start) {
+		buf_cut(out, start - key.len - 1);
+		return;
+	}
+	memmove(out->at + start, out->at + start + 1, out->len - start - 1);
+	buf_cut(out, out->len - 1);
+	buf_add_octet(out, '}');
+}
+
+static void add_tls(struct buf *out, const struct event_tls *tls)
+{
+	if (tls->version.len == 0)
+		return;
+	size_t start = open_object(out, KEY("tls"));
+
+	add_text(out, KEY("version"), tls->version);
+	add_text(out, KEY("cipher"), tls->cipher);
+	add_bool(out, KEY("verified"), tls->verified);
+	close_object(out, KEY("tls"), start);
+}
+
+static void add_ms(struct buf *out, const struct event_ms *ms)
+{
+	size_t start = open_object(out, KEY("ms"));
+
+	add_number(out, KEY("total"), ms->total);
+	add_number(out, KEY("wait"), ms->wait);
+	add_number(out, KEY("queue"), ms->queue);
+	add_number(out, KEY("dns"), ms->dns);
+	add_number(out, KEY("connect"), ms->connect);
+	add_number(out, KEY("tls"), ms->tls);
+	add_number(out, KEY("auth"), ms->auth);
+	add_number(out, KEY("envelope"), ms->envelope);
+	add_number(out, KEY("data"), ms->data);
+	close_object(out, KEY("ms"), start);
+}
+
+static void add_client(struct buf *out, const struct event *e)
+{
+	size_t start = open_object(out, KEY("client"));
+
+	add_text(out, KEY("ip"), e->client_ip);
+	add_text(out, KEY("helo"), e->client_helo);
+	add_text(out, KEY("user"), e->client_user);
+	add_text(out, KEY("listener"), e->client_listener);
+	add_text(out, KEY("protocol"), e->client_protocol);
+	close_object(out, KEY("client"), start);
+}
+
+static void add_headers(struct buf *out, const struct event *e)
+{
+	if (e->subject.len == 0)
+		return;
+	size_t start = open_object(out, KEY("headers"));
+
+	add_text(out, KEY("Subject"), e->subject);
+	close_object(out, KEY("headers"), start);
+}
+
+static void add_envelope(struct buf *out, const struct event *e)
+{
+	if (e->has_id) {
+		struct id_text id = id_to_text(e->id);
+
+		add_word(out, KEY("id"), text_of(id.at, ID_CHARS));
+	}
+	add_number(out, KEY("rcpt"), e->rcpt);
+	add_number(out, KEY("recipients"), e->recipients);
+	add_text(out, KEY("message_id"), e->message_id);
+	if (e->from.at && e->from.len == 0)
+		buf_add(out, TEXT(",\"from\":\"\""));
+	add_text(out, KEY("from"), e->from);
+	add_text(out, KEY("to"), e->to);
+	add_text(out, KEY("orig_to"), e->orig_to);
+	add_number(out, KEY("size"), e->size);
+	add_time(out, KEY("created"), e->created_time);
+	add_time(out, KEY("expires"), e->expires_time);
+	add_time(out, KEY("next_attempt"), e->next_attempt_time);
+	add_number(out, KEY("attempt"), e->attempt);
+}
+
+static void add_outcome(struct buf *out, const struct event *e)
+{
+	add_text(out, KEY("action"), e->action);
+	if (e->code > 0)
+		add_number(out, KEY("code"), e->code);
+	add_text(out, KEY("enhanced"), e->enhanced);
+	add_text(out, KEY("response"), e->response);
+	add_word(out, KEY("stage"), stage_text(e->stage));
+	add_word(out, KEY("reason"), reason_text(e->reason));
+	add_text(out, KEY("rule"), e->rule);
+	add_text(out, KEY("at"), e->at);
+	add_text(out, KEY("route"), e->route);
+	add_text(out, KEY("upstream"), e->upstream);
+	add_text(out, KEY("mx"), e->mx);
+	add_ip_port(out, KEY("remote"), e->remote);
+	add_ip_port(out, KEY("local"), e->local);
+}
+
+void observe_event_line(struct text node, const struct event *e, int64_t time_us, struct buf *out)
+{
+	buf_add_octet(out, '{');
+	buf_add(out, FIRST("time"));
+	buf_add_octet(out, '"');
+	time_add_rfc3339(out, time_us);
+	buf_add_octet(out, '"');
+	add_word(out, KEY("event"), event_kind_text(e->kind));
+	add_word(out, KEY("level"), event_level_text(e->level));
+	add_text(out, KEY("node"), node);
+	add_envelope(out, e);
+	add_outcome(out, e);
+	add_tls(out, &e->tls);
+	add_ms(out, &e->ms);
+	add_client(out, e);
+	add_headers(out, e);
+	add_text(out, KEY("detail"), e->detail);
+	add_number(out, KEY("dropped"), e->dropped);
+	buf_add_octet(out, '}');
+}
