@@ -1,0 +1,270 @@
+/* postrider/queue.h - the durable queue: takes responsibility for messages, and gives it up only by a settle.
+ *
+ * One directory, one daemon. One job at a time in the writer lane commits everything that waited while the one before
+ * was syncing (group commit), so an idle relay commits at once and a busy one in large groups; no timer is involved.
+ * Nothing here is decided before a sync: callbacks run from the end of the commit and from nowhere else.
+ *
+ * On disk every time is UTC milliseconds. All calls on the loop's thread; all callbacks in a later turn. */
+#ifndef POSTRIDER_QUEUE_H
+#define POSTRIDER_QUEUE_H
+
+#include <postrider/base/id.h>
+#include <postrider/io/disk.h>
+#include <postrider/io/io.h>
+#include <postrider/mail/body_source.h>
+#include <postrider/mail/envelope.h>
+#include <postrider/observe/reason.h>
+
+struct queue;
+
+/* ---------------------------------------------------------------- opening */
+
+struct queue_options {
+	struct io *io;
+	struct io_disk *disk;
+	struct text path;                /* the spool directory; made if it is not there (its parent must be) */
+	uint64_t max_bytes;              /* map and spool files together */
+	uint64_t reserve_bytes;          /* preallocated, given up when a settle finds no space */
+	size_t inline_max_bytes;         /* larger bodies get a spool file; 0: 128 KiB */
+	size_t memory_budget_bytes;      /* for all bodies in memory; 0: 32 MiB */
+	bool durable;                    /* false: nothing is synced */
+	bool in_memory;                  /* the store's memory twin (the simulated world, tests) */
+	uint64_t seed;
+	/* Numbered places in writer and sweep where a test may stop or fail; NULL in the daemon. Called on the lane's
+	 * thread. An err other than ERR_OK is what the step there comes to. */
+	enum err (*fault)(void *owner, unsigned point);
+	void *fault_owner;
+	struct buf *problem;             /* for people, when queue_open fails; borrowed for the call */
+};
+
+/* Blocks: called before the loop runs. ERR_BUSY: another daemon has this spool. ERR_DAMAGED, ERR_IO, ERR_DENIED,
+ * ERR_FULL, ERR_UNSUPPORTED (a format that is newer than we are). Runs the sweep. */
+MUST_USE enum err queue_open(const struct queue_options *options, struct queue **out);
+/* Commits what waits, marks the stop as clean and frees; on_closed in a later turn. No other call afterwards. */
+void queue_close(struct queue **q, void (*on_closed)(void *owner), void *owner);
+
+/* What the last stop was: after an unclean one, what was claimed then comes back with unknown_outcome set. */
+bool queue_was_unclean(const struct queue *q);
+
+struct queue_space {
+	uint64_t used_bytes, limit_bytes, disk_free_bytes;
+	uint64_t messages, recipients, held_recipients;
+	size_t body_memory_bytes;
+	bool full;                       /* new mail is refused: 452 4.3.1 */
+	bool failed;                     /* the disk failed: stop taking mail and exit */
+};
+struct queue_space queue_space(const struct queue *q);
+
+/* ---------------------------------------------------------------- a message in memory */
+
+/* Immutable and counted. content is there for a fresh message within the memory budget, or once it was loaded;
+ * otherwise the body is read through queue_message_body. */
+struct queue_message {
+	const struct envelope *envelope;         /* owned; recipients are all that were accepted, also those done since */
+	struct text prepended;                   /* fields that we put on top */
+	uint64_t content_bytes;
+	struct text content;                     /* at NULL: not in memory */
+	unsigned references;
+};
+
+struct queue_message *queue_message_ref(struct queue_message *m);
+void queue_message_unref(struct queue *q, struct queue_message **m);
+/* The octets of the message, prepended fields first; from memory or by pieces through the disk lane, each block checked.
+ * Must be released before queue_close. Several may read at once. */
+MUST_USE enum err queue_message_body(struct queue *q, struct queue_message *m, struct body_source **out);
+
+/* The small, changing part of a recipient. */
+enum queue_state { QUEUE_WAITING = 1, QUEUE_CLAIMED = 2, QUEUE_HELD = 3 };
+
+struct queue_recipient {
+	uint32_t n;                      /* its place in envelope->recipients */
+	enum queue_state state;
+	int64_t due_time;
+	uint32_t attempts;
+	int64_t last_attempt_time;       /* 0: none */
+	enum reason reason;              /* of the last attempt, or of the hold */
+	enum stage stage;
+	struct text reply;               /* the last one, "450 4.2.1 busy", or our own words; bounded to 1 KiB */
+	struct text remote;              /* who said so: "mx1.example.net [192.0.2.1]:25" */
+	struct text key;                 /* delivery key */
+	bool unknown_outcome;            /* the last attempt may have delivered it */
+	bool warned;                     /* a delay warning went out */
+};
+
+/* Some recipients of one message that wait under one delivery key: what one delivery is given. */
+struct queue_work {
+	struct id id;
+	struct text key;
+	struct queue_message *message;           /* a reference, or NULL: not loaded yet */
+	struct queue_recipient *recipients;
+	size_t recipient_count;
+	int64_t due_time;                        /* the earliest of its recipients */
+	uint64_t sender;                         /* hash of the reverse-path: for fairness */
+};
+/* Frees all of it and drops its reference. */
+void queue_work_free(struct queue *q, struct queue_work **w);
+
+/* ---------------------------------------------------------------- taking in */
+
+/* A message on its way in. Small ones stay in memory; a larger one, or one that finds the memory budget used up, goes to
+ * a spool file as it comes. */
+struct queue_draft;
+
+/* declared_bytes: from SIZE, 0 unknown. ERR_FULL: no space for it (452 4.3.1). on_room runs when a busy draft can take
+ * more; never from inside queue_draft_write. */
+MUST_USE enum err queue_draft_open(struct queue *q, uint64_t declared_bytes, void (*on_room)(void *owner), void *owner,
+                                   struct queue_draft **out);
+/* Takes a copy of all octets. A failure (ERR_FULL, ERR_IO, ERR_NOMEM) is kept and also met in queue_accept. */
+MUST_USE enum err queue_draft_write(struct queue_draft *d, struct text bytes);
+/* Too much is on its way to the disk: stop reading until on_room. */
+bool queue_draft_is_busy(const struct queue_draft *d);
+uint64_t queue_draft_bytes(const struct queue_draft *d);
+void queue_draft_abort(struct queue_draft **d);      /* NULL is fine; removes its file */
+
+enum queue_mode {
+	QUEUE_STORE,             /* decided by the commit */
+	QUEUE_THROUGH,           /* decided by the settle of all its recipients; nothing is written */
+	QUEUE_THROUGH_OR_STORE,  /* as THROUGH, and stored when budget_ms has passed without a settle, or when it defers */
+};
+
+struct queue_submission {
+	const struct envelope *envelope;         /* copied; its id names the message */
+	struct text prepended;                   /* copied */
+	const struct text *keys;                 /* delivery key of each recipient, in order; copied */
+	const bool *held;                        /* NULL: none; else those that begin held */
+	enum queue_mode mode;
+	int64_t budget_ms;                       /* for QUEUE_THROUGH_OR_STORE; for THROUGH: then on_decided ERR_TIMEOUT */
+	bool keep_file_synced;                   /* reserved, false */
+};
+
+struct queue_decision {
+	enum err err;                            /* ERR_OK: ours now. ERR_FULL: 452 4.3.1; ERR_IO, ERR_NOMEM: 451 4.3.0 */
+	bool stored;                             /* THROUGH modes: it is in the queue rather than settled already */
+	const struct queue_outcome *outcomes;    /* THROUGH modes, settled: one for each recipient; else NULL */
+	size_t outcome_count;
+	int32_t disk_ms;                         /* from queue_accept to the end of the sync */
+};
+typedef void queue_decided_fn(void *owner, const struct queue_decision *decision);
+
+/* Takes the draft over (also when it fails: *draft is NULL afterwards). on_decided runs once, in a later turn; owner may
+ * say with queue_accept_forget that it is gone: the message is accepted all the same (the peer may have gone after the
+ * dot; RFC 5321 section 4.1.1.4 lets us keep it). The returned ticket is valid until on_decided. */
+struct queue_ticket;
+struct queue_ticket *queue_accept(struct queue *q, struct queue_draft **draft, const struct queue_submission *s,
+                                  queue_decided_fn *on_decided, void *owner);
+void queue_accept_forget(struct queue_ticket *ticket);
+
+/* ---------------------------------------------------------------- giving up */
+
+enum queue_verdict {
+	QUEUE_DELIVERED = 1,     /* gone */
+	QUEUE_BOUNCED,           /* gone, with a report where one is due */
+	QUEUE_EXPIRED,           /* gone, likewise */
+	QUEUE_DROPPED,           /* gone by a person's will, without a report */
+	QUEUE_DEFERRED,          /* waits until due_time under key */
+	QUEUE_ON_HOLD,           /* waits for a person */
+};
+
+struct queue_outcome {
+	enum queue_verdict verdict;
+	struct queue_recipient recipient;        /* its new state (n names it); for those gone only n, reason, stage, reply */
+};
+
+/* A notice (bounce, warning): a small message of ours that enters in the same transaction. */
+struct queue_notice {
+	const struct envelope *envelope;
+	struct text prepended;
+	struct text content;
+	const struct text *keys;
+};
+
+struct queue_settlement {
+	struct id id;
+	const struct queue_outcome *outcomes;
+	size_t outcome_count;
+	const struct queue_notice *notices;
+	size_t notice_count;
+};
+
+/* Writes outcomes, next times and notices in one transaction; everything is copied. on_settled: ERR_OK, or what the disk
+ * came to after the reserve was tried (the recipients are as before then, and claimed). A message whose last recipient
+ * is gone is removed with its spool file. An outcome for a recipient that is gone already is passed over. */
+typedef void queue_settled_fn(void *owner, enum err err);
+void queue_settle(struct queue *q, const struct queue_settlement *s, queue_settled_fn *on_settled, void *owner);
+
+/* The mark that an attempt begins: joins the next commit, nobody waits for it (on_settled may be NULL). */
+void queue_claim(struct queue *q, struct id id, const uint32_t *ns, size_t count, queue_settled_fn *on_settled, void *owner);
+
+/* ---------------------------------------------------------------- what waits */
+
+/* The queue's news for the scheduler. */
+struct queue_events {
+	/* New mail and notices, after their commit (or at once in the THROUGH modes), already claimed; one call for each
+	 * delivery key of a message. Takes *work over (set it to NULL) or leaves it: then it waits on disk and is found by
+	 * queue_scan. Held recipients are not announced. */
+	void (*on_fresh)(void *owner, struct queue_work **work);
+	/* Something under this key is due at due_time that was not announced by on_fresh. */
+	void (*on_due)(void *owner, struct text key, int64_t due_time);
+};
+void queue_listen(struct queue *q, const struct queue_events *events, void *owner);
+
+/* The directory of delivery keys as it was at the start, with the earliest due time of each. Blocks shortly; for start. */
+typedef void queue_key_fn(void *owner, struct text key, uint64_t recipients, int64_t earliest_due_time);
+MUST_USE enum err queue_each_key(struct queue *q, queue_key_fn *each, void *owner);
+
+/* One row of the due table. */
+struct queue_row {
+	struct id id;
+	uint32_t n;
+	int64_t due_time;
+	uint64_t sender;
+};
+
+struct queue_cursor {                            /* where a scan goes on; zeroed: from the first row of the key */
+	int64_t due_time;
+	struct id id;
+	uint32_t n;
+	bool set;
+};
+
+/* Rows of one key in order, behind *after, due until until_time, max_rows at most; read in the disk lane.
+ * next_due_time: of the first row not given (INT64_MAX: none). Rows that somebody holds in memory are given too. */
+typedef void queue_rows_fn(void *owner, enum err err, const struct queue_row *rows, size_t count, int64_t next_due_time);
+void queue_scan(struct queue *q, struct text key, const struct queue_cursor *after, int64_t until_time, size_t max_rows,
+                queue_rows_fn *on_rows, void *owner);
+
+/* Loads recipients of a message as a work (those that are gone, held or under another key are left out; with none left
+ * ERR_NOT_FOUND). ERR_DAMAGED: the message was set aside, never to be sent; the recipients left the due table. */
+typedef void queue_loaded_fn(void *owner, enum err err, struct queue_work *work /* taken over */);
+void queue_load(struct queue *q, struct id id, struct text key, const uint32_t *ns, size_t count, queue_loaded_fn *on_loaded,
+                void *owner);
+
+/* ---------------------------------------------------------------- for people */
+
+struct queue_entry {
+	const struct envelope *envelope;
+	uint64_t content_bytes;
+	const struct queue_recipient *recipients;        /* only those still living */
+	size_t recipient_count;
+	bool damaged;
+};
+/* All messages in the order of their ids (age), behind after (zeroed: from the start), in slices read in the disk lane.
+ * each returns false to end; it runs on the loop. on_done gets the last id seen, ERR_OK at the end or after a false. */
+typedef bool queue_entry_fn(void *owner, const struct queue_entry *entry);
+void queue_each_message(struct queue *q, struct id after, queue_entry_fn *each, queue_settled_fn *on_done, void *owner);
+/* The living messages whose ids lie in a range (a prefix): up to two are enough to know that it is unique. */
+void queue_find(struct queue *q, struct id first, struct id last, queue_entry_fn *each, queue_settled_fn *on_done,
+                void *owner);
+
+/* ---------------------------------------------------------------- checking (also beside a running daemon) */
+
+struct queue_verify_report {
+	uint64_t messages, recipients, due_rows, keys, spool_files, body_bytes;
+	uint64_t damaged_messages, damaged_recipients, lost_due_rows, wrong_counts, missing_files, stray_files, set_aside;
+};
+/* Reads everything in one read transaction by slices; blocks; writes nothing. problem lines go to `each`. */
+typedef void queue_problem_fn(void *owner, struct text line);
+MUST_USE enum err queue_verify(struct io_disk *disk, struct text path, queue_problem_fn *each, void *owner,
+                               struct queue_verify_report *out);
+
+#endif

@@ -1,0 +1,61 @@
+/* postrider/schedule.h - who is delivered when: a queue for each destination with its own window of connections.
+ *
+ * Takes fresh mail from the queue's memory, loads what is due from disk, opens and reuses connections, settles every result
+ * with a typed reason, a next time or a notice. One destination never holds up another: each has its own window, and those
+ * that have work share the rest of the descriptors. State is rebuilt at start from the directory of delivery keys. */
+#ifndef POSTRIDER_SCHEDULE_H
+#define POSTRIDER_SCHEDULE_H
+
+#include <postrider/config.h>
+#include <postrider/deliver.h>
+#include <postrider/observe/event.h>
+#include <postrider/queue.h>
+
+struct schedule;
+
+struct schedule_options {
+	struct io *io;
+	struct queue *queue;
+	struct deliver *deliver;
+	struct observe *observe;
+	const struct config *config;     /* referenced */
+	uint64_t seed;                   /* jitter, ids of notices */
+	unsigned max_connections;        /* outbound, over all destinations */
+};
+
+MUST_USE enum err schedule_new(const struct schedule_options *options, struct schedule **out);
+/* Reads the directory and begins. */
+MUST_USE enum err schedule_start(struct schedule *s);
+/* A new snapshot: routes are matched anew when something is claimed next. */
+void schedule_configure(struct schedule *s, const struct config *config);
+/* No new attempts; what runs has until the deadline, then it is aborted; on_stopped once every settle is on disk. */
+void schedule_stop(struct schedule *s, int64_t linger_ms, void (*on_stopped)(void *owner), void *owner);
+void schedule_free(struct schedule **s);     /* after on_stopped */
+
+/* What a person does to one recipient that waits. */
+enum schedule_verb { SCHEDULE_RETRY, SCHEDULE_HOLD, SCHEDULE_RELEASE, SCHEDULE_DROP };
+/* on_done: ERR_BUSY: it is being delivered at this moment; ERR_NOT_FOUND: gone, or not in a state for this. */
+void schedule_act(struct schedule *s, struct id id, const struct queue_recipient *recipient, enum schedule_verb verb,
+                  queue_settled_fn *on_done, void *owner);
+
+/* For show and queue: what the scheduler knows of a destination right now. */
+struct schedule_destination {
+	struct text key;
+	size_t ready, in_flight;         /* recipients in memory, waiting and on their way */
+	unsigned connections, window;
+	int64_t next_due_time;           /* INT64_MAX: nothing known to wait */
+	int64_t suspended_until_time;    /* 0: not */
+	enum reason reason;              /* of the suspension */
+	struct text problem;
+};
+typedef void schedule_destination_fn(void *owner, const struct schedule_destination *d);
+void schedule_each_destination(struct schedule *s, schedule_destination_fn *each, void *owner);
+
+struct schedule_counts {
+	uint64_t delivered, deferred, bounced, expired, unknown_outcomes, attempts;
+	unsigned connections, destinations;
+	size_t ready, in_flight;
+};
+struct schedule_counts schedule_count(const struct schedule *s);
+
+#endif

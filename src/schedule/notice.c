@@ -1,0 +1,184 @@
+/* The notices of a settle: a report on recipients that failed, a warning on those that are late. */
+#include "internal.h"
+
+#include <postrider/mail/dsn.h>
+
+#define NOTICE_MAX_BYTES (2u << 20)
+
+static struct text explanation_of(const struct task_outcome *o)
+{
+	if (o->outcome.verdict == QUEUE_EXPIRED)
+		return TEXT("The message was tried again and again until its time was over. The last answer is given here; "
+		            "it will not be tried any more.");
+	switch (o->outcome.recipient.reason) {
+	case REASON_NO_SUCH_USER:
+		return TEXT("There is no such mailbox. Check the address, left of the @, for typing errors.");
+	case REASON_NO_SUCH_DOMAIN:
+		return TEXT("There is no such domain. Check the address, right of the @, for typing errors.");
+	case REASON_NULL_MX:
+		return TEXT("This domain says that it takes no mail at all.");
+	case REASON_TOO_LARGE:
+		return TEXT("The message is larger than the other side takes. Send a smaller one, or a link.");
+	case REASON_MAILBOX_FULL:
+		return TEXT("The mailbox is full. The recipient has to make room in it.");
+	case REASON_TLS:
+	case REASON_TLS_POLICY:
+		return TEXT("The message may only travel encrypted, and that could not be had.");
+	case REASON_BLOCKED:
+	case REASON_POLICY:
+		return TEXT("The other side refuses it by its rules. Its answer may say why; its postmaster can say more.");
+	default:
+		return TEXT_EMPTY;
+	}
+}
+
+static bool belongs(const struct task_outcome *o, bool warning)
+{
+	return warning ? o->warn : o->report;
+}
+
+static size_t fill_recipients(struct schedule *s, const struct task *t, bool warning, struct dsn_recipient *out)
+{
+	const struct envelope *e = t->work->message->envelope;
+	int64_t life = s->config->retry.give_up_after_ms;
+	size_t count = 0;
+
+	for (size_t i = 0; i < t->outcome_count; i++) {
+		const struct task_outcome *o = &t->outcomes[i];
+		const struct queue_recipient *q = &o->outcome.recipient;
+
+		if (!belongs(o, warning))
+			continue;
+		out[count++] = (struct dsn_recipient){
+			.forward_path = e->recipients[q->n].forward_path,
+			.original_path = e->recipients[q->n].original_path,
+			.action = warning ? DSN_DELAYED : DSN_FAILED,
+			.status = o->enhanced,
+			.reply = q->reply,
+			.from_peer = o->reply_is_peers,
+			.explanation = explanation_of(o),
+			.remote_mta = o->mx,
+			.last_attempt_time = q->last_attempt_time,
+			.will_retry_until_time = warning && life < CONFIG_NEVER ? e->received_time + life : 0,
+		};
+	}
+	return count;
+}
+
+/* The front of the message, as much as a report may return. */
+static struct text original_of(const struct task *t, size_t max_bytes, struct arena *arena)
+{
+	const struct queue_message *m = t->work->message;
+	struct text content = m->content.at ? m->content : buf_text(&t->original);
+	size_t bytes = MIN(m->prepended.len + content.len, max_bytes + m->prepended.len);
+	char *all = arena_alloc(arena, bytes + 1);
+
+	if (!all)
+		return TEXT_EMPTY;
+	memcpy(all, m->prepended.at, m->prepended.len);
+	memcpy(all + m->prepended.len, content.at, bytes - m->prepended.len);
+	return text_of(all, bytes);
+}
+
+static enum dsn_return returned_of(const struct config *config)
+{
+	switch (config->bounce.include) {
+	case CONFIG_INCLUDE_FULL: return DSN_RETURN_FULL;
+	case CONFIG_INCLUDE_NONE: return DSN_RETURN_NOTHING;
+	case CONFIG_INCLUDE_HEADERS: break;
+	}
+	return DSN_RETURN_HEADERS;
+}
+
+static enum err make_envelope(struct schedule *s, const struct envelope *original, struct envelope **out)
+{
+	AUTO(envelope_free) struct envelope *e = envelope_new(64u << 10);
+
+	if (!e)
+		return ERR_NOMEM;
+	e->received_time = io_now_time(s->io);
+	e->id = id_next(&s->ids, e->received_time);
+	if (envelope_add_recipient(e, original->reverse_path, TEXT_EMPTY) ||
+	    envelope_set(e, &e->protocol, TEXT("LOCAL")) || envelope_set(e, &e->client, TEXT("local")))
+		return ERR_NOMEM;
+	*out = TAKE(e);
+	return ERR_OK;
+}
+
+static enum err choose_key(struct schedule *s, const struct envelope *e, struct arena *arena, const struct text **out)
+{
+	struct route_choice choice;
+	struct text *key = arena_alloc(arena, sizeof(*key));
+
+	if (!key)
+		return ERR_NOMEM;
+	if (route_find(s->config, TEXT_EMPTY, TEXT_EMPTY, e->recipients[0].forward_path, &choice))
+		return ERR_SYNTAX;
+	*out = key;
+	return arena_text(arena, route_key(&choice), key);
+}
+
+static void say_received(struct schedule *s, const struct envelope *e, const struct envelope *original)
+{
+	struct event event = EVENT(EVENT_RECEIVED);
+	struct id_text of = id_to_text(original->id);
+
+	event.has_id = true;
+	event.id = e->id;
+	event.to = e->recipients[0].forward_path;
+	event.size = (int64_t)e->content_bytes;
+	event.created_time = e->received_time;
+	event.client_protocol = e->protocol;
+	event.subject = e->subject;
+	event.action = text_of(of.at, ID_CHARS);
+	event.detail = TEXT("a report of ours");
+	observe_emit(s->observe, &event);
+}
+
+/* Everything in *out lives in arena, except *envelope, which the caller frees after the settle was handed in.
+ * ERR_SYNTAX: the reverse-path leads nowhere, so that there is nobody to tell. */
+enum err notice_build(struct schedule *s, struct task *t, bool warning, struct arena *arena, struct envelope **envelope,
+                      struct queue_notice *out)
+{
+	const struct envelope *original = t->work->message->envelope;
+	struct dsn_recipient *recipients = arena_alloc(arena, (t->outcome_count + 1) * sizeof(*recipients));
+	struct buf b = BUF(NOTICE_MAX_BYTES);
+	struct dsn_result result;
+	struct dsn dsn;
+	enum err err;
+
+	if (!recipients)
+		return ERR_NOMEM;
+	err = make_envelope(s, original, envelope);
+	if (err)
+		return err;
+	dsn = (struct dsn){ .id = (*envelope)->id,
+		            .random = random_u64(&s->random),
+		            .now_time = (*envelope)->received_time,
+		            .hostname = s->config->hostname,
+		            .from = s->config->bounce.from,
+		            .to = original->reverse_path,
+		            .original_id = original->id,
+		            .arrival_time = original->received_time,
+		            .message_id = original->message_id,
+		            .subject = original->subject,
+		            .recipients = recipients,
+		            .recipient_count = fill_recipients(s, t, warning, recipients),
+		            .returned = returned_of(s->config),
+		            .original = original_of(t, s->config->bounce.max_size_bytes, arena),
+		            .original_bytes = t->work->message->prepended.len + t->work->message->content_bytes,
+		            .returned_max_bytes = s->config->bounce.max_size_bytes };
+	dsn_add(&b, &dsn, &result);
+	(*envelope)->body = result.is_8bit ? ENVELOPE_8BIT : ENVELOPE_7BIT;
+	(*envelope)->content_bytes = b.len;
+	*out = (struct queue_notice){ .envelope = *envelope, .prepended = TEXT_EMPTY };
+	err = buf_err(&b);
+	if (!err)
+		err = arena_text(arena, buf_text(&b), &out->content);
+	if (!err)
+		err = choose_key(s, *envelope, arena, &out->keys);
+	buf_fini(&b);
+	if (!err)
+		say_received(s, *envelope, original);
+	return err;
+}

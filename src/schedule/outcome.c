@@ -1,0 +1,422 @@
+#include "internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#define SETTLE_AGAIN_MS (5 * SECOND_MS)
+#define REPLY_KEPT_BYTES 1000
+/* A connection that was kept may have been closed by the peer meanwhile: that is no attempt, a few times. */
+#define AGAIN_MAX 3
+
+/* ---------------------------------------------------------------- times */
+
+static int64_t life_ms(const struct config *config, const struct envelope *e)
+{
+	return e->reverse_path.len ? config->retry.give_up_after_ms : config->retry.bounce_give_up_after_ms;
+}
+
+static int64_t expires_time(const struct config *config, const struct envelope *e)
+{
+	int64_t life = life_ms(config, e);
+
+	return life >= CONFIG_NEVER ? INT64_MAX : e->received_time + life;
+}
+
+/* The step for this attempt (the last one repeats) with a tenth of jitter either way, so that what failed together does
+ * not come back together; the last attempt is made when the life ends. */
+static int64_t next_attempt_time(struct schedule *s, uint32_t attempts, int64_t now, int64_t expires)
+{
+	const struct config_durations *steps = &s->config->retry.schedule;
+	int64_t step = steps->items[MIN(attempts ? attempts - 1 : 0, (uint32_t)steps->count - 1)];
+	int64_t tenth = step / 10;
+	int64_t due = now + step - tenth + (int64_t)random_below(&s->random, (uint64_t)(2 * tenth + 1));
+
+	return MIN(due, MAX(expires, now + 1));
+}
+
+/* ---------------------------------------------------------------- words */
+
+static struct text remote_text(struct task *t, const struct deliver_result *r)
+{
+	struct buf b = BUF(512);
+	struct text kept = TEXT_EMPTY;
+
+	if (r->mx.len)
+		buf_add(&b, r->mx);
+	if (r->remote.ip.family != IP_NONE) {
+		if (b.len)
+			buf_add_octet(&b, ' ');
+		buf_add_octet(&b, '[');
+		ip_add(&b, r->remote.ip);
+		buf_add_format(&b, "]:%u", r->remote.port);
+	}
+	if (buf_err(&b) || arena_text(&t->arena, buf_text(&b), &kept))
+		kept = TEXT_EMPTY;
+	buf_fini(&b);
+	return kept;
+}
+
+static struct text keep(struct task *t, struct text words, size_t max)
+{
+	struct text kept;
+
+	return arena_text(&t->arena, text_head(words, max), &kept) ? TEXT_EMPTY : kept;
+}
+
+static enum event_kind event_of(enum queue_verdict verdict)
+{
+	switch (verdict) {
+	case QUEUE_DELIVERED: return EVENT_DELIVERED;
+	case QUEUE_BOUNCED: return EVENT_BOUNCED;
+	case QUEUE_EXPIRED: return EVENT_EXPIRED;
+	case QUEUE_DROPPED: return EVENT_DROPPED;
+	case QUEUE_ON_HOLD: return EVENT_HELD;
+	case QUEUE_DEFERRED: break;
+	}
+	return EVENT_DEFERRED;
+}
+
+static void say(struct task *t, const struct task_outcome *o, const struct deliver_result *r)
+{
+	struct schedule *s = t->destination->schedule;
+	const struct envelope *e = t->work->message->envelope;
+	const struct queue_recipient *q = &o->outcome.recipient;
+	int64_t now = io_now_time(s->io), expires = expires_time(s->config, e);
+	struct event event = EVENT(event_of(o->outcome.verdict));
+	char place[512];
+
+	event.has_id = true;
+	event.id = e->id;
+	event.rcpt = q->n;
+	event.from = e->reverse_path;
+	event.to = e->recipients[q->n].forward_path;
+	event.size = (int64_t)t->work->message->content_bytes;
+	event.created_time = e->received_time;
+	event.attempt = q->attempts;
+	event.reason = q->reason;
+	event.stage = q->stage;
+	event.response = q->reply;
+	event.enhanced = o->enhanced;
+	if (o->outcome.verdict == QUEUE_DEFERRED) {
+		event.next_attempt_time = q->due_time;
+		event.expires_time = expires == INT64_MAX ? 0 : expires;
+	}
+	event.upstream = t->choice.upstream ? t->choice.upstream->name : TEXT_EMPTY;
+	event.route = t->destination->by_key.key;
+	if (t->choice.route) {
+		struct config_place p = t->choice.route->place;
+		int n = snprintf(place, sizeof(place), "%.*s:%u", TEXT_ARGS(text_head(p.file, 480)), p.line);
+
+		event.at = text_of(place, (size_t)MAX(n, 0));
+	}
+	if (r) {
+		event.code = r->code;
+		event.mx = r->mx;
+		event.remote = r->remote;
+		event.local = r->local;
+		event.tls = r->tls;
+		event.ms = r->ms;
+		event.ms.wait = (int32_t)MIN(t->wait_ms, INT32_MAX);
+	}
+	event.ms.queue = (int32_t)MIN(MAX(now - e->received_time, 0), INT32_MAX);
+	observe_emit(s->observe, &event);
+}
+
+/* ---------------------------------------------------------------- one result */
+
+/* Room for results is made before an attempt, so that none can be lost for want of memory. */
+enum err outcome_reserve(struct task *t, size_t count)
+{
+	struct task_outcome *more;
+
+	if (t->outcome_count + count <= t->outcome_room)
+		return ERR_OK;
+	more = realloc(t->outcomes, (t->outcome_count + count) * sizeof(*more));
+	if (!more)
+		return ERR_NOMEM;
+	t->outcomes = more;
+	t->outcome_room = t->outcome_count + count;
+	return ERR_OK;
+}
+
+static struct task_outcome *new_outcome(struct task *t)
+{
+	assert(t->outcome_count < t->outcome_room);
+	t->outcomes[t->outcome_count] = (struct task_outcome){ 0 };
+	return &t->outcomes[t->outcome_count++];
+}
+
+static void judge_failure(struct task *t, struct task_outcome *o, const struct deliver_result *r)
+{
+	struct schedule *s = t->destination->schedule;
+	const struct envelope *e = t->work->message->envelope;
+	struct queue_recipient *q = &o->outcome.recipient;
+	int64_t now = io_now_time(s->io), expires = expires_time(s->config, e);
+	bool has_sender = e->reverse_path.len != 0;
+
+	if (r->kind == DELIVER_PERMANENT) {
+		o->outcome.verdict = QUEUE_BOUNCED;
+	} else if (now >= expires) {
+		o->outcome.verdict = QUEUE_EXPIRED;
+	} else {
+		o->outcome.verdict = QUEUE_DEFERRED;
+		q->state = QUEUE_WAITING;
+		q->due_time = next_attempt_time(s, q->attempts, now, expires);
+		o->warn = has_sender && !q->warned && now - e->received_time >= s->config->retry.warn_after_ms;
+		q->warned = q->warned || o->warn;
+		return;
+	}
+	o->report = has_sender;       /* never a report on a report (RFC 5321 section 6.1) */
+}
+
+static void count(struct schedule *s, const struct task_outcome *o)
+{
+	s->counts.attempts++;
+	s->counts.unknown_outcomes += o->outcome.recipient.unknown_outcome;
+	switch (o->outcome.verdict) {
+	case QUEUE_DELIVERED: s->counts.delivered++; return;
+	case QUEUE_DEFERRED: s->counts.deferred++; return;
+	case QUEUE_BOUNCED: s->counts.bounced++; return;
+	case QUEUE_EXPIRED: s->counts.expired++; return;
+	case QUEUE_DROPPED:
+	case QUEUE_ON_HOLD: return;
+	}
+}
+
+static void add_result(struct task *t, size_t index, const struct deliver_result *r)
+{
+	struct schedule *s = t->destination->schedule;
+	struct task_outcome *o = new_outcome(t);
+	struct queue_recipient *q;
+
+	o->outcome.recipient = t->work->recipients[index];
+	q = &o->outcome.recipient;
+	q->attempts++;
+	q->last_attempt_time = io_now_time(s->io);
+	q->reason = r->kind == DELIVER_DELIVERED ? REASON_NONE : r->reason;
+	q->stage = r->kind == DELIVER_DELIVERED ? STAGE_NONE : r->stage;
+	q->reply = keep(t, r->reply, REPLY_KEPT_BYTES);
+	q->remote = remote_text(t, r);
+	q->key = t->destination->by_key.key;
+	q->unknown_outcome = r->kind == DELIVER_UNKNOWN;
+	o->enhanced = keep(t, r->enhanced, 16);
+	o->mx = keep(t, r->mx, 255);
+	o->reply_is_peers = r->from_peer;
+	if (r->kind == DELIVER_DELIVERED)
+		o->outcome.verdict = QUEUE_DELIVERED;
+	else
+		judge_failure(t, o, r);
+	count(s, o);
+	say(t, o, r);
+}
+
+void outcome_add(struct task *t, size_t index, const struct deliver_result *result)
+{
+	if (result->untouched && t->again_count < AGAIN_MAX) {
+		if (!t->again)
+			t->again_count++;
+		t->again = true;
+		return;
+	}
+	add_result(t, index, result);
+}
+
+/* No memory to decide anything: nothing was changed on disk, and the rows are read again shortly. */
+static void come_back(struct task *t)
+{
+	struct destination *d = t->destination;
+
+	d->cursor.set = false;
+	destination_disk_due(d, io_now_time(d->schedule->io) + SETTLE_AGAIN_MS);
+	t->state = TASK_SETTLING;
+	task_free(t);
+}
+
+void outcome_fail_rest(struct task *t, const struct deliver_result *result)
+{
+	if (outcome_reserve(t, t->end - t->next)) {
+		come_back(t);
+		return;
+	}
+	for (size_t i = t->next; i < t->end; i++)
+		add_result(t, i, result);
+	t->next = t->end;
+	task_settle(t);
+}
+
+/* ---------------------------------------------------------------- what is decided without an attempt */
+
+static void settle_rest(struct task *t, enum queue_verdict verdict, enum queue_state state, struct text key,
+                        struct text words)
+{
+	struct schedule *s = t->destination->schedule;
+
+	if (outcome_reserve(t, t->end - t->next)) {
+		come_back(t);
+		return;
+	}
+	for (; t->next < t->end; t->next++) {
+		struct task_outcome *o = new_outcome(t);
+
+		o->outcome.verdict = verdict;
+		o->outcome.recipient = t->work->recipients[t->next];
+		o->outcome.recipient.state = state;
+		o->outcome.recipient.key = keep(t, key, ROUTE_KEY_MAX);
+		o->outcome.recipient.due_time = io_now_time(s->io);
+		if (words.len) {
+			o->outcome.recipient.reason = REASON_POLICY;
+			o->outcome.recipient.reply = words;
+			say(t, o, NULL);
+		}
+	}
+	task_settle(t);
+}
+
+void outcome_rekey_rest(struct task *t, struct text key)
+{
+	settle_rest(t, QUEUE_DEFERRED, QUEUE_WAITING, key, TEXT_EMPTY);
+}
+
+void outcome_hold_rest(struct task *t)
+{
+	settle_rest(t, QUEUE_ON_HOLD, QUEUE_HELD, t->destination->by_key.key, TEXT("a route holds this recipient"));
+}
+
+void outcome_discard_rest(struct task *t)
+{
+	settle_rest(t, QUEUE_DROPPED, QUEUE_WAITING, t->destination->by_key.key, TEXT("a route discards this recipient"));
+}
+
+/* ---------------------------------------------------------------- to disk */
+
+static void settle_again(void *owner)
+{
+	task_settle(owner);
+}
+
+static void settle_later(struct task *t)
+{
+	struct schedule *s = t->destination->schedule;
+
+	if (!s->stopping &&
+	    !io_timer_start(s->io, &t->settle_retry, io_now_at(s->io) + SETTLE_AGAIN_MS, settle_again, t))
+		return;
+	/* It stays claimed on disk: a restart finds it and says that its outcome is not known. */
+	task_free(t);
+	schedule_check_stopped(s);
+}
+
+static void on_settled(void *owner, enum err err)
+{
+	struct task *t = owner;
+	struct destination *d = t->destination;
+	struct schedule *s = d->schedule;
+
+	if (err) {
+		settle_later(t);
+		return;
+	}
+	for (size_t i = 0; i < t->outcome_count; i++) {
+		const struct queue_outcome *o = &t->outcomes[i].outcome;
+
+		if (o->verdict == QUEUE_DEFERRED && text_eq(o->recipient.key, d->by_key.key))
+			destination_disk_due(d, o->recipient.due_time);
+	}
+	t->outcome_count = 0;
+	arena_reset(&t->arena);
+	free(t->job_recipients);
+	t->job_recipients = NULL;
+	if (t->next < t->end && !s->stopping) {
+		t->claimed = false;
+		task_make_ready(t, true);
+		return;
+	}
+	task_free(t);
+	schedule_check_stopped(s);
+}
+
+/* ---------------------------------------------------------------- the message itself, for a report */
+
+static void read_original(void *owner)
+{
+	struct task *t = owner;
+	size_t skip = t->work->message->prepended.len;
+	struct text span;
+	enum err err = ERR_OK;
+
+	while (t->original.len < skip + ORIGINAL_BYTES / 2 && !(err = body_source_next(t->source, &span)) && span.len > 0)
+		buf_add(&t->original, text_head(span, skip + ORIGINAL_BYTES - t->original.len));
+	if (err == ERR_MORE)
+		return;
+	/* a body that cannot be read must not keep its sender from hearing of the failure */
+	buf_drop_head(&t->original, MIN(skip, t->original.len));
+	body_source_release(&t->source);
+	t->original_read = true;
+	task_settle(t);
+}
+
+/* True: it has to be read first, and task_settle is called again then. */
+static bool awaits_original(struct task *t)
+{
+	struct queue_message *m = t->work->message;
+
+	if (t->original_read || m->content.at || m->content_bytes == 0)
+		return false;
+	t->original.max = m->prepended.len + ORIGINAL_BYTES;
+	if (queue_message_body(t->destination->schedule->queue, m, &t->source))
+		return false;
+	body_source_listen(t->source, read_original, t);
+	read_original(t);
+	return true;
+}
+
+/* ---------------------------------------------------------------- together in one transaction */
+
+static enum err add_notice(struct task *t, bool warning, struct arena *arena, struct envelope **envelope,
+                           struct queue_settlement *settlement, struct queue_notice *notices)
+{
+	struct schedule *s = t->destination->schedule;
+	enum err err = notice_build(s, t, warning, arena, envelope, &notices[settlement->notice_count]);
+
+	if (err == ERR_SYNTAX)
+		return ERR_OK;       /* a reverse-path that leads nowhere: nobody can be told */
+	if (!err)
+		settlement->notice_count++;
+	return err;
+}
+
+void task_settle(struct task *t)
+{
+	struct schedule *s = t->destination->schedule;
+	AUTO(envelope_free) struct envelope *report_envelope = NULL;
+	AUTO(envelope_free) struct envelope *warning_envelope = NULL;
+	AUTO(free_memory) struct queue_outcome *outcomes = NULL;
+	AUTO(arena_fini) struct arena arena = { 0 };
+	struct queue_notice notices[2];
+	struct queue_settlement settlement = { .id = t->id, .notices = notices };
+	bool report = false, warn = false;
+	enum err err = ERR_OK;
+
+	t->state = TASK_SETTLING;
+	for (size_t i = 0; i < t->outcome_count; i++) {
+		report = report || t->outcomes[i].report;
+		warn = warn || t->outcomes[i].warn;
+	}
+	if ((report || warn) && awaits_original(t))
+		return;
+	arena_init(&arena, 8u << 20);
+	if (report)
+		err = add_notice(t, false, &arena, &report_envelope, &settlement, notices);
+	if (!err && warn)
+		err = add_notice(t, true, &arena, &warning_envelope, &settlement, notices);
+	outcomes = calloc(MAX(t->outcome_count, (size_t)1), sizeof(*outcomes));
+	if (err || !outcomes) {
+		settle_later(t);
+		return;
+	}
+	for (size_t i = 0; i < t->outcome_count; i++)
+		outcomes[i] = t->outcomes[i].outcome;
+	settlement.outcomes = outcomes;
+	settlement.outcome_count = t->outcome_count;
+	queue_settle(s->queue, &settlement, on_settled, t);
+}

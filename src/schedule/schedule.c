@@ -1,0 +1,244 @@
+#include "internal.h"
+
+/* ---------------------------------------------------------------- the queue's news */
+
+static bool has_room_for(const struct destination *d)
+{
+	return d->tasks.count < TASKS_PER_DESTINATION && d->schedule->task_count < TASKS_IN_ALL;
+}
+
+static void on_fresh(void *owner, struct queue_work **work)
+{
+	struct schedule *s = owner;
+	struct queue_work *w = *work;
+	struct destination *d = s->stopping ? NULL : destination_get(s, w->key);
+	struct task *t;
+
+	if (!d)
+		return;
+	if (!has_room_for(d) || map_find(&d->tasks, id_key(&w->id)) || task_new(d, w->id, w->sender, &t)) {
+		destination_disk_due(d, w->due_time);
+		return;
+	}
+	t->claimed = true;
+	if (!task_take_work(t, work))
+		return;
+	/* A backlog keeps only numbers in memory. With nothing ahead of it a message is always kept whole. */
+	if (d->content_bytes > CONTENT_PER_DESTINATION && d->ready_count > 0)
+		task_drop_message(t);
+	task_make_ready(t, false);
+}
+
+static void on_due(void *owner, struct text key, int64_t due_time)
+{
+	struct schedule *s = owner;
+	struct destination *d = s->stopping ? NULL : destination_get(s, key);
+
+	if (!d)
+		return;
+	d->cursor.set = false;       /* it may lie before what was read last */
+	destination_disk_due(d, due_time);
+}
+
+static const struct queue_events queue_events = { on_fresh, on_due };
+
+/* ---------------------------------------------------------------- life */
+
+enum err schedule_new(const struct schedule_options *options, struct schedule **out)
+{
+	struct schedule *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return ERR_NOMEM;
+	s->io = options->io;
+	s->queue = options->queue;
+	s->deliver = options->deliver;
+	s->observe = options->observe;
+	s->config = config_ref(options->config);
+	s->max_connections = MAX(options->max_connections, 1u);
+	random_init(&s->random, options->seed);
+	id_source_init(&s->ids, random_u64(&s->random), 0);
+	map_init(&s->destinations, true, random_u64(&s->random));
+	list_init(&s->all);
+	list_init(&s->hungry);
+	*out = s;
+	return ERR_OK;
+}
+
+static void on_key(void *owner, struct text key, uint64_t recipients, int64_t earliest_due_time)
+{
+	(void)recipients;
+	on_due(owner, key, earliest_due_time);
+}
+
+enum err schedule_start(struct schedule *s)
+{
+	queue_listen(s->queue, &queue_events, s);
+	return queue_each_key(s->queue, on_key, s);
+}
+
+void schedule_configure(struct schedule *s, const struct config *config)
+{
+	const struct config *old = s->config;
+
+	s->config = config_ref(config);
+	config_unref(&old);
+	for (LIST_EACH_SAFE(it, &s->all)) {
+		struct destination *d = LIST_ITEM(it, struct destination, all);
+
+		/* deliver closes what belongs to the old snapshot; tasks ask the new routes when their turn comes */
+		connections_finish_idle(d);
+		destination_pump_later(d);
+	}
+}
+
+/* ---------------------------------------------------------------- connections are a common good */
+
+void schedule_feed_hungry(struct schedule *s)
+{
+	struct list *first;
+
+	if (s->connection_count >= s->max_connections)
+		return;
+	first = list_shift(&s->hungry);
+	if (first)
+		destination_pump_later(LIST_ITEM(first, struct destination, hungry));
+}
+
+/* ---------------------------------------------------------------- stopping */
+
+static bool has_stopped(const struct schedule *s)
+{
+	for (LIST_EACH(it, &s->all)) {
+		const struct destination *d = LIST_ITEM(it, const struct destination, all);
+
+		if (d->flight_count || d->loading_count || d->scanning || !list_is_empty(&d->connections))
+			return false;
+		for (struct map_item *item = map_next(&d->tasks, NULL); item; item = map_next(&d->tasks, item))
+			if (CONTAINER_OF(item, struct task, by_id)->state == TASK_SETTLING)
+				return false;
+	}
+	return true;
+}
+
+static void check_stopped(void *owner)
+{
+	struct schedule *s = owner;
+	void (*on_stopped)(void *owner) = s->on_stopped;
+
+	if (!on_stopped || !has_stopped(s))
+		return;
+	io_timer_stop(s->io, &s->stop_timer);
+	s->on_stopped = NULL;
+	on_stopped(s->stop_owner);
+}
+
+void schedule_check_stopped(struct schedule *s)
+{
+	if (s->stopping)
+		io_later_run(s->io, &s->stop_check, check_stopped, s);
+}
+
+static void on_linger_over(void *owner)
+{
+	struct schedule *s = owner;
+
+	for (LIST_EACH_SAFE(it, &s->all))
+		connections_abort(LIST_ITEM(it, struct destination, all));
+	schedule_check_stopped(s);
+}
+
+void schedule_stop(struct schedule *s, int64_t linger_ms, void (*on_stopped)(void *owner), void *owner)
+{
+	s->stopping = true;
+	s->on_stopped = on_stopped;
+	s->stop_owner = owner;
+	for (LIST_EACH_SAFE(it, &s->all))
+		connections_finish_idle(LIST_ITEM(it, struct destination, all));
+	if (io_timer_start(s->io, &s->stop_timer, io_now_at(s->io) + linger_ms, on_linger_over, s))
+		on_linger_over(s);
+	schedule_check_stopped(s);
+}
+
+static void free_tasks(struct destination *d)
+{
+	struct map_item *item;
+
+	while ((item = map_next(&d->tasks, NULL)))
+		task_free(CONTAINER_OF(item, struct task, by_id));
+}
+
+void schedule_free(struct schedule **slot)
+{
+	struct schedule *s = *slot;
+
+	*slot = NULL;
+	if (!s)
+		return;
+	s->stopping = true;
+	for (LIST_EACH_SAFE(it, &s->all)) {
+		struct destination *d = LIST_ITEM(it, struct destination, all);
+
+		free_tasks(d);
+		destination_free(d);
+	}
+	io_timer_stop(s->io, &s->stop_timer);
+	io_later_cancel(s->io, &s->stop_check);
+	map_fini(&s->destinations);
+	config_unref(&s->config);
+	free(s);
+}
+
+/* ---------------------------------------------------------------- what people see */
+
+static int64_t wall_time(struct schedule *s, int64_t at)
+{
+	return at ? io_now_time(s->io) + (at - io_now_at(s->io)) : 0;
+}
+
+static size_t recipients_in(const struct destination *d, bool in_flight)
+{
+	size_t count = 0;
+
+	for (struct map_item *item = map_next(&d->tasks, NULL); item; item = map_next(&d->tasks, item)) {
+		const struct task *t = CONTAINER_OF(item, struct task, by_id);
+
+		if ((t->state == TASK_IN_FLIGHT) == in_flight)
+			count += t->work ? t->end - t->next : t->n_count;
+	}
+	return count;
+}
+
+void schedule_each_destination(struct schedule *s, schedule_destination_fn *each, void *owner)
+{
+	for (LIST_EACH_SAFE(it, &s->all)) {
+		struct destination *d = LIST_ITEM(it, struct destination, all);
+		struct schedule_destination view = { .key = d->by_key.key,
+			                             .ready = recipients_in(d, false),
+			                             .in_flight = recipients_in(d, true),
+			                             .connections = d->connection_count,
+			                             .window = destination_window(d),
+			                             .next_due_time = d->disk_due_time,
+			                             .suspended_until_time = wall_time(s, d->suspended_until_at) };
+
+		if (destination_is_suspended(d)) {
+			view.reason = d->failure.reason;
+			view.problem = d->failure.reply;
+		}
+		each(owner, &view);
+	}
+}
+
+struct schedule_counts schedule_count(const struct schedule *s)
+{
+	struct schedule_counts counts = s->counts;
+
+	counts.connections = s->connection_count;
+	for (LIST_EACH(it, &s->all)) {
+		const struct destination *d = LIST_ITEM(it, const struct destination, all);
+
+		counts.ready += d->ready_count + d->loading_count;
+		counts.in_flight += d->flight_count;
+	}
+	return counts;
+}
