@@ -189,9 +189,10 @@ static void a_closed_pipe_loses_lines_and_counts_them(void **state)
 	assert_true(io_outlet_put(o, TEXT("two")));
 	for (int i = 0; i < 5000 && io_outlet_lost(o) < 2; i++)
 		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
-	assert_int_equal(io_outlet_lost(o), 2);
+	/* The second put may have found the first already lost, and then the line about that is lost too. */
+	assert_in_range(io_outlet_lost(o), 2, 3);
 	io_outlet_free(&o, 5000);
-	assert_int_equal(said, 2);
+	assert_in_range(said, 2, 3);
 }
 
 int main(void)
