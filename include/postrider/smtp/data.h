@@ -12,7 +12,7 @@
 
 /* ---------------------------------------------------------------- in */
 
-enum data_phase { DATA_LINE_START, DATA_INSIDE_LINE, DATA_AFTER_DOT, DATA_AFTER_DOT_CR, DATA_RETURN_CR, DATA_AT_END };
+enum data_phase { DATA_LINE_START, DATA_INSIDE_LINE, DATA_AFTER_DOT, DATA_AFTER_DOT_CR, DATA_AT_END };
 
 /* The counts are of the content as given out so far; what is refused for them is for the session to say. */
 struct data_decoder {
@@ -48,8 +48,8 @@ struct data_encoder {
 
 void data_encoder_init(struct data_encoder *e);
 /* Takes content from the front of *content and gives what to send next in *span (not empty).
- * ERR_MORE: the content is used up. ERR_SYNTAX: a bare CR or LF is next: it stays in *content, nothing more is given, and
- * the caller must cut the connection (the end of data must not be sent). */
+ * ERR_MORE: the content is used up. ERR_SYNTAX: a bare CR or LF is next: nothing more is given, and the caller must cut the
+ * connection (the end of data must not be sent). */
 MUST_USE enum err data_encode(struct data_encoder *e, struct text *content, struct text *span);
 /* What ends the data: CR LF first where the content did not end with it. ERR_SYNTAX: after a failure, or a bare CR was last. */
 MUST_USE enum err data_encode_end(struct data_encoder *e, struct text *span);

@@ -20,7 +20,6 @@ enum line_fault {
 struct line_reader {
 	size_t max_bytes;        /* may be changed between lines */
 	bool dropping;           /* inside a line that is too long */
-	bool after_cr;           /* the last octet dropped was CR */
 };
 
 struct line {
