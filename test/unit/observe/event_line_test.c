@@ -7,9 +7,8 @@
 #include <cmocka.h>
 
 #include <postrider/base/auto.h>
+#include <postrider/observe/json_text.h>
 #include <postrider/observe/observe.h>
-
-#include "event_json.h"
 
 static const struct {
 	const char *name;
@@ -42,7 +41,7 @@ static void strings_are_valid_json(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(string_cases); i++) {
 		AUTO(buf_fini) struct buf out = BUF(1000), want = BUF(1000);
 
-		event_json_string(&out, string_cases[i].in);
+		observe_add_json_text(&out, string_cases[i].in, 1000);
 		buf_add_octet(&want, '"');
 		buf_add(&want, string_cases[i].out);
 		buf_add_octet(&want, '"');
@@ -60,7 +59,7 @@ static void a_long_text_is_cut_behind_a_whole_character(void **state)
 
 	memset(in, 'x', sizeof(in));
 	memcpy(in + EVENT_TEXT_MAX - 1, "\xe2\x82\xac", 3);
-	event_json_string(&out, text_of(in, sizeof(in)));
+	observe_add_json_text(&out, text_of(in, sizeof(in)), EVENT_TEXT_MAX);
 	assert_int_equal(out.len, 1 + EVENT_TEXT_MAX - 1 + 3 + 3 + 1);
 	assert_true(text_ends(buf_text(&out), TEXT("x\xe2\x82\xac\xe2\x80\xa6\"")));
 }
@@ -72,7 +71,7 @@ static void a_text_of_just_the_limit_is_whole(void **state)
 	AUTO(buf_fini) struct buf out = BUF(100000);
 
 	memset(in, 'x', sizeof(in));
-	event_json_string(&out, text_of(in, sizeof(in)));
+	observe_add_json_text(&out, text_of(in, sizeof(in)), EVENT_TEXT_MAX);
 	assert_int_equal(out.len, EVENT_TEXT_MAX + 2);
 }
 

@@ -1,0 +1,73 @@
+#include <postrider/observe/json_text.h>
+
+#include <postrider/base/auto.h>
+
+/* The length of the well-formed UTF-8 sequence of two to four octets at p (RFC 3629 section 4); 0: there is none. */
+static size_t utf8_sequence(const unsigned char *p, size_t len)
+{
+	unsigned char c = p[0];
+	size_t needed = c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+
+	if (needed == 0 || needed > len)
+		return 0;
+	/* The second octet's range keeps out overlong forms, surrogates and what is above U+10FFFF. */
+	unsigned char least = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+	unsigned char most = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+
+	if (p[1] < least || p[1] > most)
+		return 0;
+	for (size_t i = 2; i < needed; i++)
+		if (p[i] < 0x80 || p[i] > 0xbf)
+			return 0;
+	return needed;
+}
+
+/* The length of what stands at p and goes into a JSON string as it is (RFC 8259 section 7); 0: it does not. DEL would
+ * be allowed, and spoils a terminal. */
+static inline size_t literal_length(const unsigned char *p, size_t len)
+{
+	if (*p >= 0x80)
+		return utf8_sequence(p, len);
+	return *p >= 0x20 && *p != 0x7f && *p != '"' && *p != '\\';
+}
+
+static void add_escape(struct buf *out, unsigned char c)
+{
+	static const char hex[] = "0123456789abcdef";
+	static const char letters[128] = {
+		['"'] = '"', ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't',
+	};
+
+	if (letters[c]) {
+		buf_add_bytes(out, (const char[]){ '\\', letters[c] }, 2);
+		return;
+	}
+	buf_add_bytes(out, (const char[]){ '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] }, 6);
+}
+
+void observe_add_json_text(struct buf *out, struct text t, size_t max_bytes)
+{
+	const unsigned char *p = (const unsigned char *)t.at;
+	const unsigned char *limit = p + MIN(t.len, max_bytes);
+	const unsigned char *end = p + t.len;
+
+	buf_add_octet(out, '"');
+	while (p < limit) {
+		const unsigned char *run = p;
+		size_t len;
+
+		while (p < limit && (len = literal_length(p, (size_t)(end - p))) > 0)
+			p += len;
+		buf_add_bytes(out, run, (size_t)(p - run));
+		if (p >= limit)
+			break;
+		if (*p < 0x80)
+			add_escape(out, *p);
+		else
+			buf_add(out, TEXT("\xef\xbf\xbd"));
+		p++;
+	}
+	if (p < end)
+		buf_add(out, TEXT("\xe2\x80\xa6"));
+	buf_add_octet(out, '"');
+}
