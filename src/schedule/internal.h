@@ -43,7 +43,7 @@ struct task {
 	bool claimed;                    /* the queue's mark is there */
 	bool counted;                    /* its content is counted in destination->content_bytes */
 	bool shares_failure;             /* was ready when its destination failed, and comes to the same */
-	const struct config *routed_by;  /* the snapshot whose routes chose this key; only compared */
+	const struct config *routed_by;  /* the snapshot whose routes made the choice; referenced, choice points into it */
 	struct route_choice choice;
 	int64_t wait_ms;                 /* from due to the attempt */
 

@@ -50,6 +50,7 @@ void task_free(struct task *t)
 	body_source_release(&t->source);
 	queue_work_free(d->schedule->queue, &t->work);
 	buf_fini(&t->original);
+	config_unref(&t->routed_by);
 	arena_fini(&t->arena);
 	free(t->outcomes);
 	free(t->ns);
@@ -139,6 +140,8 @@ bool task_route(struct task *t)
 
 	if (t->routed_by == s->config)
 		return true;
+	config_unref(&t->routed_by);
+	t->routed_by = config_ref(s->config);
 	if (route_find(s->config, e->listener, e->reverse_path, forward_path, &t->choice)) {
 		t->choice.via = CONFIG_VIA_REJECT;
 		t->choice.route = NULL;
@@ -159,7 +162,6 @@ bool task_route(struct task *t)
 	}
 	if (text_eq(route_key(&t->choice), t->destination->by_key.key) &&
 	    (t->choice.via == CONFIG_VIA_UPSTREAM || t->choice.via == CONFIG_VIA_DIRECT)) {
-		t->routed_by = s->config;
 		return true;
 	}
 	task_leave_ready(t);

@@ -1,0 +1,274 @@
+/* The listeners, and the life of the room. */
+#include "server.h"
+
+/* ---------------------------------------------------------------- clients */
+
+static struct text ip_key(const struct ip *ip)
+{
+	return text_of((const char *)ip, sizeof(*ip));
+}
+
+struct client *client_get(struct receive *r, struct ip ip)
+{
+	struct map_item *item = map_find(&r->clients, ip_key(&ip));
+	struct client *c;
+
+	if (item) {
+		c = CONTAINER_OF(item, struct client, by_ip);
+	} else {
+		c = calloc(1, sizeof(*c));
+		if (!c)
+			return NULL;
+		c->ip = ip;
+		if (map_add(&r->clients, &c->by_ip, ip_key(&c->ip))) {
+			free(c);
+			return NULL;
+		}
+	}
+	c->sessions++;
+	return c;
+}
+
+void client_drop(struct receive *r, struct client *c)
+{
+	if (!c || --c->sessions > 0)
+		return;
+	map_remove(&r->clients, &c->by_ip);
+	free(c);
+}
+
+/* ---------------------------------------------------------------- one listener */
+
+void listener_unref(struct listener *l)
+{
+	if (--l->references > 0)
+		return;
+	tls_context_unref(&l->tls);
+	free(l);
+}
+
+static struct io_address address_of(const struct config_listener *c)
+{
+	struct io_address a = { .peer_uid = UINT32_MAX, .peer_gid = UINT32_MAX };
+
+	if (c->address.is_unix)
+		memcpy(a.unix_path, c->address.host.at, MIN(c->address.host.len, sizeof(a.unix_path) - 1));
+	else
+		a.ip = (struct ip_port){ c->address.ip, c->address.port };
+	return a;
+}
+
+static bool same_address(const struct io_address *a, const struct io_address *b)
+{
+	return ip_eq(a->ip.ip, b->ip.ip) && a->ip.port == b->ip.port && strcmp(a->unix_path, b->unix_path) == 0;
+}
+
+static struct listener *find_listener(struct receive *r, const struct config_listener *wanted)
+{
+	struct io_address address = address_of(wanted);
+
+	for (LIST_EACH(it, &r->listeners)) {
+		struct listener *l = LIST_ITEM(it, struct listener, link);
+
+		if (same_address(&l->address, &address) && (l->address.ip.port || address.unix_path[0] ||
+		                                            text_eq(l->config->name, wanted->name)))
+			return l;
+	}
+	return NULL;
+}
+
+static enum err open_listener(struct receive *r, const struct config_listener *wanted,
+                              struct listener **out, struct buf *problem)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+	enum err err;
+
+	if (!l)
+		return ERR_NOMEM;
+	l->receive = r;
+	l->config = wanted;
+	l->address = address_of(wanted);
+	err = io_listen(r->io, &l->address, 0666, connection_accept, l, &l->io);
+	if (err) {
+		buf_add_format(problem, "cannot listen on %.*s: %s", TEXT_ARGS(wanted->address.text),
+		               err == ERR_BUSY ? "another program listens there" : err_text(err));
+		free(l);
+		return err;
+	}
+	l->references = 1;
+	*out = l;
+	return ERR_OK;
+}
+
+static void close_listener(struct listener *l)
+{
+	io_listener_close(&l->io);
+	list_remove(&l->link);
+	listener_unref(l);
+}
+
+/* ---------------------------------------------------------------- taking a configuration over */
+
+/* What one entry of the configuration is going to have, made before anything is changed. */
+struct plan {
+	struct listener *listener;       /* running already, or new */
+	struct tls_context *tls;
+	bool is_new;
+};
+
+static enum err make_plan(struct receive *r, const struct config_listener *wanted, struct plan *p, struct buf *problem)
+{
+	enum err err = r->options.server_context(r->options.owner, wanted, &p->tls, problem);
+
+	if (err)
+		return err;
+	p->listener = find_listener(r, wanted);
+	if (p->listener)
+		return ERR_OK;
+	err = open_listener(r, wanted, &p->listener, problem);
+	p->is_new = !err;
+	return err;
+}
+
+static void drop_plan(struct plan *p)
+{
+	if (p->is_new) {
+		io_listener_close(&p->listener->io);
+		listener_unref(p->listener);
+	}
+	tls_context_unref(&p->tls);
+}
+
+static void carry_out(struct receive *r, const struct config_listener *wanted, struct plan *p)
+{
+	struct listener *l = p->listener;
+
+	l->config = wanted;
+	l->listed = true;
+	if (p->is_new)
+		list_append(&r->listeners, &l->link);
+	tls_context_unref(&l->tls);
+	l->tls = p->tls;
+}
+
+enum err receive_configure(struct receive *r, const struct config *config, struct buf *problem)
+{
+	size_t count = config->listen.count;
+	struct plan *plans = calloc(MAX(count, (size_t)1), sizeof(*plans));
+	const struct config *old = r->config;
+	enum err err = plans ? ERR_OK : ERR_NOMEM;
+	size_t made = 0;
+
+	while (!err && made < count) {
+		err = make_plan(r, &config->listen.items[made], &plans[made], problem);
+		made++;
+	}
+	if (err) {
+		for (size_t i = 0; i < made; i++)
+			drop_plan(&plans[i]);
+		free(plans);
+		return err;
+	}
+	for (LIST_EACH(it, &r->listeners))
+		LIST_ITEM(it, struct listener, link)->listed = false;
+	for (size_t i = 0; i < count; i++)
+		carry_out(r, &config->listen.items[i], &plans[i]);
+	for (LIST_EACH_SAFE(it, &r->listeners))
+		if (!LIST_ITEM(it, struct listener, link)->listed)
+			close_listener(LIST_ITEM(it, struct listener, link));
+	r->config = config_ref(config);
+	config_unref(&old);
+	free(plans);
+	return ERR_OK;
+}
+
+void receive_each_listener(struct receive *r, receive_listener_fn *each, void *owner)
+{
+	for (LIST_EACH_SAFE(it, &r->listeners)) {
+		struct listener *l = LIST_ITEM(it, struct listener, link);
+
+		each(owner, l->config->name, io_listener_address(l->io));
+	}
+}
+
+/* ---------------------------------------------------------------- life */
+
+enum err receive_new(const struct receive_options *options, struct receive **out)
+{
+	struct receive *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return ERR_NOMEM;
+	r->options = *options;
+	r->io = options->io;
+	r->queue = options->queue;
+	r->observe = options->observe;
+	r->config = config_ref(options->config);
+	id_source_init(&r->ids, options->seed, options->newest_id_time);
+	list_init(&r->listeners);
+	list_init(&r->connections);
+	map_init(&r->clients, false, options->seed ^ 0x9e3779b97f4a7c15u);
+	*out = r;
+	return ERR_OK;
+}
+
+static void check_stopped(void *owner)
+{
+	struct receive *r = owner;
+	void (*on_stopped)(void *owner) = r->on_stopped;
+
+	if (!on_stopped || !list_is_empty(&r->connections))
+		return;
+	io_timer_stop(r->io, &r->linger);
+	r->on_stopped = NULL;
+	on_stopped(r->stop_owner);
+}
+
+void receive_check_stopped(struct receive *r)
+{
+	if (r->stopping)
+		io_later_run(r->io, &r->stop_check, check_stopped, r);
+}
+
+static void on_linger_over(void *owner)
+{
+	struct receive *r = owner;
+
+	for (LIST_EACH_SAFE(it, &r->connections))
+		connection_close(it);
+}
+
+void receive_stop(struct receive *r, int64_t linger_ms, void (*on_stopped)(void *owner), void *owner)
+{
+	r->stopping = true;
+	r->on_stopped = on_stopped;
+	r->stop_owner = owner;
+	for (LIST_EACH_SAFE(it, &r->listeners))
+		close_listener(LIST_ITEM(it, struct listener, link));
+	for (LIST_EACH_SAFE(it, &r->connections))
+		connection_stop_if_idle(it);
+	if (io_timer_start(r->io, &r->linger, io_now_at(r->io) + linger_ms, on_linger_over, r))
+		on_linger_over(r);
+	receive_check_stopped(r);
+}
+
+void receive_free(struct receive **slot)
+{
+	struct receive *r = *slot;
+
+	*slot = NULL;
+	if (!r)
+		return;
+	for (LIST_EACH_SAFE(it, &r->listeners))
+		close_listener(LIST_ITEM(it, struct listener, link));
+	io_timer_stop(r->io, &r->linger);
+	io_later_cancel(r->io, &r->stop_check);
+	map_fini(&r->clients);
+	config_unref(&r->config);
+	free(r);
+}
+
+struct receive_counts receive_count(const struct receive *r)
+{
+	return r->counts;
+}
