@@ -2,57 +2,9 @@
 
 #include <postrider/base/time.h>
 
-#define LINE_SOFT_MAX 78 /* RFC 5322 section 2.1.1 */
+#include "fold.h"
 
-/* Writes words and folds before the one that would pass the soft limit. Words are never cut. */
-struct folder {
-	struct buf *b;
-	size_t column;
-};
-
-static void add_raw(struct folder *f, struct text t)
-{
-	buf_add(f->b, t);
-	f->column += t.len;
-}
-
-/* What a peer said: octets that could end the field, its comment or its words go out as "?". */
-static bool is_harmless(char c)
-{
-	return c > ' ' && c <= '~' && c != '(' && c != ')' && c != '\\' && c != '"' && c != ';' && c != ',' &&
-	       c != '<' && c != '>';
-}
-
-static void add_harmless(struct folder *f, struct text t)
-{
-	for (size_t i = 0; i < t.len; i++)
-		buf_add_octet(f->b, is_harmless(t.at[i]) ? t.at[i] : '?');
-	f->column += t.len;
-}
-
-/* A path keeps its quotes and backslashes; it was parsed, so control octets are not in it, but must not be let out here
- * whatever happened before. */
-static void add_path(struct folder *f, struct text t)
-{
-	for (size_t i = 0; i < t.len; i++)
-		buf_add_octet(f->b, t.at[i] >= ' ' && t.at[i] <= '~' ? t.at[i] : '?');
-	f->column += t.len;
-}
-
-static void fold(struct folder *f)
-{
-	add_raw(f, TEXT("\r\n\t"));
-	f->column = 8;
-}
-
-/* A space, or a fold if `len` more octets do not fit. */
-static void space_before(struct folder *f, size_t len)
-{
-	if (f->column + 1 + len > LINE_SOFT_MAX)
-		fold(f);
-	else
-		add_raw(f, TEXT(" "));
-}
+#define DATE_LENGTH 31 /* "Fri, 12 Jan 2026 03:04:05 +0000" */
 
 /* TCP-info = address-literal / ( Domain FWS address-literal ) */
 static void add_client(struct folder *f, const struct trace *t)
@@ -61,81 +13,85 @@ static void add_client(struct folder *f, const struct trace *t)
 	struct buf literal = { .at = octets, .room = sizeof(octets), .max = sizeof(octets) };
 
 	if (t->client.family == IP_NONE) {
-		space_before(f, 7);
-		add_raw(f, TEXT("(local)"));
+		folder_space(f, 7);
+		folder_add(f, TEXT("(local)"));
 		return;
 	}
 	ip_add_literal(&literal, t->client);
-	space_before(f, literal.len + 2 + (t->client_name.len ? t->client_name.len + 1 : 0));
-	add_raw(f, TEXT("("));
+	folder_space(f, literal.len + 2 + (t->client_name.len ? t->client_name.len + 1 : 0));
+	folder_add(f, TEXT("("));
 	if (t->client_name.len) {
-		add_harmless(f, t->client_name);
-		add_raw(f, TEXT(" "));
+		folder_add_harmless(f, t->client_name);
+		folder_add(f, TEXT(" "));
 	}
-	add_raw(f, buf_text(&literal));
-	add_raw(f, TEXT(")"));
+	folder_add(f, buf_text(&literal));
+	folder_add(f, TEXT(")"));
 }
 
 /* From-domain = "FROM" FWS Extended-Domain. A helo that is an address literal keeps its brackets and colons. */
 static void add_from(struct folder *f, const struct trace *t)
 {
-	add_raw(f, TEXT("Received: from"));
-	space_before(f, t->helo.len);
-	if (t->helo.len)
-		add_harmless(f, t->helo);
-	else
-		add_raw(f, TEXT("unknown"));
+	struct text helo = t->helo.len ? text_head(t->helo, WORD_MAX) : TEXT("unknown");
+
+	folder_add(f, TEXT(" from"));
+	folder_space(f, helo.len);
+	folder_add_harmless(f, helo);
 	add_client(f, t);
 }
 
+/* By-domain = CFWS "BY" FWS Extended-Domain; With = CFWS "WITH" FWS Protocol; ID = CFWS "ID" FWS ( Atom / msg-id ) */
 static void add_by(struct folder *f, const struct trace *t)
 {
 	struct id_text id = id_to_text(t->id);
 
-	fold(f);
-	add_raw(f, TEXT("by "));
-	add_harmless(f, t->hostname);
-	space_before(f, 5 + t->protocol.len);
-	add_raw(f, TEXT("with "));
-	add_harmless(f, t->protocol);
-	space_before(f, 3 + ID_CHARS);
-	add_raw(f, TEXT("id "));
-	add_raw(f, text_from(id.at));
+	folder_break(f);
+	folder_add(f, TEXT("by "));
+	folder_add_harmless(f, t->hostname);
+	folder_space(f, 5 + t->protocol.len);
+	folder_add(f, TEXT("with "));
+	folder_add_harmless(f, t->protocol);
+	folder_space(f, 3 + ID_CHARS);
+	folder_add(f, TEXT("id "));
+	folder_add(f, text_of(id.at, ID_CHARS));
 }
 
+/* A comment: the registered TLS clause (RFC 8314 section 4.3) names the cipher only. */
 static void add_tls(struct folder *f, struct text tls)
 {
-	bool first = true;
+	struct text word = text_cut(&tls, ' ');
 
-	fold(f);
-	add_raw(f, TEXT("("));
+	folder_break(f);
+	folder_add(f, TEXT("("));
+	folder_add_harmless(f, word);
 	while (tls.len) {
-		struct text word = text_cut(&tls, ' ');
-
-		if (!first)
-			space_before(f, word.len + 1);
-		add_harmless(f, word);
-		first = false;
+		word = text_cut(&tls, ' ');
+		folder_space(f, word.len + 1);
+		folder_add_harmless(f, word);
 	}
-	add_raw(f, TEXT(")"));
+	folder_add(f, TEXT(")"));
+}
+
+/* For = CFWS "FOR" FWS ( Path / Mailbox ) */
+static void add_for(struct folder *f, struct text forward_path)
+{
+	folder_break(f);
+	folder_add(f, TEXT("for <"));
+	folder_add_printable(f, forward_path);
+	folder_add(f, TEXT(">"));
 }
 
 void trace_add_received(struct buf *b, const struct trace *t)
 {
-	struct folder f = { .b = b };
+	struct folder f = folder_of_field(b, TEXT("Received"));
 
 	add_from(&f, t);
 	add_by(&f, t);
 	if (t->tls.len)
 		add_tls(&f, t->tls);
-	if (t->forward_path.len) {
-		fold(&f);
-		add_raw(&f, TEXT("for <"));
-		add_path(&f, t->forward_path);
-		add_raw(&f, TEXT(">"));
-	}
-	add_raw(&f, TEXT(";"));
-	space_before(&f, 31); /* a date: "Fri, 12 Jan 2026 03:04:05 +0000" */
+	if (t->forward_path.len)
+		add_for(&f, t->forward_path);
+	folder_add(&f, TEXT(";"));
+	folder_space(&f, DATE_LENGTH);
 	time_add_rfc5322(b, t->received_time);
 	buf_add_string(b, "\r\n");
 }

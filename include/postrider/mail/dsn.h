@@ -3,6 +3,7 @@
 #ifndef POSTRIDER_MAIL_DSN_H
 #define POSTRIDER_MAIL_DSN_H
 
+#include <postrider/base/buf.h>
 #include <postrider/base/id.h>
 
 enum dsn_action { DSN_FAILED, DSN_DELAYED, DSN_DELIVERED, DSN_RELAYED, DSN_EXPANDED };
