@@ -1,0 +1,43 @@
+/* server/internal.h - what the files of this room share. */
+#ifndef POSTRIDER_SERVER_INTERNAL_H
+#define POSTRIDER_SERVER_INTERNAL_H
+
+#include <postrider/deliver.h>
+#include <postrider/dns.h>
+#include <postrider/server.h>
+
+struct server {
+	struct io *io;
+	struct io_disk *disk;
+	struct observe *observe;
+	struct server_options options;
+	const struct config *config;
+	struct queue *queue;
+	struct history *history;
+	struct dns *dns;
+	struct deliver *deliver;
+	struct schedule *schedule;
+	struct receive *receive;
+	struct observe_consumer to_history;
+	struct io_timer watch;
+	bool was_full, failed;
+
+	/* stopping */
+	bool stopping, hurried;
+	int waits;                       /* rooms that have not stopped yet */
+	int64_t drain_until_at;
+	struct io_timer drain;
+	void (*on_stopped)(void *owner);
+	void *stop_owner;
+};
+
+/* contexts.c: certificates from the files that the configuration names */
+enum err server_context_from_files(void *owner, const struct config_listener *l, struct tls_context **out,
+                                   struct buf *problem);
+enum err client_context_with_ca(void *owner, const struct tls_client_options *o, struct tls_context **out,
+                                struct buf *problem);
+
+/* names.c: where names are looked up */
+MUST_USE enum err server_names(struct server *s, const struct config *config);
+
+#endif

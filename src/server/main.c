@@ -1,0 +1,253 @@
+/* The process: descriptors, signals, the log on standard output, and the loop around the rooms. */
+#include <postrider/io/outlet.h>
+#include <postrider/io/uv.h>
+#include <postrider/server.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define EXIT_CONFIG 78
+#define SECOND_STOP_MS 500
+#define LOG_FLUSH_MS 2000
+
+struct process {
+	const struct server_main_options *options;
+	struct io *io;
+	struct server *server;
+	struct observe *observe;
+	struct io_outlet *outlet;
+	struct observe_consumer to_log;
+	struct io_timer last_resort;
+	bool stopping;
+	int code;
+};
+
+static void print(const struct buf *b)
+{
+	fwrite(b->at ? b->at : "", 1, b->len, stderr);
+	fflush(stderr);
+}
+
+static void complain(const char *what, const struct buf *problem)
+{
+	fprintf(stderr, "postrider: %s%s%.*s\n", what, problem && problem->len ? ": " : "",
+	        problem ? (int)problem->len : 0, problem && problem->at ? problem->at : "");
+}
+
+/* ---------------------------------------------------------------- log */
+
+static void on_gap(void *owner, uint64_t lost, struct buf *line)
+{
+	(void)owner;
+	buf_add_format(line, "{\"event\":\"warning\",\"level\":\"warn\",\"dropped\":%llu,"
+	                     "\"detail\":\"whoever reads the log did not keep up\"}", (unsigned long long)lost);
+}
+
+static void to_log(void *owner, const struct event *e, int64_t time_us, struct text line)
+{
+	struct process *p = owner;
+
+	(void)e;
+	(void)time_us;
+	io_outlet_put(p->outlet, line);      /* what does not fit is counted there */
+}
+
+static enum event_level least_level(const struct config *config)
+{
+	switch (config->log.level) {
+	case CONFIG_LOG_DEBUG: return LEVEL_DEBUG;
+	case CONFIG_LOG_INFO: return LEVEL_INFO;
+	case CONFIG_LOG_WARN: return LEVEL_WARN;
+	case CONFIG_LOG_ERROR: break;
+	}
+	return LEVEL_ERROR;
+}
+
+static int64_t clock_us(void *clock)
+{
+	return io_now_time_us(clock);
+}
+
+static enum err open_log(struct process *p, const struct config *config)
+{
+	enum err err = observe_new(&(struct observe_options){ config->hostname, clock_us, p->io }, &p->observe);
+
+	if (!err)
+		err = io_outlet_new(&(struct io_outlet_options){ .descriptor = p->options->log_descriptor, .on_gap = on_gap },
+		                    &p->outlet);
+	if (err)
+		return err;
+	p->to_log = (struct observe_consumer){ .least = least_level(config), .fn = to_log, .owner = p };
+	observe_add_consumer(p->observe, &p->to_log);
+	return ERR_OK;
+}
+
+/* ---------------------------------------------------------------- configuration */
+
+static enum err load(const struct process *p, const struct config **out, struct buf *words)
+{
+	struct config_report report;
+	enum err err;
+
+	config_report_init(&report);
+	err = config_load(p->options->sources, out, &report);
+	config_report_print(&report, words);
+	config_report_fini(&report);
+	return err;
+}
+
+static void say(struct process *p, enum event_kind kind, enum event_level level, struct text detail)
+{
+	struct event event = EVENT(kind);
+
+	event.level = level;
+	event.detail = detail;
+	observe_emit(p->observe, &event);
+}
+
+static void on_hup(void *owner, int number)
+{
+	struct process *p = owner;
+	const struct config *config = NULL;
+	struct buf words = BUF(256u << 10), problem = BUF(16u << 10);
+
+	(void)number;
+	if (p->stopping)
+		return;
+	if (load(p, &config, &words)) {
+		say(p, EVENT_RELOAD_FAILED, LEVEL_ERROR, buf_text(&words));
+	} else {
+		/* what went wrong is in the event reload_failed */
+		if (!server_reload(p->server, config, &problem))
+			p->to_log.least = least_level(config);
+		config_unref(&config);
+	}
+	buf_fini(&words);
+	buf_fini(&problem);
+}
+
+/* ---------------------------------------------------------------- stop */
+
+static void on_stopped(void *owner)
+{
+	struct process *p = owner;
+
+	io_timer_stop(p->io, &p->last_resort);
+	io_uv_stop(p->io);
+}
+
+static void on_last_resort(void *owner)
+{
+	struct process *p = owner;
+
+	complain("stopped at once; what was accepted is safe in the spool", NULL);
+	io_uv_stop(p->io);
+}
+
+static void on_term(void *owner, int number)
+{
+	struct process *p = owner;
+	bool again = p->stopping;
+
+	(void)number;
+	p->stopping = true;
+	server_stop(p->server, on_stopped, p);
+	if (again && io_timer_start(p->io, &p->last_resort, io_now_at(p->io) + SECOND_STOP_MS, on_last_resort, p))
+		io_uv_stop(p->io);
+}
+
+static enum err watch_signals(struct process *p)
+{
+	enum err err = io_uv_on_signal(p->io, SIGTERM, on_term, p);
+
+	if (!err)
+		err = io_uv_on_signal(p->io, SIGINT, on_term, p);
+	if (!err)
+		err = io_uv_on_signal(p->io, SIGHUP, on_hup, p);
+	return err;
+}
+
+/* ---------------------------------------------------------------- start */
+
+/* Descriptors are what sessions cost: take all that we may have. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+			return;      /* then with what there is */
+	}
+}
+
+static enum err start(struct process *p, const struct config *config, struct buf *problem)
+{
+	struct server_options options = { .io = p->io,
+		                          .disk = io_disk_real(),
+		                          .config = config,
+		                          .observe = p->observe,
+		                          .max_descriptors = io_uv_max_descriptors(p->io),
+		                          .use_system_files = true };
+
+	return server_start(&options, &p->server, problem);
+}
+
+static int run(struct process *p, const struct config *config)
+{
+	struct buf problem = BUF(16u << 10);
+	enum err err = open_log(p, config);
+
+	if (!err)
+		err = watch_signals(p);
+	if (!err)
+		err = start(p, config, &problem);
+	if (err) {
+		if (!problem.len)
+			buf_add_string(&problem, err_text(err));
+		complain("cannot start", &problem);
+		buf_fini(&problem);
+		return 1;
+	}
+	buf_fini(&problem);
+	if (p->options->on_ready)
+		p->options->on_ready(p->options->owner, p->server, p->io);
+	io_uv_run(p->io);
+	if (p->options->on_end)
+		p->options->on_end(p->options->owner);
+	return server_has_failed(p->server) ? 1 : 0;
+}
+
+int server_main(const struct server_main_options *options)
+{
+	struct process p = { .options = options };
+	struct buf words = BUF(256u << 10);
+	const struct config *config = NULL;
+	enum err err = load(&p, &config, &words);
+	int code = EXIT_CONFIG;
+
+	print(&words);
+	buf_fini(&words);
+	if (err)
+		return err == ERR_CONFIG ? EXIT_CONFIG : 1;
+	raise_descriptor_limit();
+	err = io_uv_new(&(struct io_uv_options){ 0 }, &p.io);
+	if (err) {
+		complain(err_text(err), NULL);
+		code = 1;
+	} else {
+		code = run(&p, config);
+	}
+	server_free(&p.server);
+	if (p.observe)
+		observe_remove_consumer(&p.to_log);
+	if (p.outlet)
+		io_outlet_free(&p.outlet, LOG_FLUSH_MS);
+	observe_free(&p.observe);
+	if (p.io)
+		io_uv_free(&p.io);
+	config_unref(&config);
+	return code;
+}

@@ -1,0 +1,380 @@
+#include "internal.h"
+
+#define WATCH_MS SECOND_MS
+#define HISTORY_KEEP_MS (7 * DAY_MS)
+#define HISTORY_MAX_BYTES (1ull << 30)
+
+/* ---------------------------------------------------------------- events of the daemon */
+
+static void say(struct server *s, enum event_kind kind, enum event_level level, const char *detail)
+{
+	struct event event = EVENT(kind);
+
+	event.level = level;
+	event.detail = text_from(detail);
+	observe_emit(s->observe, &event);
+}
+
+static void to_history(void *owner, const struct event *e, int64_t time_us, struct text line)
+{
+	struct server *s = owner;
+
+	if (e->has_id && s->history)
+		history_add(s->history, e->id, time_us, line);
+}
+
+static void on_rooms_stopped(void *owner);
+
+/* Once a second: what nobody else tells. */
+static void on_watch(void *owner)
+{
+	struct server *s = owner;
+	struct queue_space space = queue_space(s->queue);
+
+	if (space.full && !s->was_full)
+		say(s, EVENT_SPOOL_FULL, LEVEL_ERROR, "the spool is full: new mail is refused with 452 until there is space");
+	s->was_full = space.full;
+	if (space.failed && !s->failed) {
+		s->failed = true;
+		say(s, EVENT_ERROR, LEVEL_ERROR,
+		    "the disk under the spool failed: stopping; check it (dmesg), then `postrider verify`");
+		if (!s->stopping)
+			server_stop(s, s->on_stopped, s->stop_owner);
+	}
+	if (io_timer_start(s->io, &s->watch, io_now_at(s->io) + WATCH_MS, on_watch, s))
+		say(s, EVENT_WARNING, LEVEL_WARN, "out of memory: the spool is no longer watched");
+}
+
+/* ---------------------------------------------------------------- start */
+
+static enum err open_queue(struct server *s, struct buf *problem)
+{
+	const struct config *c = s->config;
+	enum err err = queue_open(&(struct queue_options){ .io = s->io,
+	                                                   .disk = s->disk,
+	                                                   .path = c->spool.path,
+	                                                   .max_bytes = c->spool.max_size_bytes,
+	                                                   .reserve_bytes = c->spool.reserve_bytes,
+	                                                   .durable = c->spool.durable,
+	                                                   .in_memory = s->options.in_memory,
+	                                                   .seed = io_random_u64(s->io),
+	                                                   .fault = s->options.fault,
+	                                                   .fault_owner = s->options.fault_owner,
+	                                                   .problem = problem },
+	                          &s->queue);
+
+	if (err && !problem->len)
+		buf_add_format(problem, "spool %.*s: %s", TEXT_ARGS(c->spool.path), err_text(err));
+	return err;
+}
+
+static void open_history(struct server *s)
+{
+	struct buf path = BUF(4096);
+
+	buf_add_format(&path, "%.*s/history", TEXT_ARGS(s->config->spool.path));
+	if (buf_err(&path) || history_open(&(struct history_options){ .io = s->io,
+	                                                              .path = buf_text(&path),
+	                                                              .keep_ms = HISTORY_KEEP_MS,
+	                                                              .max_bytes = HISTORY_MAX_BYTES,
+	                                                              .in_memory = s->options.in_memory },
+	                                   &s->history))
+		say(s, EVENT_WARNING, LEVEL_WARN, "the history could not be opened: finished messages have no story");
+	buf_fini(&path);
+}
+
+/* Descriptors are shared out from the start: an outbound connection for three inbound sessions, and some for files. */
+static unsigned outbound_share(const struct server *s)
+{
+	return MAX(s->options.max_descriptors / 4, 8u);
+}
+
+static unsigned inbound_share(const struct server *s)
+{
+	unsigned outbound = outbound_share(s), files = 32;
+
+	return s->options.max_descriptors > outbound + files + 8 ? s->options.max_descriptors - outbound - files : 8;
+}
+
+static enum err open_rooms(struct server *s, struct buf *problem)
+{
+	struct deliver_options deliver = { .io = s->io, .dns = s->dns, .config = s->config, .seed = io_random_u64(s->io),
+		                           .client_context = s->options.client_context ? s->options.client_context
+		                                                                       : client_context_with_ca,
+		                           .client_context_owner = s->options.client_context ? s->options.tls_owner : s };
+	struct schedule_options schedule;
+	struct receive_options receive;
+	enum err err = deliver_new(&deliver, &s->deliver);
+
+	if (err)
+		return err;
+	schedule = (struct schedule_options){ s->io, s->queue, s->deliver, s->observe, s->config, io_random_u64(s->io),
+		                              outbound_share(s) };
+	err = schedule_new(&schedule, &s->schedule);
+	if (err)
+		return err;
+	receive = (struct receive_options){ .io = s->io, .queue = s->queue, .observe = s->observe, .config = s->config,
+		                            .seed = io_random_u64(s->io), .newest_id_time = 0,
+		                            .max_sessions = inbound_share(s),
+		                            .server_context = s->options.server_context ? s->options.server_context
+		                                                                        : server_context_from_files,
+		                            .owner = s->options.server_context ? s->options.tls_owner : s };
+	err = receive_new(&receive, &s->receive);
+	if (!err)
+		err = schedule_start(s->schedule);
+	if (!err)
+		err = receive_configure(s->receive, s->config, problem);
+	return err;
+}
+
+static void on_closed(void *owner)
+{
+	(void)owner;
+}
+
+static void give_up(struct server *s)
+{
+	receive_free(&s->receive);
+	schedule_free(&s->schedule);
+	deliver_free(&s->deliver);
+	dns_free(&s->dns);
+	if (s->queue)
+		queue_close(&s->queue, on_closed, NULL);
+	if (s->history)
+		history_close(&s->history, on_closed, NULL);
+	observe_remove_consumer(&s->to_history);
+	io_timer_stop(s->io, &s->watch);
+	config_unref(&s->config);
+	free(s);
+}
+
+static void say_listener(void *owner, struct text name, const struct io_address *address)
+{
+	struct server *s = owner;
+	struct buf words = BUF(512);
+
+	buf_add_format(&words, "%.*s listens on ", TEXT_ARGS(name));
+	if (address->ip.ip.family == IP_NONE)
+		buf_add_format(&words, "unix:%s", address->unix_path);
+	else
+		ip_port_add(&words, address->ip);
+	buf_add_octet(&words, 0);
+	say(s, EVENT_STARTED, LEVEL_INFO, words.at ? words.at : "");
+	buf_fini(&words);
+}
+
+static void say_ready(struct server *s)
+{
+	struct queue_space space = queue_space(s->queue);
+	struct buf words = BUF(512);
+
+	receive_each_listener(s->receive, say_listener, s);
+	if (!s->config->spool.durable)
+		say(s, EVENT_WARNING, LEVEL_WARN, "spool.durable is false: a power cut loses mail that was answered 250");
+	if (queue_was_unclean(s->queue))
+		say(s, EVENT_WARNING, LEVEL_WARN,
+		    "the last stop was not clean: what was being delivered then is tried again, and may arrive twice");
+	buf_add_format(&words, "ready; spool %.*s holds %llu messages", TEXT_ARGS(s->config->spool.path),
+	               (unsigned long long)space.messages);
+	buf_add_octet(&words, 0);
+	say(s, EVENT_READY, LEVEL_INFO, words.at ? words.at : "ready");
+	buf_fini(&words);
+}
+
+enum err server_start(const struct server_options *options, struct server **out, struct buf *problem)
+{
+	struct server *s = calloc(1, sizeof(*s));
+	enum err err;
+
+	if (!s)
+		return ERR_NOMEM;
+	s->io = options->io;
+	s->disk = options->disk;
+	s->observe = options->observe;
+	s->options = *options;
+	s->config = config_ref(options->config);
+	s->to_history = (struct observe_consumer){ .least = LEVEL_INFO, .fn = to_history, .owner = s };
+	observe_add_consumer(s->observe, &s->to_history);
+	err = open_queue(s, problem);
+	if (!err)
+		open_history(s);
+	if (!err)
+		err = server_names(s, s->config);
+	if (!err)
+		err = open_rooms(s, problem);
+	if (!err)
+		err = io_timer_start(s->io, &s->watch, io_now_at(s->io) + WATCH_MS, on_watch, s);
+	if (err) {
+		if (!problem->len)
+			buf_add_string(problem, err_text(err));
+		give_up(s);
+		return err;
+	}
+	say_ready(s);
+	*out = s;
+	return ERR_OK;
+}
+
+/* ---------------------------------------------------------------- reload */
+
+static bool needs_restart(const struct config *old, const struct config *new, struct buf *problem)
+{
+	if (!text_eq(old->spool.path, new->spool.path) || old->spool.max_size_bytes != new->spool.max_size_bytes ||
+	    old->spool.durable != new->spool.durable)
+		buf_add_string(problem, "spool.path, spool.max_size and spool.durable change only with a restart");
+	return problem->len > 0;
+}
+
+enum err server_reload(struct server *s, const struct config *config, struct buf *problem)
+{
+	const struct config *old = s->config;
+	enum err err = needs_restart(old, config, problem) ? ERR_CONFIG : ERR_OK;
+
+	if (!err)
+		err = receive_configure(s->receive, config, problem);
+	if (!err)
+		err = deliver_configure(s->deliver, config);
+	if (!err)
+		err = server_names(s, config);
+	if (err) {
+		struct buf unused = BUF(4096);
+
+		/* back to what it was, where that was left already */
+		if (receive_configure(s->receive, old, &unused) || deliver_configure(s->deliver, old))
+			buf_add_string(problem, "; and the old configuration could not be restored in whole: restart soon");
+		buf_fini(&unused);
+		buf_add_octet(problem, 0);
+		say(s, EVENT_RELOAD_FAILED, LEVEL_ERROR, problem->at);
+		buf_cut(problem, problem->len ? problem->len - 1 : 0);
+		return err;
+	}
+	schedule_configure(s->schedule, config);
+	s->config = config_ref(config);
+	config_unref(&old);
+	say(s, EVENT_RELOADED, LEVEL_INFO, "the new configuration is in force");
+	return ERR_OK;
+}
+
+/* ---------------------------------------------------------------- stop */
+
+static void finished(struct server *s)
+{
+	void (*on_stopped)(void *owner) = s->on_stopped;
+
+	say(s, EVENT_STOPPED, LEVEL_INFO, "stopped");
+	s->on_stopped = NULL;
+	if (on_stopped)
+		on_stopped(s->stop_owner);
+}
+
+static void on_store_closed(void *owner)
+{
+	struct server *s = owner;
+
+	if (--s->waits == 0)
+		finished(s);
+}
+
+static void on_rooms_stopped(void *owner)
+{
+	struct server *s = owner;
+
+	if (--s->waits > 0)
+		return;
+	receive_free(&s->receive);
+	schedule_free(&s->schedule);
+	deliver_free(&s->deliver);
+	dns_free(&s->dns);
+	io_timer_stop(s->io, &s->watch);
+	s->waits = s->history ? 2 : 1;
+	if (s->history)
+		history_close(&s->history, on_store_closed, s);
+	queue_close(&s->queue, on_store_closed, s);
+}
+
+static void stop_schedule(struct server *s)
+{
+	io_timer_stop(s->io, &s->drain);
+	s->drain_until_at = 0;
+	schedule_stop(s->schedule, s->hurried ? 0 : s->config->stop.linger_ms, on_rooms_stopped, s);
+}
+
+static void on_drain(void *owner)
+{
+	struct server *s = owner;
+	struct queue_space space = queue_space(s->queue);
+
+	if (space.recipients == space.held_recipients || io_now_at(s->io) >= s->drain_until_at ||
+	    io_timer_start(s->io, &s->drain, io_now_at(s->io) + 50, on_drain, s))
+		stop_schedule(s);
+}
+
+void server_stop(struct server *s, void (*on_stopped)(void *owner), void *owner)
+{
+	if (on_stopped) {
+		s->on_stopped = on_stopped;
+		s->stop_owner = owner;
+	}
+	if (s->stopping) {
+		if (s->waits && s->drain_until_at) {
+			s->hurried = true;
+			stop_schedule(s);
+		}
+		return;
+	}
+	s->stopping = true;
+	s->waits = 2;
+	say(s, EVENT_STOPPING, LEVEL_INFO, "stopping: no new mail; what runs is finished");
+	receive_stop(s->receive, s->config->stop.linger_ms, on_rooms_stopped, s);
+	s->drain_until_at = io_now_at(s->io) + s->config->stop.drain_ms;
+	on_drain(s);
+}
+
+void server_free(struct server **slot)
+{
+	struct server *s = *slot;
+
+	*slot = NULL;
+	if (!s)
+		return;
+	observe_remove_consumer(&s->to_history);
+	config_unref(&s->config);
+	free(s);
+}
+
+/* ---------------------------------------------------------------- views */
+
+struct queue *server_queue(struct server *s)
+{
+	return s->queue;
+}
+
+struct schedule *server_schedule(struct server *s)
+{
+	return s->schedule;
+}
+
+struct receive *server_receive(struct server *s)
+{
+	return s->receive;
+}
+
+struct history *server_history(struct server *s)
+{
+	return s->history;
+}
+
+const struct config *server_config(struct server *s)
+{
+	return s->config;
+}
+
+bool server_is_stopping(const struct server *s)
+{
+	return s->stopping;
+}
+
+bool server_has_failed(const struct server *s)
+{
+	return s->failed;
+}
