@@ -279,20 +279,19 @@ void io_stream_world_closed(struct io_stream *s)
 	forget_kept(s);
 }
 
-/* What was put off: a failure to send that nobody else would find, the end of a blocked time, offers, the end. */
+/* What was put off: the end of a blocked time, offers, the end. */
 static void on_later(void *owner)
 {
 	struct io_stream *s = owner;
 
-	if (s->send_failed && !s->reading) {
-		io_stream_close(s);
-		return;
-	}
 	if (s->finishing) {
-		end_when_sent(s);
+		if (s->send_failed)
+			io_stream_close(s);
+		else
+			end_when_sent(s);
 		return;
 	}
-	if (s->was_blocked && io_stream_unsent(s) == 0) {
+	if (s->was_blocked && !s->send_failed && io_stream_unsent(s) == 0) {
 		s->was_blocked = false;
 		s->events->on_drained(s->owner);
 	}
@@ -300,6 +299,8 @@ static void on_later(void *owner)
 		go_on_offering(s);
 	if (!s->closing)
 		update_reading(s);
+	if (s->send_failed && s->wire_eof && !s->paused)
+		io_stream_close(s);
 }
 
 /* ---------------------------------------------------------------- what the world says */
@@ -352,10 +353,12 @@ void io_stream_world_eof(struct io_stream *s)
 		return;
 	s->wire_eof = true;
 	s->reading = false;
-	if (s->send_failed || s->half_closed)
+	if (s->half_closed)
 		io_stream_close(s);
 	else if (s->finishing)
 		return;
+	else if (s->send_failed)
+		put_off(s);
 	else if (s->layer)
 		s->layer->ops->on_wire_eof(s->layer);
 	else
@@ -380,12 +383,9 @@ void io_stream_world_send_failed(struct io_stream *s, enum err why)
 	s->send_failed = true;
 	s->unsent = 0;
 	s->why = why;
-	if (s->reading && !s->finishing)
-		linger(s, PEER_LINGER_MS);
-	else
+	linger(s, PEER_LINGER_MS);
+	if (!s->closing)
 		put_off(s);
-	if (s->finishing && !s->closing)
-		s->reading = false;
 }
 
 void io_stream_world_failed(struct io_stream *s, enum err why)
