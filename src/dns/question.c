@@ -361,16 +361,28 @@ static void ask_over_tcp(struct attempt *a)
 	arm(q, tcp_wait_ms(q));
 }
 
+static const char no_tcp_answer[] = "no answer over TCP";
+
 static void on_timer(void *owner)
 {
 	struct question *q = owner;
 
-	if (io_now_at(q->resolver->io) >= q->deadline_at)
-		give_up(q);
-	else if (q->tcp_attempt)
-		refuse(q->tcp_attempt, "no answer over TCP");
-	else
+	bool is_over = io_now_at(q->resolver->io) >= q->deadline_at;
+
+	if (q->tcp_attempt && !is_over) {
+		refuse(q->tcp_attempt, no_tcp_answer);
+		return;
+	}
+	if (!is_over) {
 		ask(q);
+		return;
+	}
+	if (q->tcp_attempt) {
+		/* it did answer before, over UDP */
+		note_trouble(q->tcp_attempt, no_tcp_answer);
+		q->was_refused = true;
+	}
+	give_up(q);
 }
 
 static void begin(struct question *q)
@@ -523,7 +535,7 @@ static void on_tcp(void *owner, enum err err, struct text octets)
 	struct wire_reply reply;
 
 	if (err) {
-		refuse(a, "no answer over TCP");
+		refuse(a, no_tcp_answer);
 		return;
 	}
 	if (read_reply(a, octets, &reply)) {
