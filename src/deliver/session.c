@@ -1,0 +1,498 @@
+#include "session.h"
+
+#include <assert.h>
+
+#include <postrider/smtp/ehlo.h>
+
+#include "judge.h"
+
+#define QUIT_WAIT_MS (2 * SECOND_MS)     /* nobody's mail depends on the reply to QUIT */
+#define LINE_MAX_BYTES (REPLY_TEXT_MAX + 1024u)
+#define LINE_KEPT_BYTES 1024u            /* of a reply, for events and reports */
+
+static const struct {
+	const char *name;
+	enum stage stage;
+	unsigned next;
+} phases[SESSION_PHASE_COUNT] = {
+	[SESSION_START] = { "start", STAGE_CONNECT, BIT(SESSION_GREETING) | BIT(SESSION_CLOSED) },
+	[SESSION_GREETING] = { "greeting", STAGE_GREETING, BIT(SESSION_EHLO) | BIT(SESSION_HELO) | BIT(SESSION_CLOSED) },
+	[SESSION_EHLO] = { "EHLO", STAGE_EHLO,
+	                   BIT(SESSION_HELO) | BIT(SESSION_STARTTLS) | BIT(SESSION_UP) | BIT(SESSION_CLOSED) },
+	[SESSION_HELO] = { "HELO", STAGE_EHLO, BIT(SESSION_UP) | BIT(SESSION_CLOSED) },
+	[SESSION_STARTTLS] = { "STARTTLS", STAGE_STARTTLS,
+	                       BIT(SESSION_HANDSHAKE) | BIT(SESSION_UP) | BIT(SESSION_CLOSED) },
+	[SESSION_HANDSHAKE] = { "the handshake", STAGE_STARTTLS, BIT(SESSION_EHLO) | BIT(SESSION_CLOSED) },
+	[SESSION_UP] = { "up", STAGE_NONE, BIT(SESSION_QUIT) | BIT(SESSION_CLOSED) },
+	[SESSION_QUIT] = { "QUIT", STAGE_QUIT, BIT(SESSION_CLOSED) },
+	[SESSION_CLOSED] = { "closed", STAGE_NONE, 0 },
+};
+
+static void enter_phase(struct session *s, enum session_phase next)
+{
+	assert(phases[s->phase].next & BIT(next));
+	s->phase = next;
+	assert(next != SESSION_CLOSED || transactions_in_hand(s) == 0);
+}
+
+static bool before_up(const struct session *s)
+{
+	return s->phase < SESSION_UP;
+}
+
+void session_say(struct session *s, const char *words)
+{
+	buf_reset(&s->line);
+	buf_add_string(&s->line, words);
+}
+
+void session_say_reply(struct session *s, const struct reply *reply)
+{
+	buf_reset(&s->line);
+	reply_add_line(&s->line, reply);
+	buf_cut(&s->line, MIN(s->line.len, LINE_KEPT_BYTES));
+}
+
+/* ---------------------------------------------------------------- sending, waiting */
+
+static void send_command(struct session *s, struct text verb, struct text argument)
+{
+	outbox_copy(s->o.outbox, verb);
+	if (argument.len) {
+		outbox_copy(s->o.outbox, TEXT(" "));
+		outbox_copy(s->o.outbox, argument);
+	}
+	outbox_copy(s->o.outbox, TEXT("\r\n"));
+}
+
+static void say_hello(struct session *s, enum session_phase phase)
+{
+	send_command(s, phase == SESSION_EHLO ? TEXT("EHLO") : TEXT("HELO"), s->o.helo);
+	enter_phase(s, phase);
+}
+
+static int64_t wait_ms(const struct session *s)
+{
+	switch (s->phase) {
+	case SESSION_UP:
+		return transactions_wait_ms(s);
+	case SESSION_QUIT:
+		return QUIT_WAIT_MS;
+	case SESSION_START:
+	case SESSION_CLOSED:
+		return 0;
+	default:
+		return s->o.timeouts->greeting_ms;
+	}
+}
+
+/* Entry points come in pairs of these. What is called back may call session_send or session_finish: then the outermost
+ * one goes on from there. */
+static void enter(struct session *s)
+{
+	if (s->depth++ == 0)
+		outbox_begin(s->o.outbox, s->o.out->send, s->o.owner);
+}
+
+static void leave(struct session *s)
+{
+	if (s->depth > 1) {
+		s->depth--;
+		return;
+	}
+	if (s->phase == SESSION_UP)
+		transactions_advance(s);
+	if (s->phase == SESSION_UP && s->finishing && transactions_in_hand(s) == 0) {
+		send_command(s, TEXT("QUIT"), TEXT_EMPTY);
+		enter_phase(s, SESSION_QUIT);
+	}
+	if (s->phase != SESSION_CLOSED) {
+		outbox_flush(s->o.outbox);
+		s->unsent_seen = s->o.out->unsent(s->o.owner);
+		s->o.out->deadline(s->o.owner, wait_ms(s));
+	}
+	s->depth--;
+}
+
+/* ---------------------------------------------------------------- the end */
+
+static void close_now(struct session *s, bool finish)
+{
+	if (!finish)
+		outbox_drop(s->o.outbox);
+	outbox_flush(s->o.outbox);
+	enter_phase(s, SESSION_CLOSED);
+	s->o.out->deadline(s->o.owner, 0);
+	s->o.out->close(s->o.owner, finish);
+}
+
+void session_end(struct session *s, enum session_end why, const char *words, const struct reply *reply)
+{
+	s->finishing = true;     /* nothing new is taken while results go out */
+	transactions_end(s, why, words, reply);
+	close_now(s, false);
+}
+
+/* It never came up. What failed stands in s->line. */
+static void fail(struct session *s, enum session_fault fault, struct deliver_result *r, bool goodbye)
+{
+	r->reply = buf_text(&s->line);
+	r->stage = phases[s->phase].stage;
+	r->ms = EVENT_MS_NONE;
+	s->o.out->failed(s->o.owner, fault, r);
+	if (goodbye)
+		send_command(s, TEXT("QUIT"), TEXT_EMPTY);
+	close_now(s, goodbye);
+}
+
+static void fail_by_reply(struct session *s, const struct reply *reply)
+{
+	struct verdict v = judge_reply(reply, phases[s->phase].stage);
+	struct deliver_result r = {
+		.kind = v.kind,
+		.reason = v.reason,
+		.code = reply->code,
+		.enhanced = text_from(v.enhanced),
+		.from_peer = true,
+	};
+
+	session_say_reply(s, reply);
+	fail(s, SESSION_REPLY, &r, reply->code != 421);
+}
+
+static void fail_by_us(struct session *s, enum session_fault fault, enum reason reason, const char *enhanced)
+{
+	struct deliver_result r = { .kind = DELIVER_TRANSIENT, .reason = reason, .enhanced = text_from(enhanced) };
+
+	fail(s, fault, &r, fault == SESSION_NO_TLS);
+}
+
+static void fail_out_of_step(struct session *s)
+{
+	session_say(s, "the host does not speak SMTP as it should: an unexpected reply to ");
+	buf_add_string(&s->line, phases[s->phase].name);
+	fail_by_us(s, SESSION_CUT, REASON_PROTOCOL, "4.5.0");
+}
+
+/* ---------------------------------------------------------------- replies before mail */
+
+static void come_up(struct session *s)
+{
+	enter_phase(s, SESSION_UP);
+	s->o.out->up(s->o.owner);
+}
+
+static void on_greeting(struct session *s, const struct reply *reply)
+{
+	if (reply_is_positive(reply))
+		say_hello(s, s->o.no_ehlo ? SESSION_HELO : SESSION_EHLO);
+	else if (reply_is_intermediate(reply))
+		fail_out_of_step(s);
+	else
+		fail_by_reply(s, reply);
+}
+
+static void lack_tls(struct session *s, const char *words)
+{
+	session_say(s, words);
+	fail_by_us(s, SESSION_NO_TLS, REASON_TLS, "4.7.4");
+}
+
+/* The hello is done: TLS comes next, or mail. */
+static void after_hello(struct session *s)
+{
+	bool demanded = s->o.tls != CONFIG_TLS_NONE && s->o.tls != CONFIG_TLS_OPPORTUNISTIC;
+	bool wanted = demanded || (s->o.tls == CONFIG_TLS_OPPORTUNISTIC && !s->o.no_tls);
+
+	if (s->secure || !wanted) {
+		come_up(s);
+	} else if (s->keywords & EHLO_STARTTLS) {
+		send_command(s, TEXT("STARTTLS"), TEXT_EMPTY);
+		enter_phase(s, SESSION_STARTTLS);
+	} else if (demanded) {
+		lack_tls(s, "TLS is demanded and the host does not offer STARTTLS");
+	} else {
+		come_up(s);
+	}
+}
+
+static void on_ehlo_reply(struct session *s, const struct reply *reply)
+{
+	struct ehlo offered;
+
+	if (reply_is_permanent(reply)) {
+		say_hello(s, SESSION_HELO);
+		return;
+	}
+	if (!reply_is_positive(reply)) {
+		reply_is_intermediate(reply) ? fail_out_of_step(s) : fail_by_reply(s, reply);
+		return;
+	}
+	ehlo_parse(reply, &offered);
+	s->keywords = offered.keywords;
+	s->size_limit_bytes = offered.size_limit_bytes;
+	after_hello(s);
+}
+
+static void on_helo_reply(struct session *s, const struct reply *reply)
+{
+	if (reply_is_positive(reply))
+		after_hello(s);
+	else if (reply_is_intermediate(reply))
+		fail_out_of_step(s);
+	else
+		fail_by_reply(s, reply);
+}
+
+/* rest: what came behind the reply. Between it and the handshake there is nothing to say: whoever put something there
+ * wants it read as if it had come through TLS (RFC 3207 section 6). */
+static void on_starttls_reply(struct session *s, const struct reply *reply, struct text rest)
+{
+	if (reply_is_positive(reply)) {
+		if (rest.len) {
+			session_say(s, "the host sent more behind its reply to STARTTLS: somebody may be in between");
+			fail_by_us(s, SESSION_TLS, REASON_TLS, "4.7.5");
+			return;
+		}
+		enter_phase(s, SESSION_HANDSHAKE);
+		reply_reader_reset(&s->replies);
+		s->o.out->start_tls(s->o.owner);
+	} else if (reply_is_intermediate(reply)) {
+		fail_out_of_step(s);
+	} else if (reply->code == 421) {
+		fail_by_reply(s, reply);
+	} else if (s->o.tls == CONFIG_TLS_OPPORTUNISTIC) {
+		come_up(s);
+	} else {
+		session_say(s, "TLS is demanded and the host refused STARTTLS: ");
+		reply_add_line(&s->line, reply);
+		buf_cut(&s->line, MIN(s->line.len, LINE_KEPT_BYTES));
+		fail_by_us(s, SESSION_NO_TLS, REASON_TLS, "4.7.4");
+	}
+}
+
+static void on_reply(struct session *s, const struct reply *reply, struct text rest)
+{
+	switch (s->phase) {
+	case SESSION_GREETING:
+		on_greeting(s, reply);
+		break;
+	case SESSION_EHLO:
+		on_ehlo_reply(s, reply);
+		break;
+	case SESSION_HELO:
+		on_helo_reply(s, reply);
+		break;
+	case SESSION_STARTTLS:
+		on_starttls_reply(s, reply, rest);
+		break;
+	case SESSION_UP:
+		transactions_reply(s, reply);
+		break;
+	case SESSION_QUIT:
+		close_now(s, false);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---------------------------------------------------------------- events */
+
+void session_init(struct session *s, const struct session_options *options)
+{
+	*s = (struct session){ .o = *options, .phase = SESSION_START };
+	reply_reader_init(&s->replies);
+	buf_init(&s->line, LINE_MAX_BYTES);
+}
+
+void session_fini(struct session *s)
+{
+	assert(transactions_in_hand(s) == 0);
+	transaction_fini(&s->slots[0]);
+	transaction_fini(&s->slots[1]);
+	reply_reader_fini(&s->replies);
+	buf_fini(&s->line);
+}
+
+void session_connected(struct session *s)
+{
+	if (s->phase != SESSION_START)
+		return;
+	enter(s);
+	enter_phase(s, SESSION_GREETING);
+	leave(s);
+}
+
+static void on_bad_reply(struct session *s, enum err err)
+{
+	const char *words = err == ERR_TOO_BIG ? "the host's reply was too long"
+	                    : err == ERR_NOMEM ? "there was no memory for the host's reply"
+	                                       : "the host sent something that is no SMTP reply";
+
+	if (s->phase == SESSION_QUIT) {
+		close_now(s, false);
+	} else if (s->phase == SESSION_UP) {
+		session_end(s, err == ERR_NOMEM ? SESSION_END_ABORT : SESSION_END_PROTOCOL, words, NULL);
+	} else {
+		session_say(s, words);
+		fail_by_us(s, SESSION_CUT, err == ERR_NOMEM ? REASON_OTHER : REASON_PROTOCOL, "4.5.0");
+	}
+}
+
+size_t session_data(struct session *s, struct text bytes)
+{
+	struct text rest = bytes;
+	struct reply reply;
+	enum err err = ERR_OK;
+
+	if (s->phase == SESSION_START || s->phase == SESSION_HANDSHAKE || s->phase == SESSION_CLOSED)
+		return bytes.len;
+	enter(s);
+	while (s->phase != SESSION_CLOSED && s->phase != SESSION_HANDSHAKE &&
+	       !(err = reply_read(&s->replies, &rest, &reply)))
+		on_reply(s, &reply, rest);
+	if (err && err != ERR_MORE)
+		on_bad_reply(s, err);
+	leave(s);
+	return s->phase == SESSION_CLOSED || s->phase == SESSION_HANDSHAKE ? bytes.len : bytes.len - rest.len;
+}
+
+void session_drained(struct session *s)
+{
+	if (s->phase != SESSION_UP)
+		return;
+	enter(s);
+	leave(s);
+}
+
+void session_body_ready(struct session *s)
+{
+	if (s->phase != SESSION_UP || !s->slots[0].job)
+		return;
+	enter(s);
+	s->slots[0].body_waits = false;
+	leave(s);
+}
+
+void session_tls_done(struct session *s, enum err err, struct text problem)
+{
+	if (s->phase != SESSION_HANDSHAKE)
+		return;
+	enter(s);
+	if (!err) {
+		s->secure = true;
+		s->keywords = 0;                 /* what was offered in plain text is forgotten (RFC 3207 section 4.2) */
+		s->size_limit_bytes = 0;
+		say_hello(s, SESSION_EHLO);
+	} else {
+		session_say(s, err == ERR_CERTIFICATE ? "the host's certificate is not the one demanded"
+		                                      : "the TLS handshake failed");
+		if (problem.len) {
+			buf_add_string(&s->line, ": ");
+			buf_add(&s->line, text_head(problem, LINE_KEPT_BYTES));
+		}
+		fail_by_us(s, SESSION_TLS, REASON_TLS, "4.7.5");
+	}
+	leave(s);
+}
+
+/* The phase says what was waited for. */
+static void say_lost(struct session *s, const char *how)
+{
+	session_say(s, how);
+	if (s->phase == SESSION_START)
+		return;
+	buf_add_string(&s->line, s->phase == SESSION_HANDSHAKE  ? " in "
+	                         : s->phase == SESSION_GREETING ? " before the "
+	                                                        : " before the reply to ");
+	buf_add_string(&s->line, phases[s->phase].name);
+}
+
+void session_deadline(struct session *s)
+{
+	size_t unsent;
+
+	if (s->phase == SESSION_CLOSED)
+		return;
+	enter(s);
+	unsent = s->o.out->unsent(s->o.owner);
+	if (s->phase == SESSION_QUIT) {
+		close_now(s, false);
+	} else if (s->phase != SESSION_UP) {
+		bool tls = s->phase == SESSION_HANDSHAKE;
+
+		say_lost(s, "the host was silent for too long");
+		fail_by_us(s, tls ? SESSION_TLS : SESSION_SILENCE, tls ? REASON_TLS : REASON_TIMEOUT,
+		           tls ? "4.7.5" : "4.4.2");
+	} else if (unsent >= s->unsent_seen) {
+		session_end(s, SESSION_END_SILENCE,
+		            unsent ? "the host took no more octets" : "the host was silent for too long", NULL);
+	}
+	leave(s);        /* slow but alive: it took some since the last look */
+}
+
+void session_later(struct session *s)
+{
+	if (s->phase != SESSION_UP)
+		return;
+	enter(s);
+	s->in_later = true;
+	leave(s);
+	s->in_later = false;
+}
+
+void session_closed(struct session *s, enum err why)
+{
+	bool tls = s->phase == SESSION_HANDSHAKE;
+
+	if (s->phase == SESSION_CLOSED)
+		return;
+	enter(s);
+	if (s->phase == SESSION_QUIT) {
+		close_now(s, false);
+	} else if (s->phase == SESSION_UP) {
+		session_end(s, SESSION_END_CUT, "the host closed the connection", NULL);
+	} else {
+		say_lost(s, why == ERR_CLOSED ? "the host closed the connection" : "the connection was lost");
+		fail_by_us(s, tls ? SESSION_TLS : SESSION_CUT, tls ? REASON_TLS : REASON_CONNECT, tls ? "4.7.5" : "4.4.2");
+	}
+	leave(s);
+}
+
+void session_send(struct session *s, struct deliver_job *job)
+{
+	assert(session_is_ready(s));
+	s->announced = false;
+	enter(s);
+	s->given_count++;
+	transactions_give(s, job);
+	leave(s);
+}
+
+void session_finish(struct session *s)
+{
+	if (s->phase == SESSION_CLOSED || s->finishing)
+		return;
+	s->finishing = true;
+	if (before_up(s) && s->phase != SESSION_START)
+		return;
+	enter(s);
+	leave(s);
+}
+
+void session_abort(struct session *s)
+{
+	if (s->phase == SESSION_CLOSED)
+		return;
+	enter(s);
+	if (s->phase == SESSION_UP) {
+		session_end(s, SESSION_END_ABORT, "we ended the connection", NULL);
+	} else if (s->phase == SESSION_QUIT) {
+		close_now(s, false);
+	} else {
+		session_say(s, "we ended the connection");
+		fail_by_us(s, SESSION_CUT, REASON_OTHER, "4.3.2");
+	}
+	leave(s);
+}

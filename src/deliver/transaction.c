@@ -1,0 +1,731 @@
+#include "transaction.h"
+
+#include <assert.h>
+
+#include <postrider/mail/body_source.h>
+#include <postrider/smtp/ehlo.h>
+
+#include "judge.h"
+#include "session.h"
+
+/* Steps before and behind those of the recipients. */
+#define STEP_RSET 0
+#define STEP_MAIL 1
+#define STEP_RCPT 2
+
+#define SPAN_COPIED_BYTES 4096           /* a whole span up to this (prepended fields) is copied, to go with the next */
+
+enum fate {
+	FATE_OPEN,
+	FATE_ACCEPTED,
+	FATE_UNFIT,              /* an address that cannot be sent; its result comes with the answer to MAIL */
+	FATE_DECIDED,
+};
+
+static size_t step_data(const struct transaction *t)
+{
+	return STEP_RCPT + t->job->recipient_count;
+}
+
+static size_t step_dot(const struct transaction *t)
+{
+	return step_data(t) + 1;
+}
+
+static enum stage stage_of_step(const struct transaction *t, size_t step)
+{
+	if (step <= STEP_MAIL)
+		return STAGE_MAIL;
+	if (step < step_data(t))
+		return STAGE_RCPT;
+	return step == step_data(t) ? STAGE_DATA : STAGE_DOT;
+}
+
+static const char *step_name(const struct transaction *t, size_t step)
+{
+	if (step == STEP_RSET)
+		return "RSET";
+	if (step == STEP_MAIL)
+		return "MAIL";
+	return step < step_data(t) ? "RCPT" : step == step_data(t) ? "DATA" : "the message";
+}
+
+static bool pipelines(const struct session *s)
+{
+	return s->keywords & EHLO_PIPELINING;
+}
+
+static bool dot_is_out(const struct transaction *t)
+{
+	return t->begun && t->sent > step_dot(t);
+}
+
+size_t transactions_in_hand(const struct session *s)
+{
+	return s->slots[0].job ? s->slots[1].job ? 2 : 1 : 0;
+}
+
+void transaction_fini(struct transaction *t)
+{
+	free(t->fates);
+	*t = (struct transaction){ 0 };
+}
+
+/* Whether the connection carried anything before this job. */
+static bool is_reused(const struct session *s, const struct transaction *t)
+{
+	return t->begun ? t->number > 0 : s->begun_count > 0;
+}
+
+/* ---------------------------------------------------------------- results */
+
+static struct event_ms times(struct session *s, const struct transaction *t)
+{
+	struct event_ms ms = EVENT_MS_NONE;
+	int64_t now = s->o.out->now_at(s->o.owner);
+
+	if (!t->begun)
+		return ms;
+	ms.envelope = (int32_t)((t->data_at ? t->data_at : now) - t->begun_at);
+	if (t->data_at)
+		ms.data = (int32_t)(now - t->data_at);
+	return ms;
+}
+
+static void decide(struct session *s, struct transaction *t, size_t index, struct deliver_result r)
+{
+	if (t->fates) {
+		assert(t->fates[index] != FATE_DECIDED);
+		t->fates[index] = FATE_DECIDED;
+	}
+	t->open--;
+	r.ms = times(s, t);
+	r.reused = is_reused(s, t);
+	s->o.out->result(s->o.owner, t->job, index, &r);
+}
+
+static void decide_all(struct session *s, struct transaction *t, const struct deliver_result *r)
+{
+	/* without memory for the fates nobody had one: then all go the same way, once, here */
+	for (size_t i = 0; t->open > 0; i++)
+		if (!t->fates || t->fates[i] != FATE_DECIDED)
+			decide(s, t, i, *r);
+}
+
+/* Our own words stand in s->line. */
+static struct deliver_result own_result(struct session *s, enum deliver_kind kind, enum reason reason, enum stage stage,
+                                        const char *enhanced)
+{
+	return (struct deliver_result){
+		.kind = kind,
+		.reason = reason,
+		.stage = stage,
+		.enhanced = text_from(enhanced),
+		.reply = buf_text(&s->line),
+	};
+}
+
+/* v must live as long as the result. */
+static struct deliver_result peer_result(struct session *s, const struct reply *reply, const struct verdict *v,
+                                         enum stage stage)
+{
+	session_say_reply(s, reply);
+	return (struct deliver_result){
+		.kind = v->kind,
+		.reason = v->reason,
+		.stage = stage,
+		.code = reply->code,
+		.enhanced = text_from(v->enhanced),
+		.reply = buf_text(&s->line),
+		.from_peer = true,
+	};
+}
+
+static void decide_unfit(struct session *s, struct transaction *t)
+{
+	struct deliver_result r;
+
+	for (size_t i = 0; i < t->job->recipient_count; i++) {
+		if (t->fates[i] != FATE_UNFIT)
+			continue;
+		session_say(s, "this address cannot be sent by SMTP");
+		r = own_result(s, DELIVER_PERMANENT, REASON_NO_SUCH_USER, STAGE_RCPT, "5.1.3");
+		decide(s, t, i, r);
+	}
+}
+
+/* The first transaction is over: the second moves up. */
+static void finish_first(struct session *s)
+{
+	struct transaction *t = &s->slots[0];
+	struct transaction first = *t;
+
+	assert(t->open == 0);
+	*t = s->slots[1];
+	s->slots[1] = (struct transaction){ .fates = first.fates, .fate_room = first.fate_room };
+	if (t->job && t->begun)
+		t->begun_at = s->o.out->now_at(s->o.owner);
+	body_source_release(&first.job->body);
+	s->o.out->done(s->o.owner, first.job);
+}
+
+/* ---------------------------------------------------------------- what cannot be sent */
+
+/* Octets that would end a line or a path, or need SMTPUTF8. The queue holds only what the parser let in; this stands
+ * between a mistake elsewhere and a second command in the line. */
+static bool is_fit(struct text mailbox)
+{
+	for (size_t i = 0; i < mailbox.len; i++) {
+		unsigned char c = (unsigned char)mailbox.at[i];
+
+		if (c < ' ' || c >= 127)
+			return false;
+	}
+	return mailbox.len <= 1000;
+}
+
+static void refuse(struct transaction *t, enum deliver_kind kind, enum reason reason, const char *enhanced,
+                   const char *words)
+{
+	t->failed_here = true;
+	t->refusal_kind = kind;
+	t->refusal_reason = reason;
+	t->refusal_enhanced = enhanced;
+	t->refusal_words = words;
+}
+
+static void inspect(struct session *s, struct transaction *t)
+{
+	const struct envelope *e = t->job->envelope;
+	size_t unfit = 0;
+
+	if (t->job->recipient_count > t->fate_room) {
+		free(t->fates);
+		t->fates = malloc(t->job->recipient_count);
+		t->fate_room = t->fates ? t->job->recipient_count : 0;
+	}
+	if (!t->fates) {
+		refuse(t, DELIVER_TRANSIENT, REASON_OTHER, "4.3.0", "there was no memory for this message");
+		return;
+	}
+	memset(t->fates, FATE_OPEN, t->job->recipient_count);
+	for (size_t i = 0; i < t->job->recipient_count; i++) {
+		struct text path = e->recipients[t->job->recipients[i]].forward_path;
+
+		if (path.len && is_fit(path))
+			continue;
+		t->fates[i] = FATE_UNFIT;
+		unfit++;
+	}
+	if (!is_fit(e->reverse_path))
+		refuse(t, DELIVER_PERMANENT, REASON_PROTOCOL, "5.1.7", "the reverse-path cannot be sent by SMTP");
+	else if (unfit == t->job->recipient_count)
+		refuse(t, DELIVER_PERMANENT, REASON_NO_SUCH_USER, "5.1.3", "this address cannot be sent by SMTP");
+	else if (s->size_limit_bytes && body_source_bytes(t->job->body) > s->size_limit_bytes)
+		refuse(t, DELIVER_PERMANENT, REASON_TOO_LARGE, "5.3.4", NULL);
+}
+
+static void on_body_ready(void *owner)
+{
+	session_body_ready(owner);
+}
+
+void transactions_give(struct session *s, struct deliver_job *job)
+{
+	struct transaction *t = &s->slots[s->slots[0].job ? 1 : 0];
+	struct transaction fresh = { .job = job, .fates = t->fates, .fate_room = t->fate_room };
+
+	assert(!t->job && job->recipient_count > 0);
+	*t = fresh;
+	t->open = job->recipient_count;
+	data_encoder_init(&t->encoder);
+	body_source_listen(job->body, on_body_ready, s);
+	inspect(s, t);
+}
+
+static void decide_refused(struct session *s, struct transaction *t)
+{
+	struct deliver_result r;
+
+	if (t->refusal_words)
+		session_say(s, t->refusal_words);
+	else {
+		buf_reset(&s->line);
+		buf_add_format(&s->line, "the message has %llu octets, and the host takes %llu",
+		               (unsigned long long)body_source_bytes(t->job->body),
+		               (unsigned long long)s->size_limit_bytes);
+	}
+	r = own_result(s, t->refusal_kind, t->refusal_reason, STAGE_MAIL, t->refusal_enhanced);
+	decide_all(s, t, &r);
+}
+
+/* ---------------------------------------------------------------- sending the envelope */
+
+static void send_mail(struct session *s, const struct transaction *t)
+{
+	struct outbox *o = s->o.outbox;
+	const struct envelope *e = t->job->envelope;
+
+	outbox_copy(o, TEXT("MAIL FROM:<"));
+	outbox_copy(o, e->reverse_path);
+	outbox_copy(o, TEXT(">"));
+	if (s->keywords & EHLO_SIZE) {
+		outbox_copy(o, TEXT(" SIZE="));
+		outbox_copy_u64(o, body_source_bytes(t->job->body));
+	}
+	if (e->body == ENVELOPE_8BIT && (s->keywords & EHLO_8BITMIME))
+		outbox_copy(o, TEXT(" BODY=8BITMIME"));
+	outbox_copy(o, TEXT("\r\n"));
+}
+
+static void send_rcpt(struct session *s, const struct transaction *t, size_t index)
+{
+	struct outbox *o = s->o.outbox;
+
+	outbox_copy(o, TEXT("RCPT TO:<"));
+	outbox_copy(o, t->job->envelope->recipients[t->job->recipients[index]].forward_path);
+	outbox_copy(o, TEXT(">\r\n"));
+}
+
+static void send_step(struct session *s, const struct transaction *t, size_t step)
+{
+	if (step == STEP_RSET)
+		outbox_copy(s->o.outbox, TEXT("RSET\r\n"));
+	else if (step == STEP_MAIL)
+		send_mail(s, t);
+	else if (step < step_data(t))
+		send_rcpt(s, t, step - STEP_RCPT);
+	else
+		outbox_copy(s->o.outbox, TEXT("DATA\r\n"));
+}
+
+static bool is_unfit_step(const struct transaction *t, size_t step)
+{
+	return step >= STEP_RCPT && step < step_data(t) && t->fates[step - STEP_RCPT] == FATE_UNFIT;
+}
+
+static void begin(struct session *s, struct transaction *t)
+{
+	t->begun = true;
+	t->number = s->begun_count++;
+	t->begun_at = s->o.out->now_at(s->o.owner);
+	t->joined = t == &s->slots[1];
+	/* the dot it is joined to ends what the peer holds (RFC 5321 section 4.1.1.4) */
+	if (t->joined || !s->needs_reset)
+		t->sent = t->answered = STEP_MAIL;
+}
+
+/* Sends as many steps up to DATA as may go now. */
+static void send_envelope(struct session *s, struct transaction *t)
+{
+	if (!t->begun)
+		begin(s, t);
+	while (t->sent <= step_data(t) && (pipelines(s) || t->answered == t->sent)) {
+		if (!is_unfit_step(t, t->sent))
+			send_step(s, t, t->sent);
+		else if (t->answered == t->sent)
+			t->answered++;
+		t->sent++;
+	}
+}
+
+/* ---------------------------------------------------------------- sending the mail data */
+
+/* The source failed, or the content may not leave as it is: the dot must not be sent, so the connection has to go. */
+static void cut_body(struct session *s, struct transaction *t, enum err err)
+{
+	bool unfit = err == ERR_SYNTAX;
+	struct deliver_result r;
+
+	session_say(s, unfit ? "the message holds a CR or LF that is not part of a line end and cannot be sent"
+	                     : "the message could not be read from the spool");
+	r = own_result(s, unfit ? DELIVER_PERMANENT : DELIVER_TRANSIENT, unfit ? REASON_CONTENT : REASON_SPOOL,
+	               STAGE_DATA, unfit ? "5.6.0" : "4.3.0");
+	outbox_drop(s->o.outbox);
+	decide_all(s, t, &r);
+	session_end(s, SESSION_END_ABORT, "the mail data could not be finished", NULL);
+}
+
+static uint64_t body_left(const struct transaction *t)
+{
+	return body_source_bytes(t->job->body) - t->given_bytes + t->span.len;
+}
+
+/* ERR_MORE: come again; ERR_CLOSED: the source gave less than it said, or more. */
+static enum err next_span(struct session *s, struct transaction *t)
+{
+	enum err err;
+
+	/* what the last span gave must be out before the source takes it back */
+	if (s->o.outbox->borrows)
+		outbox_flush(s->o.outbox);
+	err = body_source_next(t->job->body, &t->span);
+	if (err) {
+		t->span = TEXT_EMPTY;
+		return err;
+	}
+	t->given_bytes += t->span.len;
+	if (t->span.len == 0 || t->given_bytes > body_source_bytes(t->job->body))
+		return ERR_DAMAGED;
+	return ERR_OK;
+}
+
+static enum err send_slice(struct session *s, struct transaction *t)
+{
+	struct text slice = text_head(t->span, TRANSACTION_SLICE_BYTES), piece;
+	bool copied = t->span.len <= SPAN_COPIED_BYTES;
+	size_t len = slice.len;
+	enum err err;
+
+	while (!(err = data_encode(&t->encoder, &slice, &piece))) {
+		if (copied)
+			outbox_copy(s->o.outbox, piece);
+		else
+			outbox_add(s->o.outbox, piece);
+	}
+	t->span = text_skip(t->span, len);
+	return err == ERR_MORE ? ERR_OK : err;
+}
+
+static void send_dot(struct session *s, struct transaction *t, struct text end)
+{
+	outbox_copy(s->o.outbox, end);
+	t->body = BODY_SENT;
+	t->sent = step_dot(t) + 1;
+}
+
+/* As much of the body as the connection takes now. What may go in one write with the end stays in the outbox. */
+static void pump(struct session *s, struct transaction *t)
+{
+	enum err err = ERR_OK;
+	struct text end;
+
+	while (!err && body_left(t) > 0) {
+		if (s->o.outbox->bytes >= TRANSACTION_SLICE_BYTES)
+			outbox_flush(s->o.outbox);
+		if (s->o.outbox->bytes == 0 && s->o.out->unsent(s->o.owner) > TRANSACTION_UNSENT_MAX)
+			return;
+		if (t->span.len == 0)
+			err = next_span(s, t);
+		if (!err)
+			err = send_slice(s, t);
+	}
+	if (!err)
+		err = data_encode_end(&t->encoder, &end);
+	if (err == ERR_MORE)
+		t->body_waits = true;
+	else if (err)
+		cut_body(s, t, err);
+	else
+		send_dot(s, t, end);
+}
+
+/* ---------------------------------------------------------------- going on */
+
+/* Whether the next envelope may follow the mail data before its reply has come. */
+static bool joins(const struct session *s)
+{
+	return pipelines(s) && s->o.joins && !s->cuts_said;
+}
+
+static bool may_announce(const struct session *s)
+{
+	const struct transaction *t = &s->slots[0];
+
+	if (s->phase != SESSION_UP || s->announced || s->finishing)
+		return false;
+	if (!t->job)
+		return true;
+	return !s->slots[1].job && joins(s) && t->begun && t->sent > step_data(t) && !t->lone_dot &&
+	       body_left(t) <= TRANSACTION_NEAR_END_BYTES;
+}
+
+static void announce(struct session *s)
+{
+	if (!may_announce(s))
+		return;
+	s->announced = true;
+	s->o.out->ready(s->o.owner);
+}
+
+static void advance_first(struct session *s)
+{
+	struct transaction *t = &s->slots[0];
+
+	while (t->job && t->failed_here) {
+		if (!s->in_later) {
+			s->o.out->later(s->o.owner);
+			return;
+		}
+		decide_refused(s, t);
+		finish_first(s);
+	}
+	if (!t->job)
+		return;
+	send_envelope(s, t);
+	if (t->body == BODY_STREAMING && !t->body_waits) {
+		announce(s);
+		pump(s, t);
+	}
+}
+
+void transactions_advance(struct session *s)
+{
+	struct transaction *second = &s->slots[1];
+
+	advance_first(s);
+	announce(s);
+	/* what came from inside the announcement */
+	if (s->phase == SESSION_UP && s->slots[0].job && !s->slots[0].begun)
+		advance_first(s);
+	if (s->phase == SESSION_UP && second->job && !second->failed_here && dot_is_out(&s->slots[0]) &&
+	    !s->slots[0].lone_dot && joins(s))
+		send_envelope(s, second);
+}
+
+int64_t transactions_wait_ms(const struct session *s)
+{
+	const struct config_timeouts *limit = s->o.timeouts;
+	const struct transaction *t = &s->slots[0];
+
+	if (!t->job || !t->begun)
+		return 0;
+	if (t->body == BODY_STREAMING)
+		return limit->block_ms;
+	switch (t->answered == STEP_RSET ? STAGE_NONE : stage_of_step(t, t->answered)) {
+	case STAGE_MAIL:
+		return limit->mail_ms;
+	case STAGE_RCPT:
+		return limit->rcpt_ms;
+	case STAGE_DATA:
+		return limit->data_ms;
+	case STAGE_DOT:
+		/* what has not left yet is still a block that the peer has to take */
+		return s->unsent_seen ? limit->block_ms : limit->dot_ms;
+	default:
+		return limit->greeting_ms;
+	}
+}
+
+/* ---------------------------------------------------------------- replies */
+
+static void learn_keeps(struct session *s)
+{
+	if (s->message_count == 0 || s->keeps_said)
+		return;
+	s->keeps_said = true;
+	s->o.joins = true;
+	s->o.out->learned(s->o.owner, SESSION_KEEPS);
+}
+
+static void learn_cuts(struct session *s, const struct transaction *t)
+{
+	if (!t->joined || s->cuts_said)
+		return;
+	s->cuts_said = true;
+	s->o.out->learned(s->o.owner, SESSION_CUTS);
+}
+
+/* The reply is for all recipients that have no result yet. */
+static void decide_by_reply(struct session *s, struct transaction *t, const struct reply *reply, enum stage stage)
+{
+	struct verdict v = judge_reply(reply, stage);
+	struct deliver_result r = peer_result(s, reply, &v, stage);
+
+	decide_all(s, t, &r);
+}
+
+static void on_mail_reply(struct session *s, struct transaction *t, const struct reply *reply)
+{
+	decide_unfit(s, t);
+	if (reply_is_positive(reply)) {
+		learn_keeps(s);
+		s->needs_reset = true;
+		return;
+	}
+	decide_by_reply(s, t, reply, STAGE_MAIL);
+	s->needs_reset = false;
+}
+
+static void on_rcpt_reply(struct session *s, struct transaction *t, size_t index, const struct reply *reply)
+{
+	struct verdict v;
+
+	if (t->fates[index] == FATE_DECIDED)
+		return;          /* MAIL was refused, and so is everything behind it */
+	if (reply_is_positive(reply)) {
+		t->fates[index] = FATE_ACCEPTED;
+		t->accepted++;
+		return;
+	}
+	v = judge_reply(reply, STAGE_RCPT);
+	decide(s, t, index, peer_result(s, reply, &v, STAGE_RCPT));
+}
+
+static void on_data_reply(struct session *s, struct transaction *t, const struct reply *reply)
+{
+	if (!reply_is_intermediate(reply)) {
+		decide_by_reply(s, t, reply, STAGE_DATA);
+		return;
+	}
+	if (t->accepted > 0) {
+		t->body = BODY_STREAMING;
+		t->data_at = s->o.out->now_at(s->o.owner);
+		return;
+	}
+	/* RFC 2920 section 3.1: nobody is left, and the peer waits for mail data all the same */
+	t->lone_dot = true;
+	send_dot(s, t, TEXT(".\r\n"));
+}
+
+static void on_dot_reply(struct session *s, struct transaction *t, const struct reply *reply)
+{
+	s->needs_reset = t->lone_dot;
+	s->message_count++;
+	decide_by_reply(s, t, reply, STAGE_DOT);
+}
+
+/* RSET must succeed (RFC 5321 section 4.1.1.5); a peer that refuses it is not to be trusted with the next message. */
+static bool on_reset_reply(struct session *s, const struct reply *reply)
+{
+	s->needs_reset = false;
+	if (reply_is_positive(reply))
+		learn_keeps(s);
+	return reply_is_positive(reply);
+}
+
+/* A reply that has no place here: the two sides are out of step. */
+static bool is_out_of_step(const struct transaction *t, size_t step, const struct reply *reply)
+{
+	if (step == step_data(t))
+		return reply_is_positive(reply);
+	return reply_is_intermediate(reply);
+}
+
+/* The peer speaks of the connection and not of a message it has heard nothing of: 421, or 503 to MAIL where the one
+ * before was not taken for finished. */
+static bool speaks_of_connection(const struct transaction *t, size_t step, const struct reply *reply)
+{
+	return t->number > 0 && t->heard == 0 &&
+	       (reply->code == 421 || (step == STEP_MAIL && reply->code == 503));
+}
+
+/* A negative reply where nothing is owed: in the middle of the mail data, or between messages. */
+static void unasked_reply(struct session *s, struct transaction *t, const struct reply *reply)
+{
+	if (t->job && t->body == BODY_STREAMING && !reply_is_positive(reply) && !reply_is_intermediate(reply))
+		decide_by_reply(s, t, reply, STAGE_DATA);
+	session_end(s, SESSION_END_PROTOCOL, "the host replied without being asked", NULL);
+}
+
+static void take_reply(struct session *s, struct transaction *t, size_t step, const struct reply *reply)
+{
+	t->heard++;
+	if (step == STEP_MAIL)
+		on_mail_reply(s, t, reply);
+	else if (step < step_data(t))
+		on_rcpt_reply(s, t, step - STEP_RCPT, reply);
+	else if (step == step_data(t))
+		on_data_reply(s, t, reply);
+	else
+		on_dot_reply(s, t, reply);
+}
+
+static bool is_over(const struct transaction *t)
+{
+	return t->open == 0 && t->answered == t->sent;
+}
+
+static void pass_over_unfit(struct transaction *t)
+{
+	while (t->answered < t->sent && is_unfit_step(t, t->answered))
+		t->answered++;
+}
+
+void transactions_reply(struct session *s, const struct reply *reply)
+{
+	struct transaction *t = &s->slots[0];
+	size_t step;
+
+	if (!t->job || t->answered == t->sent) {
+		unasked_reply(s, t, reply);
+		return;
+	}
+	step = t->answered++;
+	pass_over_unfit(t);
+	if (is_out_of_step(t, step, reply)) {
+		session_end(s, SESSION_END_PROTOCOL, "the host gave a reply that has no place here", NULL);
+		return;
+	}
+	if (speaks_of_connection(t, step, reply) || (step == STEP_RSET && !on_reset_reply(s, reply))) {
+		session_end(s, SESSION_END_REPLY, NULL, reply);
+		return;
+	}
+	if (step != STEP_RSET)
+		take_reply(s, t, step, reply);
+	if (reply->code == 421) {
+		decide_by_reply(s, t, reply, stage_of_step(t, step));
+		session_end(s, SESSION_END_REPLY, NULL, reply);
+		return;
+	}
+	if (is_over(t))
+		finish_first(s);
+}
+
+/* ---------------------------------------------------------------- the end of the connection */
+
+static enum reason reason_of_end(enum session_end why)
+{
+	switch (why) {
+	case SESSION_END_SILENCE:
+		return REASON_TIMEOUT;
+	case SESSION_END_PROTOCOL:
+		return REASON_PROTOCOL;
+	case SESSION_END_ABORT:
+		return REASON_OTHER;
+	default:
+		return REASON_CONNECT;
+	}
+}
+
+static struct deliver_result lost_result(struct session *s, const struct transaction *t, enum session_end why,
+                                         const char *words)
+{
+	enum stage stage = t->begun ? stage_of_step(t, t->answered) : STAGE_MAIL;
+
+	buf_reset(&s->line);
+	buf_add_string(&s->line, words);
+	if (dot_is_out(t)) {
+		buf_add_string(&s->line, " after the message was sent: it may have been delivered");
+		return own_result(s, DELIVER_UNKNOWN, REASON_UNKNOWN_OUTCOME, STAGE_DOT, "4.4.2");
+	}
+	if (t->begun)
+		buf_add_format(&s->line, " before the reply to %s",
+		               t->body == BODY_STREAMING ? "the message" : step_name(t, t->answered));
+	return own_result(s, DELIVER_TRANSIENT, reason_of_end(why), stage, "4.4.2");
+}
+
+void transactions_end(struct session *s, enum session_end why, const char *words, const struct reply *reply)
+{
+	struct transaction *t = &s->slots[0];
+
+	while (t->job) {
+		struct verdict v;
+		struct deliver_result r;
+
+		if (reply) {
+			v = judge_reply(reply, STAGE_MAIL);
+			v.kind = DELIVER_TRANSIENT;
+			v.enhanced[0] = '4';
+			r = peer_result(s, reply, &v, STAGE_MAIL);
+		} else {
+			r = lost_result(s, t, why, words);
+		}
+		if (why != SESSION_END_ABORT && is_reused(s, t) && t->heard == 0) {
+			r.untouched = !dot_is_out(t);
+			learn_cuts(s, t);
+		}
+		decide_all(s, t, &r);
+		finish_first(s);
+	}
+}

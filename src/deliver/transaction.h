@@ -1,0 +1,70 @@
+/* deliver/transaction.h - one mail transaction on an established session (RFC 5321 section 3.3).
+ *
+ * A transaction is a row of steps; the session counts how many were sent and how many answered:
+ *
+ *   RSET (when the peer holds an old one)   MAIL   RCPT, one for each recipient   DATA   the mail data and its dot
+ *
+ * With PIPELINING all steps up to DATA leave in one write, without it one by one. Two transactions may be under way: the
+ * second one's envelope is sent once the first one's dot is out, in the same write if it is known by then (RFC 2920
+ * section 3.1), and only towards a peer that has kept a connection through a message before. */
+#ifndef DELIVER_TRANSACTION_H
+#define DELIVER_TRANSACTION_H
+
+#include <postrider/deliver.h>
+#include <postrider/smtp/data.h>
+
+struct session;
+struct reply;
+
+enum session_end { SESSION_END_CUT, SESSION_END_SILENCE, SESSION_END_PROTOCOL, SESSION_END_ABORT, SESSION_END_REPLY };
+
+/* What is given to io at once, and how much may lie there unsent before the body waits. */
+#define TRANSACTION_SLICE_BYTES (128u * 1024)
+#define TRANSACTION_UNSENT_MAX (16u * 1024)
+/* The next job is asked for when no more than this of the body is left. */
+#define TRANSACTION_NEAR_END_BYTES (128u * 1024)
+
+enum transaction_body { BODY_NOT_YET, BODY_STREAMING, BODY_SENT };
+
+struct transaction {
+	struct deliver_job *job;         /* NULL: the slot is free */
+	unsigned char *fates;            /* enum fate of each recipient; kept for the next job of the slot */
+	size_t fate_room;
+	unsigned number;                 /* transactions begun before it on this connection */
+	size_t sent, answered;           /* steps */
+	size_t heard;                    /* replies to this job, without RSET */
+	size_t open;                     /* recipients without a result */
+	size_t accepted;                 /* at RCPT */
+	enum transaction_body body;
+	struct data_encoder encoder;
+	struct text span;                /* what is left of the source's last span */
+	uint64_t given_bytes;            /* by the source, so far */
+	bool begun;                      /* sending has started */
+	bool joined;                     /* its envelope went behind the dot of the one before */
+	bool body_waits;                 /* for session_body_ready */
+	bool lone_dot;                   /* no recipient was accepted: the 354 gets an empty message */
+	bool failed_here;                /* not to be sent: refusal_* say why */
+	enum deliver_kind refusal_kind;
+	enum reason refusal_reason;
+	const char *refusal_enhanced;
+	const char *refusal_words;
+	int64_t begun_at;                /* the envelope's turn came */
+	int64_t data_at;                 /* the 354 came; 0: not yet */
+};
+
+void transaction_fini(struct transaction *t);
+
+/* Takes a job; there must be a free slot. */
+void transactions_give(struct session *s, struct deliver_job *job);
+/* Sends whatever can be sent now, asks for the next job where it is due. */
+void transactions_advance(struct session *s);
+/* A reply on an established session. */
+void transactions_reply(struct session *s, const struct reply *reply);
+/* Gives every job in hand its results, because the connection ends: by reply, which speaks of the connection and whose
+ * line stands in s->line, or, without one, as words say ("the connection was lost"). */
+void transactions_end(struct session *s, enum session_end why, const char *words, const struct reply *reply);
+/* How long what is awaited now may take; 0: nothing is awaited. */
+int64_t transactions_wait_ms(const struct session *s);
+size_t transactions_in_hand(const struct session *s);
+
+#endif

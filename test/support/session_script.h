@@ -1,0 +1,35 @@
+/* support/session_script.h - a conversation with the outbound SMTP session, written as protocol.
+ *
+ * What the script does:
+ *	S: 220 mx.example          the peer says a line            S- 250 o      the same without a line end, not whole
+ *	S: closes | S: resets      it ends the connection          S: takes nothing | S: takes all     it stops, resumes reading
+ *	after 300 s                time passes
+ *	tls ok | tls fails | tls wrong certificate                 the handshake ends
+ *	job a b | job size=5000 a | job 8bit a | job text=.x a     a message for a@example.net and b@example.net is given
+ *	    spans: slow (each span after a wait), broken (an error in the middle), bare (a bare LF in it), null (no sender)
+ *	body                       a slow body has its next span
+ *	finish | abort
+ * What it expects, each in its place and nothing else between:
+ *	C: EHLO relay.example      a line sent                     C> first line of a write    C+ in the same write as the last
+ *	starttls, up, ready, done, closed, finished (closed once all is sent), learned keeps, learned cuts
+ *	a: delivered 250 2.0.0     a recipient's result: kind (delivered transient permanent unknown), code, enhanced,
+ *	                           then any of: reason, stage, "untouched", "reused", "peer", and "~words" found in the reply
+ *	failed FAULT: the same     (reply cut silence tls no_tls)
+ * Lines are separated by LF; what stands before the first word and empty lines count for nothing. */
+#ifndef SUPPORT_SESSION_SCRIPT_H
+#define SUPPORT_SESSION_SCRIPT_H
+
+#include <postrider/config.h>
+
+struct session_script_options {
+	enum config_tls tls;
+	bool no_tls, no_ehlo, joins;
+};
+
+/* Runs the script; fails the test with the script's line where they part. At the end nothing may be left over. */
+void session_script(const struct session_script_options *options, const char *script);
+
+/* The waits it is run with, in milliseconds, all different. */
+extern const struct config_timeouts session_script_timeouts;
+
+#endif
