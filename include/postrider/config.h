@@ -17,17 +17,24 @@ enum config_tls {
 	CONFIG_TLS_NONE,
 	CONFIG_TLS_OPPORTUNISTIC,
 	CONFIG_TLS_REQUIRE,
-	CONFIG_TLS_IMPLICIT,            /* known, refused at load so far */
+	CONFIG_TLS_IMPLICIT, /* known, refused at load so far */
 };
 
-enum config_auth { CONFIG_AUTH_NONE, CONFIG_AUTH_OPTIONAL, CONFIG_AUTH_REQUIRED };      /* NONE only, so far */
-enum config_bare_lf { CONFIG_BARE_LF_REJECT, CONFIG_BARE_LF_REPAIR };                   /* REJECT only, so far */
-enum config_hand_over { CONFIG_STORE, CONFIG_THROUGH, CONFIG_THROUGH_OR_STORE };        /* STORE only, so far */
-enum config_protocol { CONFIG_SMTP, CONFIG_LMTP };                                      /* SMTP only, so far */
+enum config_auth { CONFIG_AUTH_NONE, CONFIG_AUTH_OPTIONAL, CONFIG_AUTH_REQUIRED }; /* NONE only, so far */
+enum config_bare_lf { CONFIG_BARE_LF_REJECT, CONFIG_BARE_LF_REPAIR };              /* REJECT only, so far */
+enum config_hand_over { CONFIG_STORE, CONFIG_THROUGH, CONFIG_THROUGH_OR_STORE };   /* STORE only, so far */
+enum config_protocol { CONFIG_SMTP, CONFIG_LMTP };                                 /* SMTP only, so far */
 enum config_ip_choice { CONFIG_IP_ANY, CONFIG_IP_V4, CONFIG_IP_V6, CONFIG_IP_PREFER_V4, CONFIG_IP_PREFER_V6 };
-enum config_via { CONFIG_VIA_UPSTREAM, CONFIG_VIA_DIRECT, CONFIG_VIA_DISCARD, CONFIG_VIA_HOLD, CONFIG_VIA_REJECT };
+enum config_via {
+	CONFIG_VIA_UPSTREAM,
+	CONFIG_VIA_DIRECT,
+	CONFIG_VIA_DISCARD,
+	CONFIG_VIA_HOLD,
+	CONFIG_VIA_REJECT
+};
+enum config_login { CONFIG_LOGIN_NONE, CONFIG_LOGIN_AUTO }; /* NONE only, so far */
 enum config_include { CONFIG_INCLUDE_HEADERS, CONFIG_INCLUDE_FULL, CONFIG_INCLUDE_NONE };
-enum config_log_format { CONFIG_LOG_JSON, CONFIG_LOG_TEXT, CONFIG_LOG_POSTFIX };        /* JSON only, so far */
+enum config_log_format { CONFIG_LOG_JSON, CONFIG_LOG_TEXT, CONFIG_LOG_POSTFIX }; /* JSON only, so far */
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
 
 struct config_texts {
@@ -46,17 +53,17 @@ struct config_networks {
 };
 
 struct config_durations {
-	const int64_t *items;           /* milliseconds */
+	const int64_t *items; /* milliseconds */
 	size_t count;
 };
 
 /* host:port, [::1]:port or unix:/path, taken apart. */
 struct config_endpoint {
-	struct text text;               /* as written */
-	struct text host;               /* a name or an address without brackets; the path with is_unix */
-	uint16_t port;                  /* 0 in a listener: any free one */
+	struct text text; /* as written */
+	struct text host; /* a name or an address without brackets; the path with is_unix */
+	uint16_t port;    /* 0 in a listener: any free one */
 	bool is_unix;
-	struct ip ip;                   /* IP_NONE: host is a name or a path */
+	struct ip ip; /* IP_NONE: host is a name or a path */
 };
 
 struct config_endpoints {
@@ -67,24 +74,24 @@ struct config_endpoints {
 /* Outbound waits, RFC 5321 section 4.5.3.2. */
 struct config_timeouts {
 	int64_t connect_ms;
-	int64_t greeting_ms;            /* also EHLO, STARTTLS, RSET, QUIT */
+	int64_t greeting_ms; /* also EHLO, STARTTLS, RSET, QUIT */
 	int64_t mail_ms;
 	int64_t rcpt_ms;
-	int64_t data_ms;                /* for the 354 */
-	int64_t block_ms;               /* for the peer to take a block of mail data */
-	int64_t dot_ms;                 /* for the reply to the final dot */
+	int64_t data_ms;  /* for the 354 */
+	int64_t block_ms; /* for the peer to take a block of mail data */
+	int64_t dot_ms;   /* for the reply to the final dot */
 };
 
 struct config_spool {
 	struct text path;
 	uint64_t max_size_bytes;
-	uint64_t reserve_hundredths;    /* share of max_size in 1/100 of a percent */
-	uint64_t reserve_bytes;         /* the same in octets, computed */
+	uint64_t reserve_hundredths; /* share of max_size in 1/100 of a percent */
+	uint64_t reserve_bytes;      /* the same in octets, computed */
 	bool durable;
 };
 
-struct config_host {                    /* a static answer */
-	struct text name;               /* lower-cased, without a final dot */
+struct config_host {      /* a static answer */
+	struct text name; /* lower-cased, without a final dot */
 	struct config_ips addresses;
 };
 
@@ -94,7 +101,7 @@ struct config_hosts {
 };
 
 struct config_dns {
-	struct config_endpoints servers;        /* addresses, port 53 filled in; none: resolv.conf */
+	struct config_endpoints servers; /* addresses, port 53 filled in; none: resolv.conf */
 	int64_t timeout_ms;
 	struct config_hosts hosts;
 };
@@ -106,8 +113,8 @@ struct config_listener {
 	struct config_networks allow;
 	enum config_auth auth;
 	struct config_patterns accept_for;
-	enum config_tls tls;            /* opportunistic without cert: STARTTLS is not offered */
-	struct text cert;               /* PEM files; both or none */
+	enum config_tls tls; /* opportunistic without cert: STARTTLS is not offered */
+	struct text cert;    /* PEM files; both or none */
 	struct text key;
 	enum config_hand_over hand_over;
 	enum config_bare_lf bare_lf;
@@ -120,12 +127,12 @@ struct config_listener {
 };
 
 struct config_listeners {
-	const struct config_listener *items;    /* at least one */
+	const struct config_listener *items; /* at least one */
 	size_t count;
 };
 
 struct config_access {
-	struct config_patterns senders;         /* the null reverse-path is always allowed */
+	struct config_patterns senders; /* the null reverse-path is always allowed */
 	struct config_patterns recipients;
 	uint64_t max_message_size_bytes;
 	uint64_t max_recipients;
@@ -135,13 +142,14 @@ struct config_access {
 struct config_upstream {
 	struct config_place place;
 	struct text name;
-	struct config_endpoints hosts;          /* at least one, in order */
-	bool mx;                                /* false only, so far */
+	struct config_endpoints hosts; /* at least one, in order */
+	bool mx;                       /* false only, so far */
 	enum config_protocol protocol;
 	enum config_tls tls;
 	bool verify;
-	struct text ca_file;                    /* empty: the system's */
-	struct text helo;                       /* never empty: config.hostname when not given */
+	struct text ca_file; /* empty: the system's */
+	enum config_login auth;
+	struct text helo; /* never empty: config.hostname when not given */
 	enum config_ip_choice ip;
 	uint64_t connections;
 	struct config_timeouts timeouts;
@@ -154,17 +162,18 @@ struct config_upstreams {
 
 struct config_route {
 	struct config_place place;
-	struct config_patterns to;              /* `any` when not given, as the next */
+	struct config_patterns to; /* `any` when not given, as the next */
 	struct config_patterns from;
-	struct config_texts listener;           /* names; empty: every one */
+	struct config_texts listener; /* names; empty: every one */
 	enum config_via via;
+	struct text via_name;                   /* as written: the upstream's name, "direct", ... */
 	const struct config_upstream *upstream; /* with CONFIG_VIA_UPSTREAM */
 	bool has_tls;                           /* false: what the upstream or direct says */
 	enum config_tls tls;
 };
 
 struct config_routes {
-	const struct config_route *items;       /* at least one; the last need not match everything */
+	const struct config_route *items; /* at least one; the last need not match everything */
 	size_t count;
 };
 
@@ -172,50 +181,55 @@ struct config_direct {
 	uint16_t port;
 	enum config_tls tls;
 	struct config_networks allow_private;
-	struct config_ips source;               /* empty: the system chooses */
+	struct config_ips source; /* empty: the system chooses */
 	enum config_ip_choice ip;
 	struct config_timeouts timeouts;
 };
 
 struct config_limit {
 	struct config_place place;
-	struct config_pattern domain;           /* DOMAIN, SUBDOMAINS or ANY */
+	struct config_pattern domain; /* DOMAIN, SUBDOMAINS or ANY */
 	uint64_t connections;
 	uint64_t messages_per_connection;
-	uint64_t recipients_per_message;        /* in one mail transaction out */
+	uint64_t recipients_per_message; /* in one mail transaction out */
 };
 
 struct config_limits {
-	const struct config_limit *items;       /* without `any`; what one does not say it has from `any` */
+	const struct config_limit *items; /* without `any`; what one does not say it has from `any` */
 	size_t count;
-	struct config_limit any;                /* for every other destination, upstreams too */
+	struct config_limit any; /* for every other destination, upstreams too */
 };
 
 struct config_retry {
-	struct config_durations schedule;       /* at least one; the last repeats */
-	int64_t warn_after_ms;                  /* or CONFIG_NEVER */
+	struct config_durations schedule; /* at least one; the last repeats */
+	int64_t warn_after_ms;            /* or CONFIG_NEVER */
 	int64_t give_up_after_ms;
-	int64_t bounce_give_up_after_ms;        /* for a null reverse-path */
+	int64_t bounce_give_up_after_ms; /* for a null reverse-path */
 };
 
 struct config_bounce {
-	struct text from;                       /* always with a domain */
+	struct text from; /* always with a domain */
 	enum config_include include;
 	uint64_t max_size_bytes;
 };
 
 struct config_rewrite_rule {
 	struct config_place place;
-	struct config_pattern match;            /* `postmaster` is an ADDRESS with an empty domain */
-	struct text address;                    /* the new mailbox; or empty, and */
-	struct text domain;                     /* the new domain: the local part stays */
+	struct config_pattern match; /* `postmaster` is an ADDRESS with an empty domain */
+	struct text address;         /* the new mailbox; or empty, and */
+	struct text domain;          /* the new domain: the local part stays */
 };
 
 struct config_rewrites {
-	const struct config_rewrite_rule *items;        /* as written; the most specific rule wins */
+	const struct config_rewrite_rule *items; /* as written; the most specific rule wins */
 	size_t count;
-	const struct config_pattern_index *index;       /* over the rules' patterns; NULL for a short list */
+	const struct config_pattern_index *index; /* over the rules' patterns; NULL for a short list */
 };
+
+/* The rule for a mailbox, the most specific one: its address, its domain, the longest parent domain, `any`.
+ * NULL: none. */
+const struct config_rewrite_rule *config_rewrites_find(const struct config_rewrites *rewrites,
+                                                       struct text mailbox);
 
 struct config_rewrite {
 	struct config_rewrites recipients;
@@ -228,7 +242,8 @@ struct config_log {
 };
 
 struct config_admin {
-	struct text socket;     /* empty: /run/postrider/admin.sock, or admin.sock in the spool where that is not ours */
+	struct text
+		socket; /* empty: /run/postrider/admin.sock, or admin.sock in the spool where that is not ours */
 };
 
 struct config_stop {
@@ -237,7 +252,7 @@ struct config_stop {
 };
 
 struct config {
-	struct text hostname;                   /* lower-cased; never empty */
+	struct text hostname; /* lower-cased; never empty */
 	struct config_spool spool;
 	struct config_dns dns;
 	struct config_listeners listen;
@@ -265,18 +280,19 @@ typedef void config_found_fn(void *found_by, struct text path);
 
 /* Everything that a configuration is read from. Borrowed for the time of config_load. */
 struct config_sources {
-	struct text file;               /* its path; empty: none */
-	bool file_is_optional;          /* the default path: fine if it is not there (ERR_NOT_FOUND) */
-	struct text text;               /* with at != NULL: the content of `file`, which is then not read (--demo) */
+	struct text file;      /* its path; empty: none */
+	bool file_is_optional; /* the default path: fine if it is not there (ERR_NOT_FOUND) */
+	struct text text;      /* with at != NULL: the content of `file`, which is then not read (--demo) */
 	const char *const *environment; /* NAME=value, NULL at the end; may be NULL */
 	const struct text *sets;        /* key=value of each --set */
 	size_t set_count;
-	struct text machine_name;       /* the default of hostname; empty: localhost.localdomain */
+	struct text machine_name; /* the default of hostname; empty: localhost.localdomain */
 
 	/* Adds the octets of a file to out (whose maximum is set: ERR_TOO_BIG). On failure detail and hint may be
 	 * filled for people: who owns the file, who we are; the command that mends it. Needed for `file`, include
 	 * and ${file:...}; may be NULL. */
-	enum err (*read_file)(void *owner, struct text path, struct buf *out, struct buf *detail, struct buf *hint);
+	enum err (*read_file)(void *owner, struct text path, struct buf *out, struct buf *detail,
+	                      struct buf *hint);
 	/* Calls found for each file that matches a pattern with * or ? in its last part, in any order. */
 	enum err (*find_files)(void *owner, struct text pattern, config_found_fn *found, void *found_by);
 	void *owner;
@@ -288,18 +304,18 @@ struct config_sources {
 /* Reads all, checks all. ERR_CONFIG: report has the errors, *out is untouched. ERR_NOMEM. With ERR_OK the report
  * may hold warnings. report must be initialised and is kept by the caller in every case. */
 MUST_USE enum err config_load(const struct config_sources *sources, const struct config **out,
-			      struct config_report *report);
+                              struct config_report *report);
 
 /* ---------------------------------------------------------------- showing */
 
 /* The effective configuration as YAML that loads again; with origins a comment behind each value says where it
  * came from. Secrets are never printed. */
 void config_print(const struct config *config, bool origins, struct buf *out);
-void config_write_schema(struct buf *out);              /* JSON schema of what works in this version */
-void config_write_environment(struct buf *out);         /* the variables, one line each */
-void config_write_reference(struct buf *out);           /* docs/configuration.md */
+void config_write_schema(struct buf *out);      /* JSON schema of what works in this version */
+void config_write_environment(struct buf *out); /* the variables, one line each */
+void config_write_reference(struct buf *out);   /* docs/configuration.md */
 
-const char *config_tls_name(enum config_tls tls);       /* "none", "opportunistic", ...: as in the YAML */
+const char *config_tls_name(enum config_tls tls); /* "none", "opportunistic", ...: as in the YAML */
 const char *config_via_name(enum config_via via);
 const char *config_log_level_name(enum config_log_level level);
 

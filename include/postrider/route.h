@@ -17,21 +17,22 @@ bool route_sender_allowed(const struct config *config, struct text reverse_path)
 
 enum route_admission {
 	ROUTE_ADMITTED,
-	ROUTE_RELAY_DENIED,             /* a stranger, and not one of accept_for: 550 5.7.1 */
-	ROUTE_RECIPIENT_DENIED,         /* not in access.recipients: 550 5.7.1 */
+	ROUTE_RELAY_DENIED,     /* a stranger, and not one of accept_for: 550 5.7.1 */
+	ROUTE_RECIPIENT_DENIED, /* not in access.recipients: 550 5.7.1 */
 };
 
 /* Before rewriting. may_relay: what route_may_relay said of the client. A stranger reaches `accept_for`, and
  * postmaster (RFC 5321 section 4.5.1) where rewrite.recipients gives it a destination. */
-enum route_admission route_admit_recipient(const struct config *config, const struct config_listener *listener,
-					   bool may_relay, struct text forward_path);
+enum route_admission route_admit_recipient(const struct config *config,
+                                           const struct config_listener *listener, bool may_relay,
+                                           struct text forward_path);
 
 /* rewrite.recipients, once (a result is not rewritten again): an exact address before its domain, that before
  * subdomains (the longest first), those before `any`. "postmaster" without a domain becomes
  * postmaster@<hostname> when no rule says otherwise. Adds the mailbox to use to out and returns the rule that made
  * it; NULL: none did. */
-const struct config_rewrite_rule *route_rewrite_recipient(const struct config *config, struct text forward_path,
-							  struct buf *out);
+const struct config_rewrite_rule *route_rewrite_recipient(const struct config *config,
+                                                          struct text forward_path, struct buf *out);
 
 /* ---------------------------------------------------------------- which way */
 
@@ -59,7 +60,7 @@ static inline struct text route_key(const struct route_choice *choice)
  * that is no longer configured matches only routes that name no listener. Without a match: CONFIG_VIA_REJECT and
  * route_number 0. ERR_SYNTAX: a forward-path without a domain, or longer than RFC 5321 allows. */
 MUST_USE enum err route_find(const struct config *config, struct text listener, struct text reverse_path,
-			     struct text forward_path, struct route_choice *out);
+                             struct text forward_path, struct route_choice *out);
 
 /* The limits of a destination: of the longest matching domain, else `any`. Never NULL. */
 const struct config_limit *route_limit(const struct config *config, struct text domain);
@@ -69,6 +70,6 @@ const struct config_limit *route_limit(const struct config *config, struct text 
 /* Whether direct delivery may connect there: not to a private address (ip_is_private), nor to one of our own, unless
  * direct.allow_private lists it. why: set to a phrase when the answer is no; may be NULL. */
 bool route_target_allowed(const struct config *config, struct ip ip, const struct config_ips *own,
-			  const char **why);
+                          const char **why);
 
 #endif

@@ -19,17 +19,17 @@ enum config_pattern_kind {
 
 struct config_pattern {
 	enum config_pattern_kind kind;
-	struct text text;       /* as written, letters of the domain lower-cased */
-	struct text local;      /* ADDRESS: before the @, without quotes if they were not needed */
-	struct text domain;     /* lower-cased, without the leading dot */
+	struct text text;   /* as written, letters of the domain lower-cased */
+	struct text local;  /* ADDRESS: before the @, without quotes if they were not needed */
+	struct text domain; /* lower-cased, without the leading dot */
 };
 
-struct config_pattern_index;    /* opaque: a hash table over a long list */
+struct config_pattern_index; /* opaque: a hash table over a long list */
 
 struct config_patterns {
 	const struct config_pattern *items;
 	size_t count;
-	const struct config_pattern_index *index;       /* NULL for a short list */
+	const struct config_pattern_index *index; /* NULL for a short list */
 };
 
 /* A mailbox taken apart. mailbox is what stands between < and > without a source route: "ann@example.com",
@@ -45,6 +45,7 @@ bool config_pattern_matches(const struct config_pattern *pattern, struct text ma
 bool config_pattern_covers(const struct config_pattern *wide, const struct config_pattern *narrow);
 
 /* The first pattern of the list that matches; NULL when none does. With an index the list's order is kept. */
-const struct config_pattern *config_patterns_find(const struct config_patterns *patterns, struct text mailbox);
+const struct config_pattern *config_patterns_find(const struct config_patterns *patterns,
+                                                  struct text mailbox);
 
 #endif

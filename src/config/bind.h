@@ -1,0 +1,17 @@
+/* From nodes to the struct, by the schema. */
+#ifndef CONFIG_BIND_PRIVATE_H
+#define CONFIG_BIND_PRIVATE_H
+
+#include "schema.h"
+
+/* Fills load->snapshot->config from root and notes where each value came from. Errors are in the report. */
+void bind_document(struct load *load, const struct node *root);
+
+/* Where the value of a path came from; NULL: the default. */
+const struct origin *origin_find(const struct snapshot *snapshot, struct text path);
+struct origin *origin_find_format(const struct snapshot *snapshot, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* The text of a scalar with ${env:NAME} and ${file:PATH} put in. false: an error was added. */
+bool expand(struct load *load, const struct node *node, struct text *out);
+
+#endif

@@ -1,0 +1,360 @@
+/* POSTRIDER_* variables. An empty one counts as not set: compose files write them so. */
+#include <postrider/base/auto.h>
+
+#include "document.h"
+#include "overlay.h"
+#include "suggest.h"
+
+static const struct text prefix = LIT("POSTRIDER_");
+
+/* Short forms that are more than one key, or not of this version and without a key in the table. */
+static const struct variable special[] = {
+	{ "UPSTREAM", "upstreams.default",
+	  "a URL: smtp://host:587 (STARTTLS required), smtp+plain://host:25 (no TLS)", NULL, true },
+	{ "UPSTREAM_HOST", "upstreams.default.hosts", "the host alone; STARTTLS is required", NULL, true },
+	{ "UPSTREAM_PORT", "upstreams.default.hosts", "its port; default 587", NULL, true },
+	{ "REWRITE_FROM", "rewrite.senders", "not built yet", NULL, false },
+	{ "DKIM_DOMAINS", "dkim", "not built yet", NULL, false },
+	{ "DKIM_SELECTOR", "dkim", "not built yet", NULL, false },
+	{ "DKIM_KEY", "dkim", "not built yet", NULL, false },
+	{ "DKIM_AUTO", "dkim", "not built yet", NULL, false },
+	{ "WEBHOOK", "webhooks", "not built yet", NULL, false },
+	{ "OAUTH2_TOKEN_URL", "upstreams.default.oauth2", "not built yet", NULL, false },
+	{ "OAUTH2_CLIENT_ID", "upstreams.default.oauth2", "not built yet", NULL, false },
+	{ "OAUTH2_CLIENT_SECRET", "upstreams.default.oauth2", "not built yet", NULL, false },
+	{ "OAUTH2_REFRESH_TOKEN", "upstreams.default.oauth2", "not built yet", NULL, false },
+	{ "OAUTH2_TOKEN_COMMAND", "upstreams.default.oauth2", "not built yet", NULL, false },
+};
+
+struct visiting {
+	variable_visit_fn *visit;
+	void *owner;
+};
+
+/* "listen[].tls" is the first listener's, "upstreams.NAME.tls" that of the upstream "default". */
+static void visit_key(void *owner, const struct key *key, struct text path)
+{
+	struct visiting *v = owner;
+	AUTO(buf_fini) struct buf what = BUF(500);
+	size_t list = text_find(path, TEXT("[]")), name = text_find(path, TEXT(".NAME"));
+	size_t cut = MIN(list, name);
+
+	if (!key->variable)
+		return;
+	buf_add(&what, text_head(path, cut));
+	if (cut < path.len) {
+		buf_add_string(&what, list < name ? "[0]" : ".default");
+		buf_add(&what, text_skip(path, cut + (list < name ? 2 : 5)));
+	}
+	buf_add_octet(&what, '\0');
+	if (buf_err(&what))
+		return;
+	v->visit(v->owner, &(struct variable){ key->variable, what.at, key->doc, key, key->since != NULL });
+}
+
+void variables_visit(variable_visit_fn *visit, void *owner)
+{
+	struct visiting v = { visit, owner };
+
+	for (size_t i = 0; i < ARRAY_LEN(special); i++)
+		visit(owner, &special[i]);
+	schema_visit(&schema, visit_key, &v);
+}
+
+/* ---------------------------------------------------------------- one variable */
+
+struct setting {
+	struct load *load;
+	struct node *root;
+	struct text name; /* without the prefix */
+	struct text value;
+	const struct source *source;
+	struct spot name_spot, value_spot;
+	bool found;
+	struct suggestion nearest;
+};
+
+static bool starts_setting(struct load *load, struct node *root, struct text variable, struct setting *out)
+{
+	size_t equals = text_find_octet(variable, '=');
+	struct text name = text_head(variable, equals), value = text_skip(variable, equals + 1);
+
+	if (!text_starts(name, prefix) || value.len == 0)
+		return false;
+	*out = (struct setting){
+		.load = load, .root = root, .name = text_skip(name, prefix.len), .value = value
+	};
+	/* injected by orchestrators for a service that is called postrider */
+	if (text_starts(out->name, TEXT("PORT")) || text_starts(out->name, TEXT("SERVICE_")))
+		return false;
+	out->source = load_source_new(load, SOURCE_VARIABLE, name, variable);
+	out->name_spot = (struct spot){ out->source, 1, 1, (unsigned)name.len };
+	out->value_spot = (struct spot){ out->source, 1, (unsigned)name.len + 2, (unsigned)value.len };
+	return out->source != NULL;
+}
+
+static void set_way(struct setting *s, struct text way, struct text value)
+{
+	struct steps steps = { .count = 0 };
+	struct spot spot = s->value_spot;
+	struct text rest = way;
+
+	while (rest.len > 0 && steps.count + 2 <= STEPS_MAX) {
+		struct text step = text_cut(&rest, '.');
+		size_t bracket = text_find_octet(step, '[');
+
+		steps.at[steps.count++] = text_head(step, bracket);
+		if (bracket < step.len)
+			steps.at[steps.count++] = text_of(step.at + bracket + 1, step.len - bracket - 2);
+	}
+	if (value.at >= s->value.at && value.at < s->value.at + s->value.len) {
+		spot.column += (unsigned)(value.at - s->value.at);
+		spot.length = (unsigned)MAX(value.len, 1);
+	}
+	overlay_set(s->load, s->root, &steps, s->name_spot, value, spot);
+}
+
+/* POSTRIDER__TABLE__KEY */
+static void set_long(struct setting *s)
+{
+	struct steps steps = { .loose = true };
+	struct text rest = text_skip(s->name, 1);
+
+	while (rest.len > 0 && steps.count < STEPS_MAX) {
+		size_t end = text_find(rest, TEXT("__"));
+		struct text step = text_head(rest, end);
+		char *lower = load_scratch(s->load, step.len + 1);
+
+		if (!lower)
+			return;
+		for (size_t i = 0; i < step.len; i++)
+			lower[i] = ascii_lower(step.at[i]);
+		steps.at[steps.count++] = text_of(lower, step.len);
+		rest = text_skip(rest, end + 2);
+	}
+	if (steps.count == 0)
+		load_expected(s->load, load_error(s->load, &s->name_spot, "this sets nothing"),
+		              "POSTRIDER__SPOOL__PATH=...");
+	else
+		overlay_set(s->load, s->root, &steps, s->name_spot, s->value, s->value_spot);
+}
+
+/* ---------------------------------------------------------------- POSTRIDER_UPSTREAM and its parts */
+
+static struct text keep_scratch(struct load *load, struct buf *b)
+{
+	struct text kept = TEXT_EMPTY;
+
+	if (buf_err(b) || arena_text(&load->scratch, buf_text(b), &kept))
+		load->nomem = true;
+	return kept;
+}
+
+static void refuse_url(struct setting *s, const char *message, const char *hint)
+{
+	struct config_finding *f = load_error(s->load, &s->name_spot, "%s", message);
+
+	load_expected(s->load, f, "smtp://host:587 (STARTTLS required) or smtp+plain://host:25 (no TLS)");
+	if (hint)
+		load_hint(s->load, f, "%s", hint);
+}
+
+/* scheme://host[:port][/] */
+static void set_upstream_url(struct setting *s)
+{
+	size_t scheme_end = text_find(s->value, TEXT("://"));
+	struct text scheme = text_head(s->value, scheme_end), host = text_skip(s->value, scheme_end + 3);
+	bool plain = text_eq_nocase(scheme, TEXT("smtp+plain"));
+	AUTO(buf_fini) struct buf endpoint = BUF(1000);
+
+	if (scheme_end == s->value.len) {
+		refuse_url(s, "this is not a URL", "put smtp:// in front of the host");
+		return;
+	}
+	if (text_eq_nocase(scheme, TEXT("smtps"))) {
+		refuse_url(s, "smtps:// (TLS from the first octet) is not built yet in this version",
+		           "most providers offer smtp:// on port 587 too");
+		return;
+	}
+	if (!plain && !text_eq_nocase(scheme, TEXT("smtp"))) {
+		refuse_url(s, "this is not the URL of an SMTP server", NULL);
+		return;
+	}
+	if (text_find_octet(host, '@') < host.len) {
+		refuse_url(s, "logging in to an upstream is not built yet in this version",
+		           "remove the user and the password from the URL");
+		return;
+	}
+	if (host.len && host.at[host.len - 1] == '/')
+		host.len--;
+	if (host.len == 0 || text_find_octet(host, '/') < host.len || text_find_octet(host, '?') < host.len) {
+		refuse_url(s, host.len ? "the URL has a path or a query" : "the URL has no host", NULL);
+		return;
+	}
+	struct text last = host.at[0] == '[' ? text_skip(host, text_find_octet(host, ']')) : host;
+
+	buf_add(&endpoint, host);
+	if (text_find_octet(last, ':') == last.len)
+		buf_add_string(&endpoint, plain ? ":25" : ":587");
+	set_way(s, TEXT("upstreams.default.hosts"),
+	        text_find_octet(last, ':') == last.len ? keep_scratch(s->load, &endpoint) : host);
+	set_way(s, TEXT("upstreams.default.tls"), plain ? TEXT("none") : TEXT("require"));
+}
+
+static bool find_variable(const struct load *load, const char *name, struct text *value)
+{
+	for (const char *const *at = load->sources->environment; at && *at; at++) {
+		struct text variable = text_from(*at);
+		size_t equals = text_find_octet(variable, '=');
+
+		if (equals + 1 >= variable.len || !text_starts(variable, prefix))
+			continue;
+		if (text_eq(text_of(variable.at + prefix.len, equals - prefix.len), text_from(name))) {
+			*value = text_skip(variable, equals + 1);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void set_upstream_host(struct setting *s)
+{
+	AUTO(buf_fini) struct buf endpoint = BUF(1000);
+	struct text port = TEXT("587"), ignored;
+	bool is_v6 = text_find_octet(s->value, ':') < s->value.len && s->value.at[0] != '[';
+
+	if (find_variable(s->load, "UPSTREAM", &ignored)) {
+		load_hint(s->load,
+		          load_error(s->load, &s->name_spot,
+		                     "POSTRIDER_UPSTREAM and POSTRIDER_UPSTREAM_HOST are both set"),
+		          "keep one of them");
+		return;
+	}
+	(void)find_variable(s->load, "UPSTREAM_PORT", &port);
+	buf_add_format(&endpoint, is_v6 ? "[%.*s]:%.*s" : "%.*s:%.*s", TEXT_ARGS(s->value), TEXT_ARGS(port));
+	set_way(s, TEXT("upstreams.default.hosts"), keep_scratch(s->load, &endpoint));
+}
+
+static void set_upstream_port(struct setting *s)
+{
+	struct text ignored;
+
+	if (!find_variable(s->load, "UPSTREAM_HOST", &ignored))
+		load_hint(s->load,
+		          load_error(s->load, &s->name_spot,
+		                     "POSTRIDER_UPSTREAM_PORT without POSTRIDER_UPSTREAM_HOST"),
+		          "put the port into POSTRIDER_UPSTREAM, or set POSTRIDER_UPSTREAM_HOST");
+}
+
+static bool set_special(struct setting *s)
+{
+	static const struct {
+		struct text name;
+		void (*set)(struct setting *s);
+	} setters[] = { { LIT("UPSTREAM"), set_upstream_url },
+		        { LIT("UPSTREAM_HOST"), set_upstream_host },
+		        { LIT("UPSTREAM_PORT"), set_upstream_port } };
+
+	for (size_t i = 0; i < ARRAY_LEN(setters); i++) {
+		if (!text_eq(s->name, setters[i].name))
+			continue;
+		setters[i].set(s);
+		return true;
+	}
+	return false;
+}
+
+/* ---------------------------------------------------------------- all of them */
+
+/* A short form for the first of several listeners would surprise somebody. */
+static bool is_ambiguous(struct setting *s, const struct variable *v)
+{
+	struct text what = text_from(v->what);
+	const struct entry *listen = node_find(s->root, TEXT("listen"));
+
+	if (!text_starts(what, TEXT("listen[0].")) || !listen || listen->value->kind != NODE_LIST ||
+	    listen->value->count < 2)
+		return false;
+	load_hint(s->load,
+	          load_error(s->load, &s->name_spot, "POSTRIDER_%s is for one listener, and there are %zu",
+	                     v->name, listen->value->count),
+	          "name it: POSTRIDER__LISTEN__NAME__%s", v->name);
+	return true;
+}
+
+static void try_variable(void *owner, const struct variable *v)
+{
+	struct setting *s = owner;
+	struct text name = text_from(v->name), bare = s->name;
+
+	if (text_ends(bare, TEXT("_FILE")) && !v->built && !text_eq(bare, name))
+		bare.len -= 5; /* the twin of a secret */
+	suggestion_try(&s->nearest, name);
+	if (s->found || !text_eq(name, bare))
+		return;
+	s->found = true;
+	if (!v->built)
+		load_hint(s->load,
+		          load_error(s->load, &s->name_spot,
+		                     "POSTRIDER_%.*s is not built yet in this version", SHOWN(s->name)),
+		          "remove it; `postrider config --env` lists what works");
+	else if (!is_ambiguous(s, v))
+		set_way(s, text_from(v->what), s->value);
+}
+
+static bool is_quoted(struct setting *s)
+{
+	char first = s->value.at[0], last = s->value.at[s->value.len - 1];
+
+	if (s->value.len < 2 || first != last || (first != '"' && first != '\''))
+		return false;
+	load_hint(s->load,
+	          load_error(s->load, &s->value_spot, "the value stands in quotes, and they are part of it"),
+	          "remove them: files of variables (--env-file) take quotes literally");
+	return true;
+}
+
+static void set_variable(struct setting *s)
+{
+	s->nearest = suggestion_for(s->name);
+	if (is_quoted(s))
+		return;
+	if (s->name.len && s->name.at[0] == '_') {
+		set_long(s);
+		return;
+	}
+	if (set_special(s))
+		return;
+	variables_visit(try_variable, s);
+	if (s->found)
+		return;
+	struct config_finding *f =
+		load_error(s->load, &s->name_spot, "unknown variable POSTRIDER_%.*s", SHOWN(s->name));
+
+	if (s->nearest.best.len)
+		load_hint(s->load, f, "did you mean POSTRIDER_%.*s?", TEXT_ARGS(s->nearest.best));
+	else
+		load_hint(s->load, f,
+		          "`postrider config --env` lists them; any key is POSTRIDER__TABLE__KEY");
+}
+
+/* The URL first: POSTRIDER_TLS and the like change what it sets. Long forms last: they are more exact. */
+static unsigned rank(const struct setting *s)
+{
+	if (text_starts(s->name, TEXT("UPSTREAM")))
+		return 0;
+	return s->name.len && s->name.at[0] == '_' ? 2 : 1;
+}
+
+void overlay_environment(struct load *load, struct node *root)
+{
+	for (unsigned turn = 0; turn < 3; turn++) {
+		for (const char *const *at = load->sources->environment; at && *at && !load->nomem; at++) {
+			struct setting s;
+
+			if (text_starts(text_from(*at), prefix) &&
+			    starts_setting(load, root, text_from(*at), &s) && rank(&s) == turn)
+				set_variable(&s);
+		}
+	}
+}

@@ -1,0 +1,368 @@
+#include <postrider/config/pattern.h>
+
+#include <postrider/base/auto.h>
+#include <postrider/base/ip.h>
+
+#include "pattern.h"
+
+#define LOCAL_MAX 64
+#define DOMAIN_MAX 255
+#define KEY_MAX 512
+#define INDEX_SEED \
+	UINT64_C(0x706f737472696465) /* keys come from the configuration: nobody chooses collisions */
+
+static bool is_atext(char c)
+{
+	return ascii_is_alnum(c) || (c && memchr("!#$%&'*+-/=?^_`{|}~", c, 19)) || (unsigned char)c >= 0x80;
+}
+
+/* Dot-string = Atom *("." Atom)  (RFC 5321 section 4.1.2, with UTF-8 as in RFC 6531) */
+static bool is_dot_string(struct text t)
+{
+	char last = '.';
+
+	for (size_t i = 0; i < t.len; i++) {
+		if (t.at[i] == '.' ? last == '.' : !is_atext(t.at[i]))
+			return false;
+		last = t.at[i];
+	}
+	return last != '.';
+}
+
+static bool is_quoted_string(struct text t)
+{
+	if (t.len < 2 || t.at[0] != '"' || t.at[t.len - 1] != '"')
+		return false;
+	for (size_t i = 1; i + 1 < t.len; i++) {
+		unsigned char c = (unsigned char)t.at[i];
+
+		if (c == '\\' && ++i + 1 >= t.len)
+			return false;
+		if (c < 0x20 || c == 0x7f || c == '"')
+			return false;
+	}
+	return true;
+}
+
+static bool is_address_literal(struct text t)
+{
+	struct text v6 = LIT("IPv6:");
+	struct ip ip;
+
+	if (t.len < 3 || t.at[0] != '[' || t.at[t.len - 1] != ']')
+		return false;
+	t = text_of(t.at + 1, t.len - 2);
+	if (text_starts_nocase(t, v6))
+		return !ip_parse(text_skip(t, v6.len), &ip);
+	return !ip_parse(t, &ip) && ip.family == IP_V4;
+}
+
+bool domain_is_valid(struct text domain)
+{
+	size_t label = 0;
+
+	if (is_address_literal(domain))
+		return true;
+	if (domain.len == 0 || domain.len > DOMAIN_MAX)
+		return false;
+	for (size_t i = 0; i < domain.len; i++) {
+		char c = domain.at[i];
+
+		if (c == '.' ? label == 0 : !ascii_is_alnum(c) && c != '-' && c != '_')
+			return false;
+		label = c == '.' ? 0 : label + 1;
+		if (label > 63 || (c == '-' && label == 1))
+			return false;
+	}
+	return label > 0;
+}
+
+/* The @ that splits a mailbox stands behind the local part's quotes: a quoted one may hold others. */
+static size_t find_at(struct text mailbox)
+{
+	size_t i = 0;
+
+	if (mailbox.len && mailbox.at[0] == '"') {
+		for (i = 1; i < mailbox.len && mailbox.at[i] != '"'; i++)
+			i += mailbox.at[i] == '\\';
+		i = MIN(i, mailbox.len);
+	}
+	return i + text_find_octet(text_skip(mailbox, i), '@');
+}
+
+bool mailbox_is_valid(struct text mailbox)
+{
+	size_t at = find_at(mailbox);
+	struct text local = text_head(mailbox, at);
+
+	if (at == mailbox.len || local.len == 0 || local.len > LOCAL_MAX)
+		return false;
+	return (is_dot_string(local) || is_quoted_string(local)) &&
+	       domain_is_valid(text_skip(mailbox, at + 1));
+}
+
+struct config_mailbox config_mailbox_of(struct text mailbox)
+{
+	size_t at = find_at(mailbox);
+	struct config_mailbox parts = { text_head(mailbox, at), text_skip(mailbox, at + 1) };
+
+	/* "ann"@example.com is ann@example.com: the quotes say nothing (RFC 5321 section 4.1.2) */
+	if (is_quoted_string(parts.local)) {
+		struct text bare = text_of(parts.local.at + 1, parts.local.len - 2);
+
+		if (is_dot_string(bare))
+			parts.local = bare;
+	}
+	if (parts.domain.len > 1 && parts.domain.at[parts.domain.len - 1] == '.')
+		parts.domain.len--;
+	return parts;
+}
+
+/* ---------------------------------------------------------------- matching */
+
+static bool is_subdomain(struct text domain, struct text parent)
+{
+	size_t more = domain.len - parent.len;
+
+	return domain.len > parent.len + 1 && domain.at[more - 1] == '.' && text_ends_nocase(domain, parent);
+}
+
+static bool matches_parts(const struct config_pattern *p, bool is_null, struct config_mailbox m)
+{
+	switch (p->kind) {
+	case CONFIG_PATTERN_ANY:
+		return true;
+	case CONFIG_PATTERN_NULL:
+		return is_null;
+	case CONFIG_PATTERN_ADDRESS:
+		return !is_null && text_eq_nocase(m.domain, p->domain) && text_eq_nocase(m.local, p->local);
+	case CONFIG_PATTERN_DOMAIN:
+		return !is_null && text_eq_nocase(m.domain, p->domain);
+	case CONFIG_PATTERN_SUBDOMAINS:
+		return is_subdomain(m.domain, p->domain);
+	}
+	return false;
+}
+
+bool config_pattern_matches(const struct config_pattern *pattern, struct text mailbox)
+{
+	return matches_parts(pattern, mailbox.len == 0, config_mailbox_of(mailbox));
+}
+
+bool config_pattern_covers(const struct config_pattern *wide, const struct config_pattern *narrow)
+{
+	switch (narrow->kind) {
+	case CONFIG_PATTERN_ANY:
+		return wide->kind == CONFIG_PATTERN_ANY;
+	case CONFIG_PATTERN_NULL:
+		return wide->kind == CONFIG_PATTERN_ANY || wide->kind == CONFIG_PATTERN_NULL;
+	case CONFIG_PATTERN_ADDRESS:
+		return matches_parts(wide, false, (struct config_mailbox){ narrow->local, narrow->domain });
+	case CONFIG_PATTERN_DOMAIN:
+		return wide->kind != CONFIG_PATTERN_ADDRESS &&
+		       matches_parts(wide, false, (struct config_mailbox){ TEXT_EMPTY, narrow->domain });
+	case CONFIG_PATTERN_SUBDOMAINS:
+		return wide->kind == CONFIG_PATTERN_ANY || (wide->kind == CONFIG_PATTERN_SUBDOMAINS &&
+		                                            (text_eq(wide->domain, narrow->domain) ||
+		                                             is_subdomain(narrow->domain, wide->domain)));
+	}
+	return false;
+}
+
+static size_t number_of(const struct map *map, struct text key)
+{
+	struct map_item *found = map->count ? map_find(map, key) : NULL;
+
+	return found ? CONTAINER_OF(found, struct indexed_pattern, item)->number : SIZE_MAX;
+}
+
+static size_t number_of_address(const struct map *map, struct config_mailbox m)
+{
+	char key[KEY_MAX];
+
+	if (map->count == 0 || m.local.len + m.domain.len + 1 > sizeof(key))
+		return SIZE_MAX;
+	memcpy(key, m.local.at, m.local.len);
+	key[m.local.len] = '@';
+	if (m.domain.len)
+		memcpy(key + m.local.len + 1, m.domain.at, m.domain.len);
+	return number_of(map, text_of(key, m.local.len + 1 + m.domain.len));
+}
+
+size_t pattern_index_find(const struct config_pattern_index *index, struct text mailbox,
+                          enum pattern_order order)
+{
+	struct config_mailbox m = config_mailbox_of(mailbox);
+
+	if (mailbox.len == 0)
+		return MIN(index->null, index->any);
+	size_t best = number_of_address(&index->addresses, m), found;
+
+	if (order == PATTERN_SPECIFIC_FIRST && best != SIZE_MAX)
+		return best;
+	found = number_of(&index->domains, m.domain);
+	best = MIN(best, found);
+	for (struct text rest = m.domain; rest.len && index->parents.count;) {
+		if (order == PATTERN_SPECIFIC_FIRST && best != SIZE_MAX)
+			return best;
+		rest = text_skip(rest, text_find_octet(rest, '.') + 1);
+		found = rest.len ? number_of(&index->parents, rest) : SIZE_MAX;
+		best = MIN(best, found);
+	}
+	if (order == PATTERN_SPECIFIC_FIRST && best != SIZE_MAX)
+		return best;
+	return MIN(best, index->any);
+}
+
+const struct config_pattern *config_patterns_find(const struct config_patterns *patterns, struct text mailbox)
+{
+	if (patterns->index) {
+		size_t number = pattern_index_find(patterns->index, mailbox, PATTERN_FIRST_WRITTEN);
+
+		return number == SIZE_MAX ? NULL : &patterns->items[number];
+	}
+	struct config_mailbox m = config_mailbox_of(mailbox);
+
+	for (size_t i = 0; i < patterns->count; i++)
+		if (matches_parts(&patterns->items[i], mailbox.len == 0, m))
+			return &patterns->items[i];
+	return NULL;
+}
+
+/* ---------------------------------------------------------------- making */
+
+static enum err copy_lower(struct arena *arena, struct text t, struct text *out)
+{
+	char *copy = arena_alloc(arena, t.len + 1);
+
+	if (!copy)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < t.len; i++)
+		copy[i] = ascii_lower(t.at[i]);
+	*out = text_of(copy, t.len);
+	return ERR_OK;
+}
+
+static enum err parse_address(struct arena *arena, struct text t, struct config_pattern *p)
+{
+	if (!mailbox_is_valid(t))
+		return ERR_SYNTAX;
+	enum err err = arena_text(arena, t, &p->text);
+
+	if (err)
+		return err;
+	struct config_mailbox m = config_mailbox_of(p->text);
+
+	p->kind = CONFIG_PATTERN_ADDRESS;
+	p->local = m.local;
+	return copy_lower(arena, m.domain, &p->domain);
+}
+
+enum err pattern_parse(struct arena *arena, struct text t, struct config_pattern *out)
+{
+	struct config_pattern p = { .text = TEXT_EMPTY, .local = TEXT_EMPTY, .domain = TEXT_EMPTY };
+	enum err err = ERR_OK;
+
+	if (text_eq(t, TEXT("any"))) {
+		p.kind = CONFIG_PATTERN_ANY;
+		p.text = TEXT("any");
+	} else if (text_eq(t, TEXT("<>"))) {
+		p.kind = CONFIG_PATTERN_NULL;
+		p.text = TEXT("<>");
+	} else if (find_at(t) < t.len) {
+		err = parse_address(arena, t, &p);
+	} else {
+		bool subdomains = t.len > 1 && t.at[0] == '.';
+
+		if (!domain_is_valid(text_skip(t, subdomains)))
+			return ERR_SYNTAX;
+		p.kind = subdomains ? CONFIG_PATTERN_SUBDOMAINS : CONFIG_PATTERN_DOMAIN;
+		err = copy_lower(arena, t, &p.text);
+		p.domain = text_skip(p.text, subdomains);
+	}
+	if (!err)
+		*out = p;
+	return err;
+}
+
+static enum err index_text(struct arena *arena, struct map *map, struct text key, size_t number)
+{
+	if (map_find(map, key))
+		return ERR_OK;
+	struct indexed_pattern *indexed = arena_alloc(arena, sizeof(*indexed));
+
+	if (!indexed)
+		return ERR_NOMEM;
+	indexed->number = number;
+	return map_add(map, &indexed->item, key);
+}
+
+static enum err index_address(struct arena *arena, struct map *map, const struct config_pattern *p,
+                              size_t number)
+{
+	size_t len = p->local.len + 1 + p->domain.len;
+	char *key = arena_alloc(arena, len);
+
+	if (!key)
+		return ERR_NOMEM;
+	memcpy(key, p->local.at, p->local.len);
+	key[p->local.len] = '@';
+	if (p->domain.len)
+		memcpy(key + p->local.len + 1, p->domain.at, p->domain.len);
+	return index_text(arena, map, text_of(key, len), number);
+}
+
+static enum err index_one(struct arena *arena, struct config_pattern_index *index,
+                          const struct config_pattern *p, size_t number)
+{
+	switch (p->kind) {
+	case CONFIG_PATTERN_ANY:
+		index->any = MIN(index->any, number);
+		return ERR_OK;
+	case CONFIG_PATTERN_NULL:
+		index->null = MIN(index->null, number);
+		return ERR_OK;
+	case CONFIG_PATTERN_ADDRESS:
+		return index_address(arena, &index->addresses, p, number);
+	case CONFIG_PATTERN_DOMAIN:
+		return index_text(arena, &index->domains, p->domain, number);
+	case CONFIG_PATTERN_SUBDOMAINS:
+		return index_text(arena, &index->parents, p->domain, number);
+	}
+	return ERR_OK;
+}
+
+enum err pattern_index_make(struct arena *arena, const void *items, size_t count, pattern_get_fn *get,
+                            struct config_pattern_index **all, const struct config_pattern_index **out)
+{
+	if (count < PATTERN_INDEX_FROM)
+		return ERR_OK;
+	struct config_pattern_index *index = arena_alloc(arena, sizeof(*index));
+
+	if (!index)
+		return ERR_NOMEM;
+	map_init(&index->addresses, true, INDEX_SEED);
+	map_init(&index->domains, true, INDEX_SEED);
+	map_init(&index->parents, true, INDEX_SEED);
+	index->any = index->null = SIZE_MAX;
+	index->next = *all;
+	*all = index;
+	for (size_t i = 0; i < count; i++) {
+		enum err err = index_one(arena, index, get(items, i), i);
+
+		if (err)
+			return err;
+	}
+	*out = index;
+	return ERR_OK;
+}
+
+void pattern_index_free_all(struct config_pattern_index **all)
+{
+	for (struct config_pattern_index *index = *all; index; index = index->next) {
+		map_fini(&index->addresses);
+		map_fini(&index->domains);
+		map_fini(&index->parents);
+	}
+	*all = NULL;
+}

@@ -1,0 +1,941 @@
+/* The table. A key without `since` is known and refused: "not built yet". */
+#include "schema.h"
+
+#include <postrider/base/auto.h>
+
+#define FIRST "0.1.0"
+#define END                  \
+	{                    \
+		.name = NULL \
+	}
+#define LATER(key_name, doc_text)                 \
+	{                                         \
+		.name = key_name, .doc = doc_text \
+	}
+#define LATER_VARIABLE(key_name, short_name, doc_text)                    \
+	{                                                                 \
+		.name = key_name, .variable = short_name, .doc = doc_text \
+	}
+
+/* ---------------------------------------------------------------- words */
+
+static const struct choice tls_in[] = { { "none", CONFIG_TLS_NONE, false },
+	                                { "opportunistic", CONFIG_TLS_OPPORTUNISTIC, false },
+	                                { "require", CONFIG_TLS_REQUIRE, false },
+	                                { "implicit", CONFIG_TLS_IMPLICIT, true },
+	                                { NULL, 0, false } };
+static const struct choice auth_in[] = { { "none", CONFIG_AUTH_NONE, false },
+	                                 { "optional", CONFIG_AUTH_OPTIONAL, true },
+	                                 { "required", CONFIG_AUTH_REQUIRED, true },
+	                                 { NULL, 0, false } };
+static const struct choice bare_lf[] = { { "reject", CONFIG_BARE_LF_REJECT, false },
+	                                 { "repair", CONFIG_BARE_LF_REPAIR, true },
+	                                 { NULL, 0, false } };
+static const struct choice hand_over[] = { { "store", CONFIG_STORE, false },
+	                                   { "through", CONFIG_THROUGH, true },
+	                                   { "through_or_store", CONFIG_THROUGH_OR_STORE, true },
+	                                   { NULL, 0, false } };
+static const struct choice protocol[] = { { "smtp", CONFIG_SMTP, false },
+	                                  { "lmtp", CONFIG_LMTP, true },
+	                                  { NULL, 0, false } };
+static const struct choice ip_choice[] = { { "any", CONFIG_IP_ANY, false },
+	                                   { "v4", CONFIG_IP_V4, false },
+	                                   { "v6", CONFIG_IP_V6, false },
+	                                   { "prefer-v4", CONFIG_IP_PREFER_V4, false },
+	                                   { "prefer-v6", CONFIG_IP_PREFER_V6, false },
+	                                   { NULL, 0, false } };
+static const struct choice include[] = { { "headers", CONFIG_INCLUDE_HEADERS, false },
+	                                 { "full", CONFIG_INCLUDE_FULL, false },
+	                                 { "none", CONFIG_INCLUDE_NONE, false },
+	                                 { NULL, 0, false } };
+static const struct choice log_format[] = { { "json", CONFIG_LOG_JSON, false },
+	                                    { "text", CONFIG_LOG_TEXT, true },
+	                                    { "postfix", CONFIG_LOG_POSTFIX, true },
+	                                    { NULL, 0, false } };
+static const struct choice log_level[] = { { "error", CONFIG_LOG_ERROR, false },
+	                                   { "warn", CONFIG_LOG_WARN, false },
+	                                   { "info", CONFIG_LOG_INFO, false },
+	                                   { "debug", CONFIG_LOG_DEBUG, false },
+	                                   { NULL, 0, false } };
+
+/* ---------------------------------------------------------------- tables, the inner ones first */
+
+#define TIMEOUT(key_name, member, value, what)                                                    \
+	{                                                                                         \
+		.name = key_name, .shape = SCALAR, .type = &type_duration,                        \
+		.offset = offsetof(struct config_timeouts, member), .standard = value, .min = 10, \
+		.max = DAY_MS, .since = FIRST, .doc = what                                        \
+	}
+
+static const struct key timeout_keys[] = {
+	TIMEOUT("connect", connect_ms, "30s", "for one connection to open"),
+	TIMEOUT("greeting", greeting_ms, "5m", "for the 220, and the replies to EHLO, STARTTLS, RSET"),
+	TIMEOUT("mail", mail_ms, "5m", "for the reply to MAIL"),
+	TIMEOUT("rcpt", rcpt_ms, "5m", "for the reply to RCPT"),
+	TIMEOUT("data", data_ms, "2m", "for the 354"),
+	TIMEOUT("block", block_ms, "3m", "for the peer to take a block of mail data"),
+	TIMEOUT("dot", dot_ms, "10m",
+	        "for the reply to the final dot; too short a time makes mail arrive twice"),
+	END
+};
+static const struct table timeouts = { .name = "timeouts",
+	                               .keys = timeout_keys,
+	                               .doc = "How long a peer may take." };
+
+#define SPOOL(member) offsetof(struct config_spool, member)
+static const struct key spool_keys[] = {
+	{ .name = "path",
+	  .shape = SCALAR,
+	  .type = &type_path,
+	  .offset = SPOOL(path),
+	  .standard = "/var/lib/postrider",
+	  .variable = "SPOOL",
+	  .since = FIRST,
+	  .doc = "the one directory with all state; put it on a volume that outlives the container" },
+	{ .name = "max_size",
+	  .shape = SCALAR,
+	  .type = &type_size,
+	  .offset = SPOOL(max_size_bytes),
+	  .standard = "20GB",
+	  .min = 16 << 20,
+	  .max = UINT64_C(1) << 46,
+	  .since = FIRST,
+	  .doc = "new mail is answered 452 4.3.1 above it" },
+	{ .name = "reserve",
+	  .shape = SCALAR,
+	  .type = &type_share,
+	  .offset = SPOOL(reserve_hundredths),
+	  .standard = "5%",
+	  .min = 0,
+	  .max = 5000,
+	  .since = FIRST,
+	  .doc = "share of max_size that is kept so that what was accepted can be finished" },
+	{ .name = "durable",
+	  .shape = SCALAR,
+	  .type = &type_bool,
+	  .offset = SPOOL(durable),
+	  .standard = "true",
+	  .since = FIRST,
+	  .doc = "false: nothing is synced, and a power cut may lose mail; said at every start" },
+	END
+};
+static const struct table spool = { .name = "spool", .keys = spool_keys, .doc = "Where mail waits." };
+
+#define DNS(member) offsetof(struct config_dns, member)
+static const struct key dns_keys[] = {
+	{ .name = "servers",
+	  .shape = LIST,
+	  .type = &type_dns_server,
+	  .offset = DNS(servers),
+	  .standard_doc = "those of /etc/resolv.conf",
+	  .since = FIRST,
+	  .example = "[127.0.0.53, \"[::1]:5353\"]",
+	  .doc = "which servers to ask; /etc/resolv.conf is read again when it changes" },
+	{ .name = "timeout",
+	  .shape = SCALAR,
+	  .type = &type_duration,
+	  .offset = DNS(timeout_ms),
+	  .standard = "5s",
+	  .min = 10,
+	  .max = MINUTE_MS,
+	  .since = FIRST,
+	  .doc = "for one answer; then the next server is asked" },
+	{ .name = "hosts",
+	  .shape = PAIRS,
+	  .pairs = &pairs_hosts,
+	  .offset = DNS(hosts),
+	  .since = FIRST,
+	  .example = "{mail.internal.example: [127.0.0.7]}",
+	  .doc = "static answers, by name; /etc/hosts counts too" },
+	LATER("trust_ad", "whose DNSSEC verdict counts"),
+	END
+};
+static const struct table dns = { .name = "dns", .keys = dns_keys, .doc = "How names are looked up." };
+
+#define CLIENT(member) offsetof(struct config_listener, per_client.member)
+static const struct key per_client_keys[] = {
+	{ .name = "sessions",
+	  .shape = SCALAR,
+	  .type = &type_number,
+	  .offset = CLIENT(sessions) - offsetof(struct config_listener, per_client),
+	  .standard = "500",
+	  .min = 1,
+	  .max = 1000000,
+	  .since = FIRST,
+	  .doc = "sessions at a time from one address; then 421" },
+	LATER("messages", "messages from one address in a time"),
+	LATER("recipients", "recipients from one address in a time"),
+	LATER("auth_failures", "failed logins from one address in a time"),
+	END
+};
+static const struct table per_client = { .name = "per_client",
+	                                 .keys = per_client_keys,
+	                                 .doc = "What one client address may use." };
+
+#define LISTEN(member) offsetof(struct config_listener, member)
+static const struct key listen_keys[] = {
+	{ .name = "name",
+	  .shape = SCALAR,
+	  .type = &type_text,
+	  .offset = LISTEN(name),
+	  .standard_doc = "`default` for the first, the address for others",
+	  .since = FIRST,
+	  .example = "apps",
+	  .doc = "what routes, events and metrics call it" },
+	{ .name = "address",
+	  .shape = SCALAR,
+	  .type = &type_listen_address,
+	  .offset = LISTEN(address),
+	  .standard = "127.0.0.1:2525",
+	  .variable = "LISTEN",
+	  .since = FIRST,
+	  .doc = "where clients come in; port 0 takes a free one; \"[::]:25\" takes IPv4 too" },
+	{ .name = "allow",
+	  .shape = LIST,
+	  .type = &type_network,
+	  .offset = LISTEN(allow),
+	  .standard = "127.0.0.0/8, ::1",
+	  .variable = "ALLOW",
+	  .since = FIRST,
+	  .doc = "clients that may send to anyone, by network; whoever may open a Unix socket may always" },
+	{ .name = "auth",
+	  .shape = SCALAR,
+	  .type = &type_choice,
+	  .choices = auth_in,
+	  .offset = LISTEN(auth),
+	  .standard = "none",
+	  .since = FIRST,
+	  .doc = "whether clients log in" },
+	{ .name = "accept_for",
+	  .shape = LIST,
+	  .type = &type_pattern,
+	  .offset = LISTEN(accept_for),
+	  .since = FIRST,
+	  .example = "[example.com]",
+	  .doc = "recipients that anyone may send to: a gateway for these domains" },
+	{ .name = "tls",
+	  .shape = SCALAR,
+	  .type = &type_choice,
+	  .choices = tls_in,
+	  .offset = LISTEN(tls),
+	  .standard = "opportunistic",
+	  .since = FIRST,
+	  .doc = "STARTTLS: opportunistic offers it if there is a certificate, require takes no mail without it" },
+	{ .name = "cert",
+	  .shape = SCALAR,
+	  .type = &type_path,
+	  .offset = LISTEN(cert),
+	  .variable = "TLS_CERT",
+	  .since = FIRST,
+	  .example = "/etc/postrider/tls/fullchain.pem",
+	  .doc = "certificate and chain, PEM" },
+	{ .name = "key",
+	  .shape = SCALAR,
+	  .type = &type_path,
+	  .offset = LISTEN(key),
+	  .variable = "TLS_KEY",
+	  .since = FIRST,
+	  .example = "/etc/postrider/tls/key.pem",
+	  .doc = "its private key, PEM" },
+	{ .name = "hand_over",
+	  .shape = SCALAR,
+	  .type = &type_choice,
+	  .choices = hand_over,
+	  .offset = LISTEN(hand_over),
+	  .standard = "store",
+	  .since = FIRST,
+	  .doc = "store: the 250 means that the message is on disk" },
+	{ .name = "bare_lf",
+	  .shape = SCALAR,
+	  .type = &type_choice,
+	  .choices = bare_lf,
+	  .offset = LISTEN(bare_lf),
+	  .standard = "reject",
+	  .since = FIRST,
+	  .doc = "what becomes of a line that ends in LF alone; only CRLF.CRLF ever ends the mail data" },
+	{ .name = "max_sessions",
+	  .shape = SCALAR,
+	  .type = &type_number,
+	  .offset = LISTEN(max_sessions),
+	  .standard = "20000",
+	  .min = 1,
+	  .max = 1000000,
+	  .since = FIRST,
+	  .doc = "sessions at a time; then 421. Lowered to what the descriptor limit allows" },
+	{ .name = "max_errors",
+	  .shape = SCALAR,
+	  .type = &type_number,
+	  .offset = LISTEN(max_errors),
+	  .standard = "20",
+	  .min = 1,
+	  .max = 10000,
+	  .since = FIRST,
+	  .doc = "refused commands in a session; then 421 and out" },
+	{ .name = "per_client",
+	  .shape = TABLE,
+	  .table = &per_client,
+	  .offset = LISTEN(per_client),
+	  .since = FIRST,
+	  .doc = "what one client address may use" },
+	{ .name = "timeout",
+	  .shape = SCALAR,
+	  .type = &type_duration,
+	  .offset = LISTEN(timeout_ms),
+	  .standard = "5m",
+	  .min = 10,
+	  .max = DAY_MS,
+	  .since = FIRST,
+	  .doc = "without a complete command or a block of data; then 421" },
+	LATER("client_ca", "client certificates as identity"),
+	LATER("certificates", "several certificates, by name"),
+	LATER("proxy_protocol", "from whom a PROXY header is demanded"),
+	LATER("xclient", "who may use XCLIENT and XFORWARD"),
+	END
+};
+static const struct table listen_table = {
+	.name = "listen",
+	.keys = listen_keys,
+	.size = sizeof(struct config_listener),
+	.place_offset = LISTEN(place),
+	.doc = "Who may hand us mail. A list: each item is a listener. Whatever the patterns and networks say, "
+	       "postrider refuses to start as an open relay."
+};
+
+#define ACCESS(member) offsetof(struct config_access, member)
+static const struct key access_keys[] = {
+	{ .name = "senders",
+	  .shape = LIST,
+	  .type = &type_pattern,
+	  .offset = ACCESS(senders),
+	  .standard = "any",
+	  .variable = "SENDERS",
+	  .since = FIRST,
+	  .example = "[example.com, .example.com]",
+	  .doc = "reverse-paths that are taken, else 550 5.7.1; the null reverse-path `<>` always is" },
+	{ .name = "recipients",
+	  .shape = LIST,
+	  .type = &type_pattern,
+	  .offset = ACCESS(recipients),
+	  .standard = "any",
+	  .variable = "RECIPIENTS",
+	  .since = FIRST,
+	  .doc = "forward-paths that are taken, else 550 5.7.1" },
+	{ .name = "max_message_size",
+	  .shape = SCALAR,
+	  .type = &type_size,
+	  .offset = ACCESS(max_message_size_bytes),
+	  .standard = "25MB",
+	  .min = 65536,
+	  .max = UINT64_C(1) << 40,
+	  .variable = "MAX_MESSAGE_SIZE",
+	  .since = FIRST,
+	  .doc = "announced as SIZE; a larger message is answered 552 5.3.4" },
+	{ .name = "max_recipients",
+	  .shape = SCALAR,
+	  .type = &type_number,
+	  .offset = ACCESS(max_recipients),
+	  .standard = "1000",
+	  .min = 100,
+	  .max = 100000,
+	  .since = FIRST,
+	  .doc = "of one message; RFC 5321 demands at least 100" },
+	{ .name = "max_hops",
+	  .shape = SCALAR,
+	  .type = &type_number,
+	  .offset = ACCESS(max_hops),
+	  .standard = "50",
+	  .min = 5,
+	  .max = 1000,
+	  .since = FIRST,
+	  .doc = "Received fields before 554 5.4.6: a mail loop" },
+	LATER_VARIABLE("users_file", "USERS_FILE", "who may log in"),
+	LATER("quotas", "how much a user may send"),
+	END
+};
+static const struct table access_table = { .name = "access",
+	                                   .keys = access_keys,
+	                                   .doc = "What is taken from those who may send." };
+
+#define UPSTREAM(member) offsetof(struct config_upstream, member)
+static const struct choice upstream_auth[] = {
+	{ "none", CONFIG_LOGIN_NONE, false },    { "auto", CONFIG_LOGIN_AUTO, true },
+	{ "plain", CONFIG_LOGIN_AUTO, true },    { "login", CONFIG_LOGIN_AUTO, true },
+	{ "cram-md5", CONFIG_LOGIN_AUTO, true }, { "scram-sha-256", CONFIG_LOGIN_AUTO, true },
+	{ "xoauth2", CONFIG_LOGIN_AUTO, true },  { "oauthbearer", CONFIG_LOGIN_AUTO, true },
+	{ "external", CONFIG_LOGIN_AUTO, true }, { NULL, 0, false }
+};
+static const struct key upstream_keys[] = {
+	{ .name = "hosts",
+	  .shape = LIST,
+	  .type = &type_endpoint,
+	  .offset = UPSTREAM(hosts),
+	  .flags = KEY_NEEDED,
+	  .since = FIRST,
+	  .example = "[mx1.corp.example:25, mx2.corp.example:25]",
+	  .doc = "name or address with port; tried in this order" },
+	{ .name = "mx",
+	  .shape = SCALAR,
+	  .type = &type_false,
+	  .offset = UPSTREAM(mx),
+	  .standard = "false",
+	  .since = FIRST,
+	  .doc = "true: the host is a domain whose MX hosts are meant" },
+	{ .name = "protocol",
+	  .shape = SCALAR,
+	  .type = &type_choice,
+	  .choices = protocol,
+	  .offset = UPSTREAM(protocol),
+	  .standard = "smtp",
+	  .since = FIRST,
+	  .doc = "what the upstream speaks" },
+	{ .name = "tls",
+	  .shape = SCALAR,
+	  .type = &type_choice,
+	  .choices = tls_in,
+	  .offset = UPSTREAM(tls),
+	  .standard = "require",
+	  .variable = "TLS",
+	  .since = FIRST,
+	  .doc = "require: STARTTLS with a checked certificate, or no mail; opportunistic: STARTTLS if it is offered" },
+	{ .name = "verify",
+	  .shape = SCALAR,
+	  .type = &type_bool,
+	  .offset = UPSTREAM(verify),
+	  .standard = "true",
+	  .variable = "TLS_VERIFY",
+	  .since = FIRST,
+	  .doc = "false: with `tls: require`, take any certificate; said at every start" },
+	{ .name = "ca_file",
+	  .shape = SCALAR,
+	  .type = &type_path,
+	  .offset = UPSTREAM(ca_file),
+	  .variable = "TLS_CA",
+	  .standard_doc = "the system's",
+	  .since = FIRST,
+	  .example = "/etc/postrider/tls/corp-ca.pem",
+	  .doc = "the authorities that may have signed the certificate, PEM" },
+	{ .name = "auth",
+	  .shape = SCALAR,
+	  .type = &type_choice,
+	  .choices = upstream_auth,
+	  .offset = UPSTREAM(auth),
+	  .standard = "none",
+	  .variable = "AUTH",
+	  .since = FIRST,
+	  .doc = "how we log in" },
+	{ .name = "helo",
+	  .shape = SCALAR,
+	  .type = &type_hostname,
+	  .offset = UPSTREAM(helo),
+	  .standard_doc = "`hostname`",
+	  .since = FIRST,
+	  .example = "out.corp.example",
+	  .doc = "our name in EHLO" },
+	{ .name = "ip",
+	  .shape = SCALAR,
+	  .type = &type_choice,
+	  .choices = ip_choice,
+	  .offset = UPSTREAM(ip),
+	  .standard = "any",
+	  .since = FIRST,
+	  .doc = "which kind of addresses to use" },
+	{ .name = "connections",
+	  .shape = SCALAR,
+	  .type = &type_number,
+	  .offset = UPSTREAM(connections),
+	  .standard = "20",
+	  .min = 1,
+	  .max = 10000,
+	  .variable = "CONNECTIONS",
+	  .since = FIRST,
+	  .doc = "at a time" },
+	{ .name = "timeouts",
+	  .shape = TABLE,
+	  .table = &timeouts,
+	  .offset = UPSTREAM(timeouts),
+	  .since = FIRST,
+	  .doc = "how long it may take" },
+	LATER_VARIABLE("provider", "PROVIDER", "presets for known providers"),
+	LATER_VARIABLE("region", "REGION", "the provider's region"),
+	LATER_VARIABLE("username", "USERNAME", "login"),
+	LATER_VARIABLE("password", "PASSWORD", "login"),
+	LATER("password_file", "login"),
+	LATER("oauth2", "tokens for xoauth2 and oauthbearer"),
+	LATER_VARIABLE("rate", "RATE", "messages in a time; excess waits"),
+	LATER("balance", "weights instead of an order"),
+	LATER("source", "our address towards it"),
+	LATER("retry", "a schedule of its own"),
+	END
+};
+static const struct table upstream = {
+	.name = "upstreams",
+	.keys = upstream_keys,
+	.size = sizeof(struct config_upstream),
+	.place_offset = UPSTREAM(place),
+	.name_offset = UPSTREAM(name),
+	.name_type = &type_upstream_name,
+	.doc = "How mail goes on: a relay or provider that takes all of it. A table by names of your own; routes use the names."
+};
+
+#define ROUTE(member) offsetof(struct config_route, member)
+static const struct key route_keys[] = {
+	{ .name = "to",
+	  .shape = LIST,
+	  .type = &type_pattern,
+	  .offset = ROUTE(to),
+	  .standard = "any",
+	  .since = FIRST,
+	  .example = "[bank.example, .bank.example]",
+	  .doc = "forward-paths it is for, after rewriting" },
+	{ .name = "from",
+	  .shape = LIST,
+	  .type = &type_pattern,
+	  .offset = ROUTE(from),
+	  .standard = "any",
+	  .since = FIRST,
+	  .example = "news.example.com",
+	  .doc = "reverse-paths it is for; `<>` is the null reverse-path of bounces" },
+	{ .name = "listener",
+	  .shape = LIST,
+	  .type = &type_text,
+	  .offset = ROUTE(listener),
+	  .standard_doc = "every one",
+	  .since = FIRST,
+	  .example = "apps",
+	  .doc = "names of listeners that the mail came in by" },
+	{ .name = "via",
+	  .shape = SCALAR,
+	  .type = &type_via,
+	  .offset = ROUTE(via_name),
+	  .flags = KEY_NEEDED,
+	  .since = FIRST,
+	  .example = "direct",
+	  .doc = "an upstream's name; `direct` (MX); `discard`; `hold`, until a person releases it; `reject`" },
+	{ .name = "tls",
+	  .shape = SCALAR,
+	  .type = &type_choice,
+	  .choices = tls_in,
+	  .offset = ROUTE(tls),
+	  .has_offset = ROUTE(has_tls),
+	  .standard_doc = "that of the upstream or of `direct`",
+	  .since = FIRST,
+	  .example = "require",
+	  .doc = "for this mail" },
+	LATER("user", "by who logged in"),
+	LATER("header", "by a header field"),
+	LATER("retry", "a schedule of its own"),
+	LATER("ledger", "when a claim is on disk"),
+	END
+};
+static const struct table route = {
+	.name = "routes",
+	.keys = route_keys,
+	.size = sizeof(struct config_route),
+	.place_offset = ROUTE(place),
+	.doc = "Which way mail goes. A list, read from top to bottom: the first route that matches wins, and it is looked up again at "
+	       "every attempt. Mail that no route matches is refused."
+};
+
+#define DIRECT(member) offsetof(struct config_direct, member)
+static const struct key direct_keys[] = {
+	{ .name = "port",
+	  .shape = SCALAR,
+	  .type = &type_port,
+	  .offset = DIRECT(port),
+	  .standard = "25",
+	  .min = 1,
+	  .max = UINT16_MAX,
+	  .since = FIRST,
+	  .doc = "of every MX host" },
+	{ .name = "tls",
+	  .shape = SCALAR,
+	  .type = &type_choice,
+	  .choices = tls_in,
+	  .offset = DIRECT(tls),
+	  .standard = "opportunistic",
+	  .since = FIRST,
+	  .doc = "opportunistic: STARTTLS if it is offered, with any certificate" },
+	{ .name = "allow_private",
+	  .shape = LIST,
+	  .type = &type_network,
+	  .offset = DIRECT(allow_private),
+	  .since = FIRST,
+	  .example = "[10.1.2.0/24]",
+	  .doc = "private, loopback and own addresses are refused as MX targets unless they are listed here" },
+	{ .name = "source",
+	  .shape = LIST,
+	  .type = &type_ip,
+	  .offset = DIRECT(source),
+	  .standard_doc = "the system chooses",
+	  .since = FIRST,
+	  .example = "[192.0.2.25, \"2001:db8::25\"]",
+	  .doc = "our addresses, one of each kind" },
+	{ .name = "ip",
+	  .shape = SCALAR,
+	  .type = &type_choice,
+	  .choices = ip_choice,
+	  .offset = DIRECT(ip),
+	  .standard = "any",
+	  .since = FIRST,
+	  .doc = "which kind of addresses to use" },
+	{ .name = "timeouts",
+	  .shape = TABLE,
+	  .table = &timeouts,
+	  .offset = DIRECT(timeouts),
+	  .since = FIRST,
+	  .doc = "how long a peer may take" },
+	LATER("dane", "certificates by DNSSEC"),
+	LATER("mta_sts", "certificates by the domain's policy"),
+	END
+};
+static const struct table direct = { .name = "direct", .keys = direct_keys, .doc = "Delivery by MX." };
+
+#define LIMIT(member) offsetof(struct config_limit, member)
+static const struct key limit_keys[] = { { .name = "connections",
+	                                   .shape = SCALAR,
+	                                   .type = &type_number,
+	                                   .offset = LIMIT(connections),
+	                                   .standard = "20",
+	                                   .min = 1,
+	                                   .max = 10000,
+	                                   .since = FIRST,
+	                                   .doc = "at a time" },
+	                                 { .name = "messages_per_connection",
+	                                   .shape = SCALAR,
+	                                   .type = &type_number,
+	                                   .offset = LIMIT(messages_per_connection),
+	                                   .standard = "100",
+	                                   .min = 1,
+	                                   .max = 1000000,
+	                                   .since = FIRST,
+	                                   .doc = "then a new connection is made" },
+	                                 { .name = "recipients_per_message",
+	                                   .shape = SCALAR,
+	                                   .type = &type_number,
+	                                   .offset = LIMIT(recipients_per_message),
+	                                   .standard = "100",
+	                                   .min = 1,
+	                                   .max = 10000,
+	                                   .since = FIRST,
+	                                   .doc = "in one mail transaction; more are sent in several" },
+	                                 LATER("match_mx", "all domains hosted there share the limit"),
+	                                 LATER("rate", "messages in a time"),
+	                                 LATER("adapt", "limits that follow the peer's answers"),
+	                                 END };
+static const struct table limit = {
+	.name = "limits",
+	.keys = limit_keys,
+	.size = sizeof(struct config_limit),
+	.place_offset = LIMIT(place),
+	.name_offset = LIMIT(domain),
+	.name_type = &type_limit_name,
+	.doc = "What a destination is given. A table by domain (`gmail.com`, `.example.com`); the longest match counts. `any` is for all "
+	       "others, and gives the values that a domain does not name."
+};
+
+#define RETRY(member) offsetof(struct config_retry, member)
+static const struct key retry_keys[] = {
+	{ .name = "schedule",
+	  .shape = LIST,
+	  .type = &type_duration,
+	  .offset = RETRY(schedule),
+	  .standard = "1m, 5m, 15m, 1h, 4h",
+	  .min = 10,
+	  .max = 7 * DAY_MS,
+	  .since = FIRST,
+	  .doc = "pauses between attempts; the last one repeats; each varies by 10%" },
+	{ .name = "warn_after",
+	  .shape = SCALAR,
+	  .type = &type_duration,
+	  .offset = RETRY(warn_after_ms),
+	  .standard = "4h",
+	  .min = 1000,
+	  .max = 30 * DAY_MS,
+	  .flags = KEY_NEVER,
+	  .since = FIRST,
+	  .doc = "the sender is told that the mail is late" },
+	{ .name = "give_up_after",
+	  .shape = SCALAR,
+	  .type = &type_duration,
+	  .offset = RETRY(give_up_after_ms),
+	  .standard = "5d",
+	  .min = 1000,
+	  .max = 60 * DAY_MS,
+	  .variable = "GIVE_UP_AFTER",
+	  .since = FIRST,
+	  .doc = "the mail is returned" },
+	{ .name = "bounce_give_up_after",
+	  .shape = SCALAR,
+	  .type = &type_duration,
+	  .offset = RETRY(bounce_give_up_after_ms),
+	  .standard = "1d",
+	  .min = 1000,
+	  .max = 60 * DAY_MS,
+	  .since = FIRST,
+	  .doc = "the same for mail with a null reverse-path, which is then dropped" },
+	END
+};
+static const struct table retry = { .name = "retry",
+	                            .keys = retry_keys,
+	                            .doc = "When an attempt failed for now." };
+
+#define BOUNCE(member) offsetof(struct config_bounce, member)
+static const struct key bounce_keys[] = {
+	{ .name = "from",
+	  .shape = SCALAR,
+	  .type = &type_mailbox,
+	  .offset = BOUNCE(from),
+	  .standard = "postmaster",
+	  .since = FIRST,
+	  .doc = "the From of reports (their reverse-path is null); without a domain, at `hostname`" },
+	{ .name = "include",
+	  .shape = SCALAR,
+	  .type = &type_choice,
+	  .choices = include,
+	  .offset = BOUNCE(include),
+	  .standard = "headers",
+	  .since = FIRST,
+	  .doc = "how much of the returned message is in the report" },
+	{ .name = "max_size",
+	  .shape = SCALAR,
+	  .type = &type_size,
+	  .offset = BOUNCE(max_size_bytes),
+	  .standard = "50KB",
+	  .min = 1000,
+	  .max = 10 << 20,
+	  .since = FIRST,
+	  .doc = "of what is returned; the rest is cut" },
+	LATER("copy_to", "who else gets reports"),
+	END
+};
+static const struct table bounce = { .name = "bounce",
+	                             .keys = bounce_keys,
+	                             .doc = "Reports on mail that cannot be delivered." };
+
+static const struct key rewrite_keys[] = {
+	{ .name = "recipients",
+	  .shape = PAIRS,
+	  .pairs = &pairs_rewrites,
+	  .offset = offsetof(struct config_rewrite, recipients),
+	  .since = FIRST,
+	  .example =
+	          "{postmaster: ops@example.com, ann@old.example: ann@new.example, old.example: new.example}",
+	  .doc = "forward-paths, by pattern: to an address, or to a domain (the local part stays). The most specific pattern wins, and "
+	         "the result is not rewritten again" },
+	LATER("masquerade", "senders' subdomains"),
+	LATER("add_missing", "header fields"),
+	LATER("remove_headers", "header fields"),
+	LATER("senders", "reverse-paths"),
+	LATER_VARIABLE("redirect_to", "REDIRECT_TO", "all mail to one address"),
+	END
+};
+static const struct table rewrite = { .name = "rewrite",
+	                              .keys = rewrite_keys,
+	                              .doc = "Addresses that become others." };
+
+#define LOG(member) offsetof(struct config_log, member)
+static const struct key log_keys[] = { { .name = "format",
+	                                 .shape = SCALAR,
+	                                 .type = &type_choice,
+	                                 .choices = log_format,
+	                                 .offset = LOG(format),
+	                                 .standard = "json",
+	                                 .variable = "LOG_FORMAT",
+	                                 .since = FIRST,
+	                                 .doc = "one event a line on standard output" },
+	                               { .name = "level",
+	                                 .shape = SCALAR,
+	                                 .type = &type_choice,
+	                                 .choices = log_level,
+	                                 .offset = LOG(level),
+	                                 .standard = "info",
+	                                 .variable = "LOG_LEVEL",
+	                                 .since = FIRST,
+	                                 .doc = "the least that is written" },
+	                               { .name = "headers",
+	                                 .shape = LIST,
+	                                 .type = &type_header,
+	                                 .offset = LOG(headers),
+	                                 .since = FIRST,
+	                                 .example = "[Subject]",
+	                                 .doc = "header fields that are copied into events" },
+	                               LATER_VARIABLE("privacy", "LOG_PRIVACY", "addresses masked or hashed"),
+	                               END };
+static const struct table log_table = { .name = "log", .keys = log_keys, .doc = "Events." };
+
+static const struct key admin_keys[] = {
+	{ .name = "socket",
+	  .shape = SCALAR,
+	  .type = &type_path,
+	  .offset = offsetof(struct config_admin, socket),
+	  .standard_doc =
+	          "/run/postrider/admin.sock, or admin.sock in the spool directory where that is not ours",
+	  .since = FIRST,
+	  .example = "/run/postrider/admin.sock",
+	  .doc = "the Unix socket that the commands talk to" },
+	LATER_VARIABLE("listen", "ADMIN", "the page, over TCP"),
+	LATER_VARIABLE("token", "ADMIN_TOKEN", "who may see the page"),
+	LATER("token_file", "who may see the page"),
+	LATER("api", "mail over HTTP"),
+	END
+};
+static const struct table admin = { .name = "admin", .keys = admin_keys, .doc = "Control." };
+
+#define STOP(member) offsetof(struct config_stop, member)
+static const struct key stop_keys[] = {
+	{ .name = "drain",
+	  .shape = SCALAR,
+	  .type = &type_duration,
+	  .offset = STOP(drain_ms),
+	  .standard = "0s",
+	  .min = 0,
+	  .max = DAY_MS,
+	  .variable = "DRAIN",
+	  .since = FIRST,
+	  .doc = "how long delivery goes on at TERM before we stop; no new mail is taken meanwhile" },
+	{ .name = "linger",
+	  .shape = SCALAR,
+	  .type = &type_duration,
+	  .offset = STOP(linger_ms),
+	  .standard = "5s",
+	  .min = 0,
+	  .max = HOUR_MS,
+	  .since = FIRST,
+	  .doc = "how long what is being transferred may take to finish" },
+	END
+};
+static const struct table stop = { .name = "stop", .keys = stop_keys, .doc = "The end." };
+
+#define TOP(member) offsetof(struct config, member)
+#define SUBTABLE(key_name, table_name, member, what)                                           \
+	{                                                                                      \
+		.name = key_name, .shape = TABLE, .table = &table_name, .offset = TOP(member), \
+		.since = FIRST, .doc = what                                                    \
+	}
+
+static const struct key top_keys[] = {
+	{ .name = "hostname",
+	  .shape = SCALAR,
+	  .type = &type_hostname,
+	  .offset = TOP(hostname),
+	  .standard_doc = "the machine's full name",
+	  .variable = "HOSTNAME",
+	  .since = FIRST,
+	  .example = "relay.app.example.com",
+	  .doc = "in the greeting, EHLO, Received and Message-ID" },
+	SUBTABLE("spool", spool, spool, "where mail waits"),
+	SUBTABLE("dns", dns, dns, "how names are looked up"),
+	{ .name = "listen",
+	  .shape = TABLES,
+	  .table = &listen_table,
+	  .offset = TOP(listen),
+	  .min = 1,
+	  .since = FIRST,
+	  .standard_doc = "one listener with all its defaults",
+	  .doc = "who may hand us mail" },
+	SUBTABLE("access", access_table, access, "what is taken"),
+	{ .name = "upstreams",
+	  .shape = NAMED,
+	  .table = &upstream,
+	  .offset = TOP(upstreams),
+	  .since = FIRST,
+	  .doc = "how mail goes on" },
+	{ .name = "routes",
+	  .shape = TABLES,
+	  .table = &route,
+	  .offset = TOP(routes),
+	  .min = 1,
+	  .since = FIRST,
+	  .standard_doc =
+	          "everything via the upstream `default`, or the only one; `direct` without upstreams",
+	  .doc = "which way mail goes" },
+	SUBTABLE("direct", direct, direct, "delivery by MX"),
+	{ .name = "limits",
+	  .shape = NAMED,
+	  .table = &limit,
+	  .offset = TOP(limits),
+	  .any_offset = offsetof(struct config_limits, any),
+	  .since = FIRST,
+	  .doc = "what a destination is given" },
+	SUBTABLE("retry", retry, retry, "when an attempt failed for now"),
+	SUBTABLE("bounce", bounce, bounce, "reports"),
+	SUBTABLE("rewrite", rewrite, rewrite, "addresses that become others"),
+	SUBTABLE("log", log_table, log, "events"),
+	SUBTABLE("admin", admin, admin, "control"),
+	SUBTABLE("stop", stop, stop, "the end"),
+	LATER("rules", "what to do on a peer's reply"),
+	LATER("dkim", "signatures"),
+	LATER("aliases_file", "a file of aliases"),
+	LATER("milters", "filters"),
+	LATER("history", "how long finished messages can be looked up"),
+	LATER("webhooks", "events pushed out"),
+	LATER("user", "who to become after binding"),
+	END
+};
+
+const struct table schema = { .name = "", .keys = top_keys, .size = sizeof(struct config) };
+
+/* ---------------------------------------------------------------- reading it */
+
+const struct key *schema_find(const struct table *table, struct text name)
+{
+	for (const struct key *key = table->keys; key->name; key++)
+		if (text_eq(name, text_from(key->name)))
+			return key;
+	return NULL;
+}
+
+static void visit_table(const struct table *table, struct buf *path, schema_visit_fn *visit, void *owner)
+{
+	size_t before = path->len;
+
+	for (const struct key *key = table->keys; key->name; key++) {
+		if (before)
+			buf_add_octet(path, '.');
+		buf_add_string(path, key->name);
+		if (key->shape == TABLES)
+			buf_add_string(path, "[]");
+		if (key->shape == NAMED)
+			buf_add_string(path, ".NAME");
+		visit(owner, key, buf_text(path));
+		if (key->table)
+			visit_table(key->table, path, visit, owner);
+		buf_cut(path, before);
+	}
+}
+
+void schema_visit(const struct table *table, schema_visit_fn *visit, void *owner)
+{
+	AUTO(buf_fini) struct buf path = BUF(500);
+
+	visit_table(table, &path, visit, owner);
+}
+
+static const char *word(const struct choice *choices, unsigned value)
+{
+	for (const struct choice *c = choices; c->name; c++)
+		if (c->value == value)
+			return c->name;
+	return "unknown";
+}
+
+const char *config_tls_name(enum config_tls tls)
+{
+	return word(tls_in, tls);
+}
+
+const char *config_via_name(enum config_via via)
+{
+	static const char *const names[] = { [CONFIG_VIA_UPSTREAM] = "upstream",
+		                             [CONFIG_VIA_DIRECT] = "direct",
+		                             [CONFIG_VIA_DISCARD] = "discard",
+		                             [CONFIG_VIA_HOLD] = "hold",
+		                             [CONFIG_VIA_REJECT] = "reject" };
+
+	return names[via];
+}
+
+const char *config_log_level_name(enum config_log_level level)
+{
+	return word(log_level, level);
+}
