@@ -1,0 +1,82 @@
+/* postrider/sim.h - the simulated world: virtual time, a network and a disk in memory, seeded randomness.
+ *
+ * The same rooms run in it as in the daemon, on the same faces (io, disk, tls). Nothing in it waits: time jumps to the next
+ * thing that is due. The same seed gives the same run, octet by octet; sim_trace says so in one number.
+ *
+ * Peers are ordinary users of io in the same world: whatever listens on an address here (sim_peer's scripts, the sink room)
+ * is reached by io_connect. Octets travel in pieces of seeded lengths after seeded delays. */
+#ifndef POSTRIDER_SIM_H
+#define POSTRIDER_SIM_H
+
+#include <postrider/io/disk.h>
+#include <postrider/io/stream.h>
+#include <postrider/tls.h>
+
+struct sim;
+
+struct sim_options {
+	uint64_t seed;
+	int64_t start_time;              /* UTC milliseconds; 0: 2026-01-01 */
+	int64_t latency_ms;              /* one way, up to twice as much by seed; 0: 1 */
+	bool whole_writes;               /* octets arrive as they were written, not in pieces */
+	uint64_t disk_bytes;             /* the size of the disk; 0: 1 GiB */
+};
+
+MUST_USE enum err sim_new(const struct sim_options *options, struct sim **out);
+/* Everything that lives in it must have been closed and sim_settle called. */
+void sim_free(struct sim **s);
+
+struct io *sim_io(struct sim *s);
+struct io_disk *sim_disk(struct sim *s);
+
+/* Lets the given time pass. */
+void sim_run(struct sim *s, int64_t ms);
+/* Until *flag is set, for limit_ms at most. False: it was not. */
+bool sim_run_until(struct sim *s, const bool *flag, int64_t limit_ms);
+/* Until nothing is under way and no timer runs, for limit_ms at most. */
+void sim_settle(struct sim *s, int64_t limit_ms);
+
+/* A number that every octet, datagram and job of the run so far went into, with its time. */
+uint64_t sim_trace(const struct sim *s);
+
+/* The wall clock is set while time goes on. */
+void sim_set_clock(struct sim *s, int64_t utc_ms);
+
+/* ---------------------------------------------------------------- network */
+
+enum sim_reach {
+	SIM_REACHABLE,
+	SIM_REFUSED,             /* also where nobody listens */
+	SIM_UNREACHABLE,
+	SIM_SILENT,              /* no answer, ever: the caller's deadline ends it */
+};
+/* What happens to new connections towards an address (port 0: any port of it). */
+MUST_USE enum err sim_set_reach(struct sim *s, struct ip_port to, enum sim_reach reach);
+/* Every connection to or from this address ends now, as by a reset; what is on the way is lost. */
+void sim_cut(struct sim *s, struct ip_port address);
+
+/* A name server at an address, by a function: query in, answer out (nothing added: silence). */
+typedef void sim_datagram_fn(void *owner, struct text query, struct buf *answer);
+MUST_USE enum err sim_answer_datagrams(struct sim *s, struct ip_port at, sim_datagram_fn *answer, void *owner);
+
+/* ---------------------------------------------------------------- disk */
+
+/* Power is cut: what was not synced is lost or half there, by seed. Files open are of no more use. */
+void sim_disk_crash(struct sim *s);
+void sim_disk_set_size(struct sim *s, uint64_t bytes);
+/* The write or sync after the next `count` ones fails with this error, and all later ones until it is set to ERR_OK. */
+void sim_disk_fail_after(struct sim *s, uint64_t count, enum err err);
+
+/* ---------------------------------------------------------------- TLS, by a script */
+
+struct sim_tls_script {
+	bool handshake_fails;            /* ERR_TLS after the delay */
+	bool certificate_is_bad;         /* ERR_CERTIFICATE where the client verifies */
+	int64_t delay_ms;
+	enum tls_version version;        /* TLS_NONE: 1.3 */
+};
+/* Contexts whose streams tell each other in plain text that they are protected. Both ends must use these. */
+MUST_USE enum err sim_tls_context(struct sim *s, bool server, bool verify, const struct sim_tls_script *script,
+                                  struct tls_context **out);
+
+#endif
