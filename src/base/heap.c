@@ -69,7 +69,7 @@ enum err heap_push(struct heap *h, struct heap_item *item, int64_t key)
 {
 	if (h->count == h->room) {
 		size_t room = h->room ? h->room * 2 : FIRST_ROOM;
-		struct heap_item **items = reallocarray(h->items, room, sizeof(struct heap_item *));
+		struct heap_item **items = realloc(h->items, room * sizeof(struct heap_item *));
 
 		if (!items)
 			return ERR_NOMEM;

@@ -7,12 +7,17 @@ static const char *const weekdays[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri"
 static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
 	                              "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
 
-/* Rounds towards the past, so that times before 1970 have a calendar too. */
+/* Both round towards the past, so that times before 1970 have a calendar too. */
 static int64_t divide_down(int64_t value, int64_t by)
 {
-	int64_t quotient = value / by;
+	return value / by - (value % by < 0);
+}
 
-	return value % by < 0 ? quotient - 1 : quotient;
+static int rest_of(int64_t value, int64_t by)
+{
+	int64_t rest = value % by;
+
+	return (int)(rest < 0 ? rest + by : rest);
 }
 
 /* Years are counted from March on, so that the day a leap year adds is the last of its year. */
@@ -34,13 +39,13 @@ static void set_date(struct calendar *c, int64_t days)
 struct calendar calendar_from_time(int64_t utc_ms)
 {
 	int64_t days = divide_down(utc_ms, DAY_MS);
-	int ms = (int)(utc_ms - days * DAY_MS);
+	int ms = rest_of(utc_ms, DAY_MS);
 	struct calendar c = {
 		.hour = ms / (int)HOUR_MS,
 		.minute = ms / (int)MINUTE_MS % 60,
 		.second = ms / (int)SECOND_MS % 60,
 		.millisecond = ms % (int)SECOND_MS,
-		.weekday = (int)(((days + 4) % 7 + 7) % 7), /* 1970 began on a Thursday */
+		.weekday = rest_of(days + 4, 7), /* 1970 began on a Thursday */
 	};
 
 	set_date(&c, days);
@@ -75,8 +80,7 @@ static void add_hms(struct buf *b, const struct calendar *c)
 
 void time_add_rfc3339(struct buf *b, int64_t utc_us)
 {
-	int64_t utc_ms = divide_down(utc_us, 1000);
-	struct calendar c = calendar_from_time(utc_ms);
+	struct calendar c = calendar_from_time(divide_down(utc_us, 1000));
 
 	add_year(b, c.year);
 	buf_add_octet(b, '-');
@@ -87,7 +91,7 @@ void time_add_rfc3339(struct buf *b, int64_t utc_us)
 	add_hms(b, &c);
 	buf_add_octet(b, '.');
 	add_digits(b, c.millisecond, 3);
-	add_digits(b, utc_us - utc_ms * 1000, 3);
+	add_digits(b, rest_of(utc_us, 1000), 3);
 	buf_add_octet(b, 'Z');
 }
 

@@ -174,8 +174,9 @@ static void add_reply(struct buf *b, const struct dsn_recipient *r)
 
 static void add_indented(struct buf *b, struct text words)
 {
-	struct folder f = paragraph(b, "\r\n    ");
+	struct folder f = { .b = b, .line_break = "\r\n     ", .indent = 5, .column = 5 };
 
+	buf_add_string(b, "    ");
 	folder_add_words(&f, words);
 	buf_add_string(b, "\r\n");
 }
@@ -224,9 +225,8 @@ static void add_group(struct buf *b, const struct dsn *d, enum dsn_action action
 
 static void add_labelled(struct buf *b, const char *label, struct text value)
 {
-	struct folder f = paragraph(b, "\r\n              ");
+	struct folder f = { .b = b, .line_break = "\r\n              ", .indent = 14, .column = 14 };
 
-	buf_cut(b, b->len - f.indent);
 	buf_add_format(b, "  %-12s", label);
 	folder_add_words(&f, value);
 	buf_add_string(b, "\r\n");
