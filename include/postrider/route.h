@@ -22,7 +22,8 @@ enum route_admission {
 };
 
 /* Before rewriting. may_relay: what route_may_relay said of the client. A stranger reaches `accept_for`, and
- * postmaster (RFC 5321 section 4.5.1) where rewrite.recipients gives it a destination. */
+ * postmaster (RFC 5321 section 4.5.1) where rewrite.recipients gives it a destination; never a local part that holds
+ * another address (% ! @). */
 enum route_admission route_admit_recipient(const struct config *config,
                                            const struct config_listener *listener, bool may_relay,
                                            struct text forward_path);

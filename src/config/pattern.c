@@ -1,80 +1,26 @@
 #include <postrider/config/pattern.h>
 
 #include <postrider/base/auto.h>
-#include <postrider/base/ip.h>
+#include <postrider/smtp/path.h>
 
 #include "pattern.h"
 
-#define LOCAL_MAX 64
-#define DOMAIN_MAX 255
 #define KEY_MAX 512
 #define INDEX_SEED \
 	UINT64_C(0x706f737472696465) /* keys come from the configuration: nobody chooses collisions */
 
-static bool is_atext(char c)
-{
-	return ascii_is_alnum(c) || (c && memchr("!#$%&'*+-/=?^_`{|}~", c, 19)) || (unsigned char)c >= 0x80;
-}
-
-/* Dot-string = Atom *("." Atom)  (RFC 5321 section 4.1.2, with UTF-8 as in RFC 6531) */
-static bool is_dot_string(struct text t)
-{
-	char last = '.';
-
-	for (size_t i = 0; i < t.len; i++) {
-		if (t.at[i] == '.' ? last == '.' : !is_atext(t.at[i]))
-			return false;
-		last = t.at[i];
-	}
-	return last != '.';
-}
-
-static bool is_quoted_string(struct text t)
-{
-	if (t.len < 2 || t.at[0] != '"' || t.at[t.len - 1] != '"')
-		return false;
-	for (size_t i = 1; i + 1 < t.len; i++) {
-		unsigned char c = (unsigned char)t.at[i];
-
-		if (c == '\\' && ++i + 1 >= t.len)
-			return false;
-		if (c < 0x20 || c == 0x7f || c == '"')
-			return false;
-	}
-	return true;
-}
-
-static bool is_address_literal(struct text t)
-{
-	struct text v6 = LIT("IPv6:");
-	struct ip ip;
-
-	if (t.len < 3 || t.at[0] != '[' || t.at[t.len - 1] != ']')
-		return false;
-	t = text_of(t.at + 1, t.len - 2);
-	if (text_starts_nocase(t, v6))
-		return !ip_parse(text_skip(t, v6.len), &ip);
-	return !ip_parse(t, &ip) && ip.family == IP_V4;
-}
-
 bool domain_is_valid(struct text domain)
 {
-	size_t label = 0;
+	struct ip ip;
 
-	if (is_address_literal(domain))
-		return true;
-	if (domain.len == 0 || domain.len > DOMAIN_MAX)
-		return false;
-	for (size_t i = 0; i < domain.len; i++) {
-		char c = domain.at[i];
+	return smtp_domain_check(domain) == ERR_OK || smtp_literal_parse(domain, &ip) == ERR_OK;
+}
 
-		if (c == '.' ? label == 0 : !ascii_is_alnum(c) && c != '-' && c != '_')
-			return false;
-		label = c == '.' ? 0 : label + 1;
-		if (label > 63 || (c == '-' && label == 1))
-			return false;
-	}
-	return label > 0;
+bool mailbox_is_valid(struct text mailbox)
+{
+	struct smtp_path path;
+
+	return smtp_mailbox_parse(mailbox, &path) == ERR_OK;
 }
 
 /* The @ that splits a mailbox stands behind the local part's quotes: a quoted one may hold others. */
@@ -90,28 +36,16 @@ static size_t find_at(struct text mailbox)
 	return i + text_find_octet(text_skip(mailbox, i), '@');
 }
 
-bool mailbox_is_valid(struct text mailbox)
-{
-	size_t at = find_at(mailbox);
-	struct text local = text_head(mailbox, at);
-
-	if (at == mailbox.len || local.len == 0 || local.len > LOCAL_MAX)
-		return false;
-	return (is_dot_string(local) || is_quoted_string(local)) &&
-	       domain_is_valid(text_skip(mailbox, at + 1));
-}
-
 struct config_mailbox config_mailbox_of(struct text mailbox)
 {
 	size_t at = find_at(mailbox);
-	struct config_mailbox parts = { text_head(mailbox, at), text_skip(mailbox, at + 1) };
+	struct config_mailbox parts = { text_head(mailbox, at), text_skip(mailbox, at + 1), false };
+	struct text local = parts.local;
 
-	/* "ann"@example.com is ann@example.com: the quotes say nothing (RFC 5321 section 4.1.2) */
-	if (is_quoted_string(parts.local)) {
-		struct text bare = text_of(parts.local.at + 1, parts.local.len - 2);
-
-		if (is_dot_string(bare))
-			parts.local = bare;
+	/* "ann"@example.com is ann@example.com (RFC 5321 section 4.1.2): nobody gets around a rule by quotes */
+	if (local.len >= 2 && local.at[0] == '"' && local.at[local.len - 1] == '"') {
+		parts.local = text_of(local.at + 1, local.len - 2);
+		parts.escaped = text_find_octet(parts.local, '\\') < parts.local.len;
 	}
 	if (parts.domain.len > 1 && parts.domain.at[parts.domain.len - 1] == '.')
 		parts.domain.len--;
@@ -127,6 +61,28 @@ static bool is_subdomain(struct text domain, struct text parent)
 	return domain.len > parent.len + 1 && domain.at[more - 1] == '.' && text_ends_nocase(domain, parent);
 }
 
+/* Adds the meaning of the local part to key; false: there is no room. */
+static bool add_local(struct config_mailbox m, char *key, size_t room, size_t *len)
+{
+	for (size_t i = 0; i < m.local.len; i++) {
+		i += m.escaped && m.local.at[i] == '\\' && i + 1 < m.local.len;
+		if (*len >= room)
+			return false;
+		key[(*len)++] = m.local.at[i];
+	}
+	return true;
+}
+
+static bool is_local(struct config_mailbox m, struct text local)
+{
+	char meaning[KEY_MAX];
+	size_t len = 0;
+
+	if (!m.escaped)
+		return text_eq_nocase(m.local, local);
+	return add_local(m, meaning, sizeof(meaning), &len) && text_eq_nocase(text_of(meaning, len), local);
+}
+
 static bool matches_parts(const struct config_pattern *p, bool is_null, struct config_mailbox m)
 {
 	switch (p->kind) {
@@ -135,7 +91,7 @@ static bool matches_parts(const struct config_pattern *p, bool is_null, struct c
 	case CONFIG_PATTERN_NULL:
 		return is_null;
 	case CONFIG_PATTERN_ADDRESS:
-		return !is_null && text_eq_nocase(m.domain, p->domain) && text_eq_nocase(m.local, p->local);
+		return !is_null && text_eq_nocase(m.domain, p->domain) && is_local(m, p->local);
 	case CONFIG_PATTERN_DOMAIN:
 		return !is_null && text_eq_nocase(m.domain, p->domain);
 	case CONFIG_PATTERN_SUBDOMAINS:
@@ -157,10 +113,12 @@ bool config_pattern_covers(const struct config_pattern *wide, const struct confi
 	case CONFIG_PATTERN_NULL:
 		return wide->kind == CONFIG_PATTERN_ANY || wide->kind == CONFIG_PATTERN_NULL;
 	case CONFIG_PATTERN_ADDRESS:
-		return matches_parts(wide, false, (struct config_mailbox){ narrow->local, narrow->domain });
+		return matches_parts(wide, false,
+		                     (struct config_mailbox){ narrow->local, narrow->domain, false });
 	case CONFIG_PATTERN_DOMAIN:
 		return wide->kind != CONFIG_PATTERN_ADDRESS &&
-		       matches_parts(wide, false, (struct config_mailbox){ TEXT_EMPTY, narrow->domain });
+		       matches_parts(wide, false,
+		                     (struct config_mailbox){ TEXT_EMPTY, narrow->domain, false });
 	case CONFIG_PATTERN_SUBDOMAINS:
 		return wide->kind == CONFIG_PATTERN_ANY || (wide->kind == CONFIG_PATTERN_SUBDOMAINS &&
 		                                            (text_eq(wide->domain, narrow->domain) ||
@@ -179,14 +137,14 @@ static size_t number_of(const struct map *map, struct text key)
 static size_t number_of_address(const struct map *map, struct config_mailbox m)
 {
 	char key[KEY_MAX];
+	size_t len = 0;
 
-	if (map->count == 0 || m.local.len + m.domain.len + 1 > sizeof(key))
+	if (map->count == 0 || !add_local(m, key, sizeof(key), &len) || m.domain.len + 1 > sizeof(key) - len)
 		return SIZE_MAX;
-	memcpy(key, m.local.at, m.local.len);
-	key[m.local.len] = '@';
+	key[len++] = '@';
 	if (m.domain.len)
-		memcpy(key + m.local.len + 1, m.domain.at, m.domain.len);
-	return number_of(map, text_of(key, m.local.len + 1 + m.domain.len));
+		memcpy(key + len, m.domain.at, m.domain.len);
+	return number_of(map, text_of(key, len + m.domain.len));
 }
 
 size_t pattern_index_find(const struct config_pattern_index *index, struct text mailbox,
@@ -252,9 +210,13 @@ static enum err parse_address(struct arena *arena, struct text t, struct config_
 	if (err)
 		return err;
 	struct config_mailbox m = config_mailbox_of(p->text);
+	char *local = arena_alloc(arena, m.local.len + 1);
+	size_t len = 0;
 
+	if (!local || !add_local(m, local, m.local.len, &len))
+		return ERR_NOMEM;
 	p->kind = CONFIG_PATTERN_ADDRESS;
-	p->local = m.local;
+	p->local = text_of(local, len);
 	return copy_lower(arena, m.domain, &p->domain);
 }
 

@@ -40,10 +40,7 @@ size_t pattern_index_find(const struct config_pattern_index *index, struct text 
                           enum pattern_order order);
 void pattern_index_free_all(struct config_pattern_index **all);
 
-/* A domain: letters, digits, hyphens and underscores in labels of 1 to 63, at most 255 in all; or an address
- * literal in brackets. */
-bool domain_is_valid(struct text domain);
-/* Local part and domain are well formed (RFC 5321 section 4.1.2, sizes of 4.5.3.1). */
+bool domain_is_valid(struct text domain); /* a domain or an address literal */
 bool mailbox_is_valid(struct text mailbox);
 
 #endif

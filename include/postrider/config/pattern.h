@@ -20,7 +20,7 @@ enum config_pattern_kind {
 struct config_pattern {
 	enum config_pattern_kind kind;
 	struct text text;   /* as written, letters of the domain lower-cased */
-	struct text local;  /* ADDRESS: before the @, without quotes if they were not needed */
+	struct text local;  /* ADDRESS: before the @, what it means: without quotes and backslashes */
 	struct text domain; /* lower-cased, without the leading dot */
 };
 
@@ -35,8 +35,9 @@ struct config_patterns {
 /* A mailbox taken apart. mailbox is what stands between < and > without a source route: "ann@example.com",
  * "\"a b\"@example.com", "postmaster", "" (the null reverse-path). domain is empty without an @. */
 struct config_mailbox {
-	struct text local;
+	struct text local; /* without quotes */
 	struct text domain;
+	bool escaped; /* local still has backslashes, which mean nothing */
 };
 
 struct config_mailbox config_mailbox_of(struct text mailbox);
