@@ -79,4 +79,42 @@ struct sim_tls_script {
 MUST_USE enum err sim_tls_context(struct sim *s, bool server, bool verify, const struct sim_tls_script *script,
                                   struct tls_context **out);
 
+/* ---------------------------------------------------------------- peers and names, by a script */
+
+/* An SMTP server that does what its script says, once for each connection (the last script is used again and again):
+ *
+ *	S: 220 mx.example.net ESMTP     says a line (CR LF is added); several in a row leave in one write
+ *	C: EHLO *                       expects a line; * stands for any octets, letters compare without case
+ *	D:                              takes mail data up to the final dot
+ *	after 300 s                     waits (ms, s, m)
+ *	S: drops                        cuts the connection
+ *	tls                             goes on under TLS (sim_peer_use_tls)
+ *	repeat                          back to the last line "again:"
+ *
+ * A line that was not expected is counted as wrong and answered 503. Lines beginning with # are passed over. */
+struct sim_peer;
+
+MUST_USE enum err sim_peer_new(struct sim *s, struct ip_port at, struct sim_peer **out);
+MUST_USE enum err sim_peer_add_script(struct sim_peer *p, const char *script);
+void sim_peer_use_tls(struct sim_peer *p, struct tls_context *context);      /* takes a reference */
+void sim_peer_free(struct sim_peer **p);         /* closes; sim_settle afterwards */
+
+unsigned sim_peer_connections(const struct sim_peer *p);
+unsigned sim_peer_wrong_lines(const struct sim_peer *p);
+unsigned sim_peer_messages(const struct sim_peer *p);            /* taken with a final dot that was answered 2xx */
+/* All mail data of message n as it came, dots still doubled, without the final dot; empty: no such message. */
+struct text sim_peer_message(const struct sim_peer *p, unsigned n);
+/* The dialogue so far: "C: ..." and "S: ..." lines with LF. */
+struct text sim_peer_transcript(const struct sim_peer *p);
+
+/* A name server that answers from lines as in a zone file, names absolute: "example.com. 300 MX 10 mx.example.com.".
+ * A name with "SERVFAIL", "REFUSED" or "SILENCE" in the place of a type answers so to everything. What it does not know
+ * is NXDOMAIN, or no data when the name has other records. */
+struct sim_names;
+
+MUST_USE enum err sim_names_new(struct sim *s, struct ip_port at, const char *zone, struct sim_names **out);
+void sim_names_change(struct sim_names *n, const char *zone);    /* from now on */
+unsigned sim_names_queries(const struct sim_names *n);
+void sim_names_free(struct sim_names **n);
+
 #endif

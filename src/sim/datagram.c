@@ -37,6 +37,18 @@ enum err sim_answer_datagrams(struct sim *s, struct ip_port at, sim_datagram_fn 
 	return ERR_OK;
 }
 
+void sim_forget_answerer(struct sim *s, const void *owner)
+{
+	for (LIST_EACH_SAFE(it, &s->answerers)) {
+		struct answerer *a = LIST_ITEM(it, struct answerer, link);
+
+		if (a->owner != owner)
+			continue;
+		list_remove(&a->link);
+		free(a);
+	}
+}
+
 static struct answerer *find_answerer(struct sim *s, struct ip_port at)
 {
 	for (LIST_EACH(it, &s->answerers)) {

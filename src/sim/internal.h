@@ -53,6 +53,7 @@ void sim_listener_close(struct io_listener *l);
 enum err sim_datagram_open(struct io *io, const struct ip_port *peer, struct io_datagram **out);
 enum err sim_datagram_send(struct io_datagram *d, struct text bytes);
 void sim_datagram_close(struct io_datagram *d);
+void sim_forget_answerer(struct sim *s, const void *owner);
 
 /* disk.c */
 struct io_disk *sim_disk_new(struct sim *s);

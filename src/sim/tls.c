@@ -16,8 +16,7 @@ struct sim_tls_context {
 };
 
 struct sim_layer {
-	struct io_layer base;
-	struct tls_context *context;
+	struct tls_layer tls;            /* first */
 	struct sim *sim;
 	tls_done_fn *on_done;
 	void *owner;
@@ -33,26 +32,26 @@ struct sim_layer {
 
 static struct sim_layer *layer_of(struct io_layer *l)
 {
-	return CONTAINER_OF(l, struct sim_layer, base);
+	return CONTAINER_OF(l, struct sim_layer, tls.layer);
 }
 
 static const struct sim_tls_context *context_of(const struct sim_layer *l)
 {
-	return CONTAINER_OF(l->context, const struct sim_tls_context, base);
+	return CONTAINER_OF(l->tls.context, const struct sim_tls_context, base);
 }
 
 static void deliver_unread(struct sim_layer *l)
 {
-	while (l->base.stream && l->unread.len && !io_layer_is_paused(&l->base)) {
+	while (l->tls.layer.stream && l->unread.len && !io_layer_is_paused(&l->tls.layer)) {
 		size_t most = MIN(l->unread.len, (size_t)IO_READ_BYTES), room_size;
-		char *room = io_layer_room(&l->base, &room_size);
+		char *room = io_layer_room(&l->tls.layer, &room_size);
 
 		if (!room)
 			return;
 		most = MIN(most, room_size);
 		memcpy(room, l->unread.at, most);
 		buf_drop_head(&l->unread, most);
-		io_layer_deliver(&l->base, text_of(room, most));
+		io_layer_deliver(&l->tls.layer, text_of(room, most));
 	}
 }
 
@@ -61,18 +60,18 @@ static void on_decision(struct sim_event *event)
 	struct sim_layer *l = CONTAINER_OF(event, struct sim_layer, decision);
 	struct text early = buf_text(&l->early);
 
-	if (!l->base.stream)
+	if (!l->tls.layer.stream)
 		return;
 	l->running = true;
-	io_layer_read(&l->base, IO_WIRE_AS_OWNER);
+	io_layer_read(&l->tls.layer, IO_WIRE_AS_OWNER);
 	if (l->err) {
 		l->on_done(l->owner, l->err, &l->info);
-		if (l->base.stream)
-			io_layer_fail(&l->base, l->err);
+		if (l->tls.layer.stream)
+			io_layer_fail(&l->tls.layer, l->err);
 		return;
 	}
 	if (early.len)
-		io_layer_send(&l->base, &early, 1);
+		io_layer_send(&l->tls.layer, &early, 1);
 	buf_fini(&l->early);
 	l->on_done(l->owner, ERR_OK, &l->info);
 	deliver_unread(l);
@@ -139,7 +138,7 @@ static void layer_finish(struct io_layer *base)
 
 static size_t layer_unsent(const struct io_layer *base)
 {
-	return CONTAINER_OF(base, const struct sim_layer, base)->early.len;
+	return CONTAINER_OF(base, const struct sim_layer, tls.layer)->early.len;
 }
 
 static void layer_detach(struct io_layer *base)
@@ -149,7 +148,7 @@ static void layer_detach(struct io_layer *base)
 	sim_event_cancel(l->sim, &l->decision);
 	buf_fini(&l->early);
 	buf_fini(&l->unread);
-	tls_context_unref(&l->context);
+	tls_context_unref(&l->tls.context);
 	free(l);
 }
 
@@ -166,22 +165,22 @@ static enum err start(struct tls_context *base, struct io_stream *stream, struct
 	struct text hello = text_of(c->script.certificate_is_bad ? bad_hello : good_hello, HELLO_BYTES);
 
 	(void)server_name;
-	l->base.ops = &layer_ops;
-	l->context = tls_context_ref(base);
+	l->tls.layer.ops = &layer_ops;
+	l->tls.context = tls_context_ref(base);
 	l->sim = c->sim;
 	l->on_done = on_done;
 	l->owner = owner;
 	l->early = BUF(16u << 20);
 	l->unread = BUF(16u << 20);
-	io_stream_set_layer(stream, &l->base);
-	io_layer_read(&l->base, IO_WIRE_ON);
-	io_layer_send(&l->base, &hello, 1);
+	io_stream_set_layer(stream, &l->tls.layer);
+	io_layer_read(&l->tls.layer, IO_WIRE_ON);
+	io_layer_send(&l->tls.layer, &hello, 1);
 	return ERR_OK;
 }
 
 static struct tls_info info(const struct io_layer *base)
 {
-	return CONTAINER_OF(base, const struct sim_layer, base)->info;
+	return CONTAINER_OF(base, const struct sim_layer, tls.layer)->info;
 }
 
 static void context_free(struct tls_context *base)
