@@ -13,21 +13,26 @@ struct tls_info {
 	enum tls_version version;
 	struct text cipher;              /* IANA name, static */
 	bool verified;                   /* the peer's certificate was checked and matched */
-	struct text problem;             /* why it was not, or what failed; lives until on_done returns. For people */
+	/* Why it was not, or what failed; for people. Lives until on_done returns, empty in tls_info_of. */
+	struct text problem;
 	unsigned handshake_ms;
 };
 
 struct tls_server_options {
 	struct text certificate;         /* PEM, chain; borrowed for the call */
 	struct text key;                 /* PEM */
+	enum tls_version highest;        /* TLS_NONE: the newest we have */
 };
 
+/* Without verify any certificate will do, and tls_info says whether it would have passed. */
 struct tls_client_options {
 	bool verify;                     /* demand a certificate that matches the server name and leads to a CA */
-	struct text ca;                  /* PEM; empty: the system's CAs, loaded once and shared */
+	struct text ca;                  /* PEM; empty: the system's CAs, loaded once for each world and shared */
+	enum tls_version highest;        /* TLS_NONE: the newest we have. TLS_1_2 helps against peers whose 1.3 is odd */
 };
 
-/* *problem: for ERR_CONFIG a text for people, static or empty. */
+/* problem (may be NULL): for ERR_CONFIG a text for people is added. With verify and no CA at all: ERR_CONFIG.
+ * The CPU time of reading keys and CAs is a few milliseconds: for start and reload. */
 MUST_USE enum err tls_server_context_new(struct io *io, const struct tls_server_options *o, struct tls_context **out,
                                          struct buf *problem);
 MUST_USE enum err tls_client_context_new(struct io *io, const struct tls_client_options *o, struct tls_context **out,
@@ -35,11 +40,15 @@ MUST_USE enum err tls_client_context_new(struct io *io, const struct tls_client_
 struct tls_context *tls_context_ref(struct tls_context *c);
 void tls_context_unref(struct tls_context **c);
 
-/* Puts TLS under a running stream. What was read and not taken before must be gone (io_stream_discard_kept). The
- * owner's on_data stays silent until on_done; what it writes meanwhile is kept. on_done runs once, in a later turn:
- * ERR_OK, ERR_TLS, ERR_CERTIFICATE; after a failure the stream closes with it. If the stream closes first (also by the
- * owner's io_stream_close) on_done never runs. The deadline is the owner's timer. server_name: for SNI and the check,
- * copied; empty towards a bare address. */
+/* Puts TLS under a running, connected stream, also from inside on_connected or on_data. What was read and not taken
+ * before is thrown away (RFC 3207 section 6). The owner's on_data stays silent until on_done; what it writes meanwhile
+ * is kept. on_done runs once, in a later turn: ERR_OK, ERR_TLS, ERR_CERTIFICATE; after a failure the stream closes with
+ * it. The peer's end of sending is such a failure. If the stream closes first (reset by the peer, or the owner's
+ * io_stream_close or _finish) on_done never runs. A pause does not hold up the handshake. The deadline is the owner's
+ * timer.
+ * server_name: for SNI and the check, copied; a host name, or an address, which is looked for among the certificate's
+ * addresses and not sent. Empty: no SNI, and whoever verifies gets ERR_CERTIFICATE. Ignored by servers.
+ * Afterwards on_eof is the peer's close_notify; octets that end without one end in on_closed with ERR_CLOSED. */
 typedef void tls_done_fn(void *owner, enum err err, const struct tls_info *info);
 MUST_USE enum err tls_start(struct io_stream *stream, struct tls_context *context, struct text server_name,
                             tls_done_fn *on_done, void *owner);
@@ -48,7 +57,7 @@ MUST_USE enum err tls_start(struct io_stream *stream, struct tls_context *contex
 struct tls_info tls_info_of(const struct io_stream *stream);
 const char *tls_version_text(enum tls_version version);      /* "TLSv1.3" */
 
-/* For whoever brings TLS: a context begins with this. */
+/* For whoever brings TLS: a context begins with struct tls_context, a layer with struct tls_layer. */
 struct tls_context_ops {
 	enum err (*start)(struct tls_context *c, struct io_stream *stream, struct text server_name, tls_done_fn *on_done,
 	                  void *owner);
@@ -58,7 +67,12 @@ struct tls_context_ops {
 
 struct tls_context {
 	const struct tls_context_ops *ops;
-	unsigned references;             /* only the loop's thread counts */
+	unsigned references;             /* only the loop's thread counts; 1 to begin with */
+};
+
+struct tls_layer {
+	struct io_layer layer;
+	struct tls_context *context;     /* counted */
 };
 
 #endif

@@ -12,11 +12,15 @@ void io_world_init(struct io *io, const struct io_world_ops *ops)
 	*io = (struct io){ .ops = ops };
 	heap_init(&io->timers);
 	list_init(&io->later);
+	list_init(&io->shared);
 	io->next_anchor_at = INT64_MIN;
 }
 
+/* Shared things may outlive the world: they are let go of. */
 void io_world_fini(struct io *io)
 {
+	while (list_shift(&io->shared))
+		;
 	heap_fini(&io->timers);
 	free(io->read_room);
 	free(io->plain_room);
@@ -177,6 +181,30 @@ void io_world_turn(struct io *io)
 		io->ops->wake_at(io, io_now_at(io));
 	else
 		io->ops->wake_at(io, first ? first->key : INT64_MAX);
+}
+
+/* ---------------------------------------------------------------- shared things */
+
+struct io_shared *io_shared_find(struct io *io, const void *key)
+{
+	for (LIST_EACH(it, &io->shared)) {
+		struct io_shared *shared = LIST_ITEM(it, struct io_shared, link);
+
+		if (shared->key == key)
+			return shared;
+	}
+	return NULL;
+}
+
+void io_shared_add(struct io *io, struct io_shared *shared, const void *key)
+{
+	shared->key = key;
+	list_prepend(&io->shared, &shared->link);
+}
+
+void io_shared_remove(struct io_shared *shared)
+{
+	list_remove(&shared->link);
 }
 
 /* ---------------------------------------------------------------- lanes, listeners, datagrams */

@@ -52,4 +52,15 @@ struct io_later {
 void io_later_run(struct io *io, struct io_later *later, void (*fn)(void *owner), void *owner);
 void io_later_cancel(struct io *io, struct io_later *later);
 
+/* What a room makes once for a world and finds again there (the system's CAs). The key is the address of something of
+ * the room's own. The room counts its users and takes the thing out before it frees it. */
+struct io_shared {
+	struct list link;
+	const void *key;
+};
+
+struct io_shared *io_shared_find(struct io *io, const void *key);      /* the newest; NULL when there is none */
+void io_shared_add(struct io *io, struct io_shared *shared, const void *key);
+void io_shared_remove(struct io_shared *shared);
+
 #endif

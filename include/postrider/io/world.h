@@ -35,6 +35,7 @@ struct io {
 	const struct io_world_ops *ops;
 	struct heap timers;
 	struct list later;
+	struct list shared;
 	int64_t wall_offset_ms;         /* utc = at + offset, anchored anew when the clocks part */
 	int64_t next_anchor_at;
 	char *read_room, *plain_room;   /* IO_KEEP_BYTES + IO_READ_BYTES each, made when first needed */
