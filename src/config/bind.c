@@ -217,6 +217,8 @@ static void check_keys(struct load *load, const struct table *table, const struc
 
 		if (!key)
 			refuse_unknown(load, table, entry);
+		else if (key->flags & KEY_FILES)
+			load_error(load, &entry->key_spot, "\"%s\" can stand in the file only", key->name);
 		else if (!key->since)
 			refuse_not_built(load, table, entry);
 	}
@@ -428,15 +430,17 @@ static void bind_table(struct binder *b, const struct table *table, const struct
 {
 	check_keys(b->load, table, node);
 	for (const struct key *key = table->keys; key->name && !b->load->nomem; key++) {
-		const struct entry *entry = key->since ? node_find(node, text_from(key->name)) : NULL;
+		if (!key_is_bound(key))
+			continue;
+		const struct entry *entry = node_find(node, text_from(key->name));
 
-		if (key->since && key->shape == SCALAR && !inherits)
+		if (key->shape == SCALAR && !inherits)
 			value_clear(key, (char *)base + key->offset);
 		if (entry)
 			bind_written(b, key, entry, base, inherits);
-		else if (key->since && key->flags & KEY_NEEDED)
+		else if (key->flags & KEY_NEEDED)
 			refuse_absent(b, table, key, node);
-		else if (key->since && !inherits)
+		else if (!inherits)
 			bind_absent(b, key, base);
 	}
 }

@@ -263,7 +263,8 @@ static void check_upstreams(struct load *load)
 			                      "the certificate of upstream \"%.*s\" is not checked",
 			                      SHOWN(upstream->name)),
 			            "anyone between us and it can read and change the mail");
-		if (!is_used(config, upstream) && !load->incomplete)
+		/* after an error in a route this would be a guess */
+		if (!is_used(config, upstream) && !load->incomplete && load->report->error_count == 0)
 			load_warn(load, &origin->spot, "no route goes via upstream \"%.*s\"",
 			          SHOWN(upstream->name));
 	}

@@ -79,7 +79,8 @@ static void refuse_via(struct load *load, const struct config_route *route, size
 	struct suggestion nearest = suggestion_for(route->via_name);
 	AUTO(buf_fini) struct buf expected = BUF(1000);
 
-	if (!origin || load->incomplete)
+	/* what we made ourselves goes wrong only after another error */
+	if (!origin || load->incomplete || origin->spot.source->kind == SOURCE_DEFAULT)
 		return;
 	struct config_finding *f = load_error(
 		load, &origin->spot, "this route goes via \"%.*s\", but there is no upstream \"%.*s\"",
@@ -120,7 +121,7 @@ static void complete_routes(struct load *load)
 		for (size_t u = 0; u < config->upstreams.count && !found; u++) {
 			found = text_eq(route->via_name, config->upstreams.items[u].name);
 			route->via = CONFIG_VIA_UPSTREAM;
-			route->upstream = &config->upstreams.items[u];
+			route->upstream = found ? &config->upstreams.items[u] : NULL;
 		}
 		if (!found)
 			refuse_via(load, route, i);

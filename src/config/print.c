@@ -214,7 +214,7 @@ static void print_inner(struct printer *p, const struct key *key, const char *ba
 static void print_table(struct printer *p, const struct table *table, const char *base)
 {
 	for (const struct key *key = table->keys; key->name; key++) {
-		if (!key->since)
+		if (!key_is_bound(key))
 			continue;
 		size_t before = enter(p, p->path.len ? ".%s" : "%s", key->name);
 

@@ -814,6 +814,13 @@ static const struct table stop = { .name = "stop", .keys = stop_keys, .doc = "Th
 	}
 
 static const struct key top_keys[] = {
+	{ .name = "include",
+	  .shape = LIST,
+	  .type = &type_path,
+	  .flags = KEY_FILES,
+	  .since = FIRST,
+	  .example = "[conf.d/*.yaml]",
+	  .doc = "more files, read at this place; `*` in the last part of a path takes all that match, sorted" },
 	{ .name = "hostname",
 	  .shape = SCALAR,
 	  .type = &type_hostname,

@@ -52,6 +52,7 @@ struct pairs {
 enum key_flag {
 	KEY_NEEDED = 1, /* no default: must be written */
 	KEY_SECRET = 2,
+	KEY_FILES = 8, /* is done with when the files have been read: never bound */
 	KEY_NEVER = 4, /* a duration that may be `never` */
 };
 
@@ -97,6 +98,12 @@ const struct key *schema_find(const struct table *table, struct text name);
 /* For each key of the table and the tables in it, depth first; path is "listen[].tls". */
 typedef void schema_visit_fn(void *owner, const struct key *key, struct text path);
 void schema_visit(const struct table *table, schema_visit_fn *visit, void *owner);
+
+/* Whether the key has a place in the struct in this version. */
+static inline bool key_is_bound(const struct key *key)
+{
+	return key->since && !(key->flags & KEY_FILES);
+}
 
 /* ---------------------------------------------------------------- types (value.c) */
 
