@@ -223,7 +223,7 @@ enum err reply_read(struct reply_reader *r, struct text *input, struct reply *ou
 		enum err err = line_read(&r->lines, input, &line);
 
 		if (err)
-			return err;
+			return r->lines.dropping ? ERR_TOO_BIG : err;
 		if (line.fault == LINE_TOO_LONG)
 			err = ERR_TOO_BIG;
 		else if (line.fault == LINE_BARE_LF)
