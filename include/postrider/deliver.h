@@ -8,9 +8,10 @@
 
 #include <postrider/config.h>
 #include <postrider/dns.h>
+#include <postrider/io/disk.h>
 #include <postrider/mail/body_source.h>
 #include <postrider/mail/envelope.h>
-#include <postrider/observe/event.h>
+#include <postrider/observe/observe.h>
 #include <postrider/tls.h>
 
 struct deliver;                  /* one for the process: TLS contexts, memory of hosts, own addresses */
@@ -25,11 +26,21 @@ struct deliver_options {
 	enum err (*client_context)(void *owner, const struct tls_client_options *o, struct tls_context **out,
 	                           struct buf *problem);
 	void *client_context_owner;
+	/* All these may be left zero. */
+	struct io_disk *disk;            /* where the CA files of upstreams are read, at start and reload; NULL: the real one */
+	const struct ip *own;            /* addresses of this machine: an MX that leads there leads back to us. Copied. Listeners
+	                                  * with an address and direct.source count without being named here */
+	size_t own_count;
+	struct observe *observe;         /* for its counters */
+	struct buf *problem;             /* for people, with ERR_CONFIG; borrowed for the call */
 };
 
+/* ERR_CONFIG: a CA file that cannot be used, or no CA where one is needed. */
 MUST_USE enum err deliver_new(const struct deliver_options *options, struct deliver **out);
-/* A new snapshot: connections that are open go on under the old one until they are idle, then close. */
+/* A new snapshot: connections that are open go on under the old one until they are idle, then close. After an error all is
+ * as before, and deliver_problem says what was wrong. */
 MUST_USE enum err deliver_configure(struct deliver *d, const struct config *config);
+struct text deliver_problem(const struct deliver *d);
 void deliver_free(struct deliver **d);       /* no connection may be left */
 
 /* Where a connection leads. Copied. */
@@ -85,7 +96,7 @@ struct deliver_events {
 	                  const struct deliver_result *result);
 	void (*on_done)(void *owner, struct deliver_connection *c, struct deliver_job *job);
 	/* Last of all. failure: why it never became ready (DNS, connect, greeting, TLS ...): what a message waiting for it comes
-	 * to; NULL when it had been ready. A job in hand got its results before. */
+	 * to; NULL when it had been ready, and after deliver_finish or deliver_abort. A job in hand got its results before. */
 	void (*on_closed)(void *owner, struct deliver_connection *c, const struct deliver_result *failure);
 };
 
@@ -100,7 +111,8 @@ bool deliver_is_ready(const struct deliver_connection *c);       /* on_ready was
 size_t deliver_in_flight(const struct deliver_connection *c);    /* jobs given and not done: 0, 1 or 2 */
 unsigned deliver_sent_count(const struct deliver_connection *c); /* jobs given so far */
 
-/* No more jobs: QUIT after what is in hand, then close (in the background; on_closed comes). */
+/* No more jobs: QUIT after what is in hand, then close (in the background; on_closed comes). One that is not ready yet is
+ * given up. */
 void deliver_finish(struct deliver_connection *c);
 /* Now: what is in hand gets results (DELIVER_UNKNOWN after the dot, else DELIVER_TRANSIENT), then on_closed, in a later turn. */
 void deliver_abort(struct deliver_connection *c);

@@ -201,7 +201,7 @@ static void lack_tls(struct session *s, const char *words)
 /* The hello is done: TLS comes next, or mail. */
 static void after_hello(struct session *s)
 {
-	bool demanded = s->o.tls != CONFIG_TLS_NONE && s->o.tls != CONFIG_TLS_OPPORTUNISTIC;
+	bool demanded = tls_is_demanded(s->o.tls);
 	bool wanted = demanded || (s->o.tls == CONFIG_TLS_OPPORTUNISTIC && !s->o.no_tls);
 
 	if (s->secure || !wanted) {
@@ -251,7 +251,7 @@ static void on_starttls_reply(struct session *s, const struct reply *reply, stru
 	if (reply_is_positive(reply)) {
 		if (rest.len) {
 			session_say(s, "the host sent more behind its reply to STARTTLS: somebody may be in between");
-			fail_by_us(s, SESSION_TLS, REASON_TLS, "4.7.5");
+			fail_by_us(s, SESSION_CUT, REASON_TLS, "4.7.5");
 			return;
 		}
 		enter_phase(s, SESSION_HANDSHAKE);
@@ -261,7 +261,7 @@ static void on_starttls_reply(struct session *s, const struct reply *reply, stru
 		fail_out_of_step(s);
 	} else if (reply->code == 421) {
 		fail_by_reply(s, reply);
-	} else if (s->o.tls == CONFIG_TLS_OPPORTUNISTIC) {
+	} else if (!tls_is_demanded(s->o.tls)) {
 		come_up(s);
 	} else {
 		session_say(s, "TLS is demanded and the host refused STARTTLS: ");
@@ -401,8 +401,6 @@ void session_tls_done(struct session *s, enum err err, struct text problem)
 static void say_lost(struct session *s, const char *how)
 {
 	session_say(s, how);
-	if (s->phase == SESSION_START)
-		return;
 	buf_add_string(&s->line, s->phase == SESSION_HANDSHAKE  ? " in "
 	                         : s->phase == SESSION_GREETING ? " before the "
 	                                                        : " before the reply to ");
@@ -453,6 +451,10 @@ void session_closed(struct session *s, enum err why)
 		close_now(s, false);
 	} else if (s->phase == SESSION_UP) {
 		session_end(s, SESSION_END_CUT, "the host closed the connection", NULL);
+	} else if (s->phase == SESSION_START) {
+		session_say(s, "no connection: ");
+		buf_add_string(&s->line, err_text(why));
+		fail_by_us(s, SESSION_CUT, REASON_CONNECT, "4.4.1");
 	} else {
 		say_lost(s, why == ERR_CLOSED ? "the host closed the connection" : "the connection was lost");
 		fail_by_us(s, tls ? SESSION_TLS : SESSION_CUT, tls ? REASON_TLS : REASON_CONNECT, tls ? "4.7.5" : "4.4.2");

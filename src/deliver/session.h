@@ -74,6 +74,7 @@ struct session_options {
 	bool no_tls;                             /* a handshake with this host failed lately; only with OPPORTUNISTIC */
 	bool no_ehlo;                            /* this host drops the connection at EHLO */
 	bool joins;                              /* this host may be sent the next envelope behind a message */
+	bool never_joins;                        /* and must not be, whatever it does */
 	struct outbox *outbox;
 	const struct session_output *out;
 	void *owner;
@@ -121,6 +122,16 @@ void session_abort(struct session *s);
 static inline bool session_is_ready(const struct session *s)
 {
 	return s->announced && s->phase == SESSION_UP && !s->finishing;
+}
+
+static inline bool session_is_secure(const struct session *s)
+{
+	return s->secure;
+}
+
+static inline bool tls_is_demanded(enum config_tls tls)
+{
+	return tls == CONFIG_TLS_REQUIRE || tls == CONFIG_TLS_IMPLICIT;
 }
 
 /* ---------------------------------------------------------------- between session.c and transaction.c */

@@ -425,7 +425,7 @@ static void pump(struct session *s, struct transaction *t)
 /* Whether the next envelope may follow the mail data before its reply has come. */
 static bool joins(const struct session *s)
 {
-	return pipelines(s) && s->o.joins && !s->cuts_said;
+	return pipelines(s) && s->o.joins && !s->o.never_joins && !s->cuts_said;
 }
 
 static bool may_announce(const struct session *s)
