@@ -5,43 +5,44 @@
 
 #define HELO_MAX 255
 
-static bool keep_helo(struct session *s, struct text args)
+static bool keep_helo(struct receive_session *s, struct text args)
 {
 	free(s->helo);
 	s->helo = NULL;
 	if (args.len == 0) {
-		session_reply(s, 501, "5.5.4", "Say who you are: EHLO name");
-		session_count_error(s);
+		receive_session_reply(s, 501, "5.5.4", "Say who you are: EHLO name");
+		receive_session_count_error(s);
 		return false;
 	}
 	s->helo = text_dup(text_head(args, HELO_MAX));
 	if (!s->helo)
-		session_reply(s, 451, "4.3.0", "Out of memory, try again");
+		receive_session_reply(s, 451, "4.3.0", "Out of memory, try again");
 	return s->helo != NULL;
 }
 
 /* A new greeting clears the transaction (RFC 5321 section 4.1.4). */
-static bool greet(struct session *s, struct text args)
+static bool greet(struct receive_session *s, struct text args)
 {
-	session_end_transaction(s);
+	receive_session_end_transaction(s);
 	if (!keep_helo(s, args))
 		return false;
 	if (s->phase == PHASE_START)
-		session_enter(s, PHASE_READY);
+		receive_session_enter(s, PHASE_READY);
 	return true;
 }
 
-static void on_helo(struct session *s, struct text args)
+static void on_helo(struct receive_session *s, struct text args)
 {
 	if (!greet(s, args))
 		return;
 	s->extended = false;
-	session_reply_format(s, 250, "", "%.*s", TEXT_ARGS(s->config->hostname));
+	receive_session_reply_format(s, 250, "", "%.*s", TEXT_ARGS(s->config->hostname));
 }
 
-static void on_ehlo(struct session *s, struct text args)
+static void on_ehlo(struct receive_session *s, struct text args)
 {
-	struct ehlo ours = { .keywords = EHLO_PIPELINING | EHLO_SIZE | EHLO_8BITMIME | EHLO_ENHANCEDSTATUSCODES,
+	struct ehlo ours = { .keywords =
+		                     EHLO_PIPELINING | EHLO_SIZE | EHLO_8BITMIME | EHLO_ENHANCEDSTATUSCODES,
 		             .domain = s->config->hostname,
 		             .size_limit_bytes = s->config->access.max_message_size_bytes };
 
@@ -52,83 +53,85 @@ static void on_ehlo(struct session *s, struct text args)
 		ours.keywords |= EHLO_STARTTLS;
 	ehlo_add(&s->out, &ours, TEXT_EMPTY);
 	if (buf_err(&s->out))
-		session_close(s);
+		receive_session_close(s);
 }
 
-static void on_starttls(struct session *s, struct text args)
+static void on_starttls(struct receive_session *s, struct text args)
 {
 	if (!s->tls_offered || s->tls_running) {
-		session_reply(s, s->tls_running ? 503 : 502, "5.5.1",
-		              s->tls_running ? "TLS is running already" : "TLS is not to be had here");
-		session_count_error(s);
+		receive_session_reply(s, s->tls_running ? 503 : 502, "5.5.1",
+		                      s->tls_running ? "TLS is running already"
+		                                     : "TLS is not to be had here");
+		receive_session_count_error(s);
 		return;
 	}
 	if (args.len) {
-		session_reply(s, 501, "5.5.4", "STARTTLS takes no parameter");
-		session_count_error(s);
+		receive_session_reply(s, 501, "5.5.4", "STARTTLS takes no parameter");
+		receive_session_count_error(s);
 		return;
 	}
-	session_reply(s, 220, "2.0.0", "Go ahead");
+	receive_session_reply(s, 220, "2.0.0", "Go ahead");
 	if (s->phase == PHASE_CLOSED)
 		return;
-	session_enter(s, PHASE_TLS);
+	receive_session_enter(s, PHASE_TLS);
 	s->ops->start_tls(s->owner);
 }
 
-static void on_rset(struct session *s, struct text args)
+static void on_rset(struct receive_session *s, struct text args)
 {
 	(void)args;
-	session_end_transaction(s);
-	session_reply(s, 250, "2.0.0", "Forgotten");
+	receive_session_end_transaction(s);
+	receive_session_reply(s, 250, "2.0.0", "Forgotten");
 }
 
-static void on_noop(struct session *s, struct text args)
+static void on_noop(struct receive_session *s, struct text args)
 {
 	(void)args;
-	session_reply(s, 250, "2.0.0", "Ok");
+	receive_session_reply(s, 250, "2.0.0", "Ok");
 }
 
-static void on_quit(struct session *s, struct text args)
+static void on_quit(struct receive_session *s, struct text args)
 {
 	(void)args;
-	session_reply_format(s, 221, "2.0.0", "%.*s says goodbye", TEXT_ARGS(s->config->hostname));
-	session_close(s);
+	receive_session_reply_format(s, 221, "2.0.0", "%.*s says goodbye", TEXT_ARGS(s->config->hostname));
+	receive_session_close(s);
 }
 
-static void on_vrfy(struct session *s, struct text args)
+static void on_vrfy(struct receive_session *s, struct text args)
 {
 	if (args.len == 0) {
-		session_reply(s, 501, "5.5.4", "VRFY whom?");
-		session_count_error(s);
+		receive_session_reply(s, 501, "5.5.4", "VRFY whom?");
+		receive_session_count_error(s);
 		return;
 	}
-	session_reply(s, 252, "2.1.5", "Send some mail, it will be tried");
+	receive_session_reply(s, 252, "2.1.5", "Send some mail, it will be tried");
 }
 
-static void on_help(struct session *s, struct text args)
+static void on_help(struct receive_session *s, struct text args)
 {
 	(void)args;
-	session_reply(s, 214, "2.0.0", "HELO EHLO STARTTLS MAIL RCPT DATA RSET NOOP VRFY QUIT; see RFC 5321");
+	receive_session_reply(s, 214, "2.0.0",
+	                      "HELO EHLO STARTTLS MAIL RCPT DATA RSET NOOP VRFY QUIT; see RFC 5321");
 }
 
-static void on_mail(struct session *s, struct text args)
+static void on_mail(struct receive_session *s, struct text args)
 {
-	transaction_mail(s, args);
+	receive_transaction_mail(s, args);
 }
 
-static void on_rcpt(struct session *s, struct text args)
+static void on_rcpt(struct receive_session *s, struct text args)
 {
-	transaction_rcpt(s, args);
+	receive_transaction_rcpt(s, args);
 }
 
-static void on_data(struct session *s, struct text args)
+static void on_data(struct receive_session *s, struct text args)
 {
 	if (args.len) {
-		session_reply(s, 501, "5.5.4", "DATA takes no parameter");
-		session_count_error(s);
+		receive_session_reply(s, 501, "5.5.4", "DATA takes no parameter");
+		receive_session_count_error(s);
 		return;
 	}
-	transaction_data(s);
+	receive_transaction_data(s);
 }
 
 #define BEFORE_MAIL (BIT(PHASE_START) | BIT(PHASE_READY))
@@ -136,9 +139,9 @@ static void on_data(struct session *s, struct text args)
 
 static const struct command {
 	unsigned allowed_in;
-	bool before_tls;         /* also where TLS is demanded and not running yet (RFC 3207 section 4) */
-	const char *otherwise;   /* what to say out of sequence */
-	void (*run)(struct session *s, struct text args);
+	bool before_tls;       /* also where TLS is demanded and not running yet (RFC 3207 section 4) */
+	const char *otherwise; /* what to say out of sequence */
+	void (*run)(struct receive_session *s, struct text args);
 } commands[SMTP_VERB_COUNT] = {
 	[SMTP_HELO] = { ANY_TIME, true, NULL, on_helo },
 	[SMTP_EHLO] = { ANY_TIME, true, NULL, on_ehlo },
@@ -153,47 +156,49 @@ static const struct command {
 	[SMTP_HELP] = { ANY_TIME, true, NULL, on_help },
 };
 
-static void out_of_sequence(struct session *s, enum smtp_verb verb, const struct command *c)
+static void out_of_sequence(struct receive_session *s, enum smtp_verb verb, const struct command *c)
 {
 	if (verb == SMTP_MAIL && s->phase == PHASE_START)
-		session_reply(s, 503, "5.5.1", "EHLO first");
+		receive_session_reply(s, 503, "5.5.1", "EHLO first");
 	else if (verb == SMTP_MAIL)
-		session_reply(s, 503, "5.5.1", "A transaction is open already: RSET, or go on");
+		receive_session_reply(s, 503, "5.5.1", "A transaction is open already: RSET, or go on");
 	else if (verb == SMTP_DATA)
 		/* RFC 2920 section 3.1: what a group of refused RCPT ends in; 554 where RCPT failed, 503 without any */
-		session_reply(s, s->phase == PHASE_MAIL ? 554 : 503, "5.5.1",
-		              s->phase == PHASE_MAIL ? "No valid recipients" : "MAIL and RCPT first");
+		receive_session_reply(s, s->phase == PHASE_MAIL ? 554 : 503, "5.5.1",
+		                      s->phase == PHASE_MAIL ? "No valid recipients" : "MAIL and RCPT first");
 	else
-		session_reply(s, 503, "5.5.1", c->otherwise ? c->otherwise : "Not now");
-	session_count_error(s);
+		receive_session_reply(s, 503, "5.5.1", c->otherwise ? c->otherwise : "Not now");
+	receive_session_count_error(s);
 }
 
-static void refuse_browser(struct session *s)
+static void refuse_browser(struct receive_session *s)
 {
-	static const struct refusal refusal = { .code = 554, .enhanced = "5.5.0", .text = "This is SMTP, not HTTP",
-		                                .reason = REASON_PROTOCOL };
+	static const struct refusal refusal = {
+		.code = 554, .enhanced = "5.5.0", .text = "This is SMTP, not HTTP", .reason = REASON_PROTOCOL
+	};
 
-	session_refuse(s, &refusal);
-	session_close(s);
+	receive_session_refuse(s, &refusal);
+	receive_session_close(s);
 }
 
-static void refuse_unknown(struct session *s, const struct smtp_command *command)
+static void refuse_unknown(struct receive_session *s, const struct smtp_command *command)
 {
 	if (command->verb == SMTP_UNKNOWN)
-		session_reply(s, 500, "5.5.2", "Command not recognised");
+		receive_session_reply(s, 500, "5.5.2", "Command not recognised");
 	else
-		session_reply_format(s, 502, "5.5.1", "%.*s is not to be had here", TEXT_ARGS(command->name));
-	session_count_error(s);
+		receive_session_reply_format(s, 502, "5.5.1", "%.*s is not to be had here",
+		                             TEXT_ARGS(command->name));
+	receive_session_count_error(s);
 }
 
-void command_run(struct session *s, struct text line)
+void receive_command_run(struct receive_session *s, struct text line)
 {
 	struct smtp_command command;
 	const struct command *c;
 
 	if (smtp_command_parse(line, &command)) {
-		session_reply(s, 500, "5.5.2", "That is no command");
-		session_count_error(s);
+		receive_session_reply(s, 500, "5.5.2", "That is no command");
+		receive_session_count_error(s);
 		return;
 	}
 	if (command.verb == SMTP_HTTP) {
@@ -204,8 +209,8 @@ void command_run(struct session *s, struct text line)
 	if (!c->run) {
 		refuse_unknown(s, &command);
 	} else if (!c->before_tls && s->listener->tls == CONFIG_TLS_REQUIRE && !s->tls_running) {
-		session_reply(s, 530, "5.7.0", "STARTTLS first");
-		session_count_error(s);
+		receive_session_reply(s, 530, "5.7.0", "STARTTLS first");
+		receive_session_count_error(s);
 	} else if (!(c->allowed_in & BIT(s->phase))) {
 		out_of_sequence(s, command.verb, c);
 	} else {

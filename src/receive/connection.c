@@ -4,18 +4,18 @@
 #include <postrider/route.h>
 
 struct connection {
-	struct list link;                /* in receive->connections */
+	struct list link; /* in receive->connections */
 	struct receive *receive;
 	struct listener *listener;
 	struct client *client;
-	struct tls_context *tls;         /* what EHLO offered; a reference, NULL: none */
-	struct io_stream *stream;        /* NULL once it is closed */
-	struct session session;
+	struct tls_context *tls;  /* what EHLO offered; a reference, NULL: none */
+	struct io_stream *stream; /* NULL once it is closed */
+	struct receive_session session;
 	struct queue_draft *draft;
-	struct queue_ticket *ticket;     /* a message that the queue decides on */
+	struct queue_ticket *ticket; /* a message that the queue decides on */
 	struct io_timer deadline;
-	int64_t active_at;               /* when the client last got something done */
-	struct io_later flush;           /* writes what the session says, after all that waits was offered to it */
+	int64_t active_at;     /* when the client last got something done */
+	struct io_later flush; /* writes what the session says, after all that waits was offered to it */
 	bool paused, closing, tls_wanted;
 };
 
@@ -103,9 +103,9 @@ static void on_decided(void *owner, const struct queue_decision *decision)
 		r->counts.recipients += c->session.transaction->envelope->recipient_count;
 		r->counts.bytes += c->session.transaction->envelope->content_bytes;
 	}
-	session_decided(&c->session, decision);
+	receive_session_decided(&c->session, decision);
 	if (r->stopping)
-		session_stop(&c->session);
+		receive_session_stop(&c->session);
 	/* the commands that wait behind the dot are answered in the same write as the 250 */
 	resume_if_wanted(c);
 	flush_later(c);
@@ -122,7 +122,7 @@ static void start_tls(void *owner)
 {
 	struct connection *c = owner;
 
-	c->tls_wanted = true;      /* after the 220 was written: flush() */
+	c->tls_wanted = true; /* after the 220 was written: flush() */
 }
 
 static void close_session(void *owner)
@@ -156,10 +156,18 @@ static void emit(void *owner, struct event *event)
 	buf_fini(&ip);
 }
 
-static const struct session_ops session_ops = {
-	.renew = renew, .now_time = now_time, .make_id = make_id, .open_draft = open_draft, .write_draft = write_draft,
-	.draft_is_busy = draft_is_busy, .abort_draft = abort_draft, .commit = commit, .start_tls = start_tls,
-	.close = close_session, .emit = emit,
+static const struct receive_session_ops session_ops = {
+	.renew = renew,
+	.now_time = now_time,
+	.make_id = make_id,
+	.open_draft = open_draft,
+	.write_draft = write_draft,
+	.draft_is_busy = draft_is_busy,
+	.abort_draft = abort_draft,
+	.commit = commit,
+	.start_tls = start_tls,
+	.close = close_session,
+	.emit = emit,
 };
 
 /* ---------------------------------------------------------------- the stream */
@@ -169,7 +177,7 @@ static void on_tls_done(void *owner, enum err err, const struct tls_info *info)
 	struct connection *c = owner;
 
 	c->active_at = io_now_at(c->receive->io);
-	session_tls_done(&c->session, err, info);
+	receive_session_tls_done(&c->session, err, info);
 	resume_if_wanted(c);
 	flush(c);
 }
@@ -192,7 +200,7 @@ static void flush(void *owner)
 	io_later_cancel(c->receive->io, &c->flush);
 	if (out.len)
 		io_stream_write(c->stream, &out, 1);
-	buf_fini(&c->session.out);       /* an idle session keeps no buffer */
+	buf_fini(&c->session.out); /* an idle session keeps no buffer */
 	if (c->closing)
 		io_stream_finish(c->stream);
 	else if (c->tls_wanted)
@@ -204,7 +212,7 @@ static void flush(void *owner)
 
 static bool may_read(const struct connection *c)
 {
-	return session_wants_input(&c->session) && io_stream_unsent(c->stream) < UNSENT_MAX;
+	return receive_session_wants_input(&c->session) && io_stream_unsent(c->stream) < UNSENT_MAX;
 }
 
 static void resume_if_wanted(struct connection *c)
@@ -218,7 +226,7 @@ static void resume_if_wanted(struct connection *c)
 static size_t on_data(void *owner, struct text bytes)
 {
 	struct connection *c = owner;
-	size_t taken = session_feed(&c->session, bytes);
+	size_t taken = receive_session_feed(&c->session, bytes);
 
 	c->active_at = io_now_at(c->receive->io);
 	if (c->session.phase == PHASE_TLS) {
@@ -262,12 +270,12 @@ static void on_closed(void *owner, enum err why)
 	io_later_cancel(r->io, &c->flush);
 	if (c->ticket)
 		queue_accept_forget(c->ticket);
-	session_fini(&c->session);
+	receive_session_fini(&c->session);
 	queue_draft_abort(&c->draft);
 	list_remove(&c->link);
-	client_drop(r, c->client);
+	receive_client_drop(r, c->client);
 	c->listener->sessions--;
-	listener_unref(c->listener);
+	receive_listener_unref(c->listener);
 	tls_context_unref(&c->tls);
 	r->counts.sessions--;
 	free(c);
@@ -275,7 +283,10 @@ static void on_closed(void *owner, enum err why)
 }
 
 static const struct io_stream_events stream_events = {
-	.on_data = on_data, .on_eof = on_eof, .on_drained = on_drained, .on_closed = on_closed,
+	.on_data = on_data,
+	.on_eof = on_eof,
+	.on_drained = on_drained,
+	.on_closed = on_closed,
 };
 
 /* ---------------------------------------------------------------- time */
@@ -288,7 +299,7 @@ static void on_deadline(void *owner)
 	int64_t limit_at = c->active_at + c->session.listener->timeout_ms;
 
 	if (c->ticket)
-		limit_at = io_now_at(io) + SECOND_MS;    /* it is the disk that we wait for */
+		limit_at = io_now_at(io) + SECOND_MS; /* it is the disk that we wait for */
 	if (limit_at > io_now_at(io)) {
 		if (io_timer_start(io, &c->deadline, limit_at, on_deadline, c))
 			io_stream_close(c->stream);
@@ -298,7 +309,7 @@ static void on_deadline(void *owner)
 		io_stream_close(c->stream);
 		return;
 	}
-	session_timed_out(&c->session);
+	receive_session_timed_out(&c->session);
 	flush(c);
 }
 
@@ -336,7 +347,9 @@ static void on_refused_eof(void *owner)
 
 /* Told 421 and closed: nothing of ours hangs on it. */
 static const struct io_stream_events refused_events = {
-	.on_data = on_refused_data, .on_eof = on_refused_eof, .on_closed = on_refused_closed,
+	.on_data = on_refused_data,
+	.on_eof = on_refused_eof,
+	.on_closed = on_refused_closed,
 };
 
 static const char *why_not(const struct listener *l, const struct client *client)
@@ -353,21 +366,22 @@ static const char *why_not(const struct listener *l, const struct client *client
 	return NULL;
 }
 
-void connection_accept(void *owner, struct io_stream *stream)
+void receive_connection_accept(void *owner, struct io_stream *stream)
 {
 	struct listener *l = owner;
 	struct receive *r = l->receive;
 	const struct io_address *peer = io_stream_peer(stream);
 	struct connection *c = calloc(1, sizeof(*c));
-	struct client *client = client_get(r, peer->ip.ip);
+	struct client *client = receive_client_get(r, peer->ip.ip);
 	const char *no = !c || !client ? "is out of memory, come back later" : why_not(l, client);
 
 	r->counts.connections++;
-	if (!no && io_timer_start(r->io, &c->deadline, io_now_at(r->io) + l->config->timeout_ms, on_deadline, c))
+	if (!no &&
+	    io_timer_start(r->io, &c->deadline, io_now_at(r->io) + l->config->timeout_ms, on_deadline, c))
 		no = "is out of memory, come back later";
 	if (no) {
 		r->counts.refused_connections++;
-		client_drop(r, client);
+		receive_client_drop(r, client);
 		free(c);
 		io_stream_attach(stream, &refused_events, NULL);
 		refuse(stream, r->config, no);
@@ -384,22 +398,23 @@ void connection_accept(void *owner, struct io_stream *stream)
 	r->counts.sessions++;
 	list_append(&r->connections, &c->link);
 	io_stream_attach(stream, &stream_events, c);
-	session_init(&c->session, &session_ops, c, r->config, l->config, peer->ip.ip, peer->ip.port, l->tls != NULL);
+	receive_session_init(&c->session, &session_ops, c, r->config, l->config, peer->ip.ip, peer->ip.port,
+	                     l->tls != NULL);
 	c->session.may_relay = route_may_relay(l->config, peer->ip.ip);
 	flush(c);
 }
 
-bool connection_stop_if_idle(struct list *link)
+bool receive_connection_stop_if_idle(struct list *link)
 {
 	struct connection *c = LIST_ITEM(link, struct connection, link);
 
-	if (!session_stop(&c->session))
+	if (!receive_session_stop(&c->session))
 		return false;
 	flush(c);
 	return true;
 }
 
-void connection_close(struct list *link)
+void receive_connection_close(struct list *link)
 {
 	struct connection *c = LIST_ITEM(link, struct connection, link);
 

@@ -8,7 +8,7 @@ static struct text ip_key(const struct ip *ip)
 	return text_of((const char *)ip, sizeof(*ip));
 }
 
-struct client *client_get(struct receive *r, struct ip ip)
+struct client *receive_client_get(struct receive *r, struct ip ip)
 {
 	struct map_item *item = map_find(&r->clients, ip_key(&ip));
 	struct client *c;
@@ -29,7 +29,7 @@ struct client *client_get(struct receive *r, struct ip ip)
 	return c;
 }
 
-void client_drop(struct receive *r, struct client *c)
+void receive_client_drop(struct receive *r, struct client *c)
 {
 	if (!c || --c->sessions > 0)
 		return;
@@ -39,7 +39,7 @@ void client_drop(struct receive *r, struct client *c)
 
 /* ---------------------------------------------------------------- one listener */
 
-void listener_unref(struct listener *l)
+void receive_listener_unref(struct listener *l)
 {
 	if (--l->references > 0)
 		return;
@@ -60,7 +60,8 @@ static struct io_address address_of(const struct config_listener *c)
 
 static bool same_address(const struct io_address *a, const struct io_address *b)
 {
-	return ip_eq(a->ip.ip, b->ip.ip) && a->ip.port == b->ip.port && strcmp(a->unix_path, b->unix_path) == 0;
+	return ip_eq(a->ip.ip, b->ip.ip) && a->ip.port == b->ip.port &&
+	       strcmp(a->unix_path, b->unix_path) == 0;
 }
 
 static struct listener *find_listener(struct receive *r, const struct config_listener *wanted)
@@ -70,15 +71,15 @@ static struct listener *find_listener(struct receive *r, const struct config_lis
 	for (LIST_EACH(it, &r->listeners)) {
 		struct listener *l = LIST_ITEM(it, struct listener, link);
 
-		if (same_address(&l->address, &address) && (l->address.ip.port || address.unix_path[0] ||
-		                                            text_eq(l->config->name, wanted->name)))
+		if (same_address(&l->address, &address) &&
+		    (l->address.ip.port || address.unix_path[0] || text_eq(l->config->name, wanted->name)))
 			return l;
 	}
 	return NULL;
 }
 
-static enum err open_listener(struct receive *r, const struct config_listener *wanted,
-                              struct listener **out, struct buf *problem)
+static enum err open_listener(struct receive *r, const struct config_listener *wanted, struct listener **out,
+                              struct buf *problem)
 {
 	struct listener *l = calloc(1, sizeof(*l));
 	enum err err;
@@ -88,7 +89,7 @@ static enum err open_listener(struct receive *r, const struct config_listener *w
 	l->receive = r;
 	l->config = wanted;
 	l->address = address_of(wanted);
-	err = io_listen(r->io, &l->address, 0666, connection_accept, l, &l->io);
+	err = io_listen(r->io, &l->address, 0666, receive_connection_accept, l, &l->io);
 	if (err) {
 		buf_add_format(problem, "cannot listen on %.*s: %s", TEXT_ARGS(wanted->address.text),
 		               err == ERR_BUSY ? "another program listens there" : err_text(err));
@@ -104,19 +105,20 @@ static void close_listener(struct listener *l)
 {
 	io_listener_close(&l->io);
 	list_remove(&l->link);
-	listener_unref(l);
+	receive_listener_unref(l);
 }
 
 /* ---------------------------------------------------------------- taking a configuration over */
 
 /* What one entry of the configuration is going to have, made before anything is changed. */
 struct plan {
-	struct listener *listener;       /* running already, or new */
+	struct listener *listener; /* running already, or new */
 	struct tls_context *tls;
 	bool is_new;
 };
 
-static enum err make_plan(struct receive *r, const struct config_listener *wanted, struct plan *p, struct buf *problem)
+static enum err make_plan(struct receive *r, const struct config_listener *wanted, struct plan *p,
+                          struct buf *problem)
 {
 	enum err err = r->options.server_context(r->options.owner, wanted, &p->tls, problem);
 
@@ -134,7 +136,7 @@ static void drop_plan(struct plan *p)
 {
 	if (p->is_new) {
 		io_listener_close(&p->listener->io);
-		listener_unref(p->listener);
+		receive_listener_unref(p->listener);
 	}
 	tls_context_unref(&p->tls);
 }
@@ -235,7 +237,7 @@ static void on_linger_over(void *owner)
 	struct receive *r = owner;
 
 	for (LIST_EACH_SAFE(it, &r->connections))
-		connection_close(it);
+		receive_connection_close(it);
 }
 
 void receive_stop(struct receive *r, int64_t linger_ms, void (*on_stopped)(void *owner), void *owner)
@@ -246,7 +248,7 @@ void receive_stop(struct receive *r, int64_t linger_ms, void (*on_stopped)(void 
 	for (LIST_EACH_SAFE(it, &r->listeners))
 		close_listener(LIST_ITEM(it, struct listener, link));
 	for (LIST_EACH_SAFE(it, &r->connections))
-		connection_stop_if_idle(it);
+		receive_connection_stop_if_idle(it);
 	if (io_timer_start(r->io, &r->linger, io_now_at(r->io) + linger_ms, on_linger_over, r))
 		on_linger_over(r);
 	receive_check_stopped(r);

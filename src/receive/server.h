@@ -12,12 +12,12 @@ struct listener {
 	struct list link;
 	struct receive *receive;
 	struct io_listener *io;
-	struct io_address address;               /* as the configuration says it: port 0 stays 0 */
-	const struct config_listener *config;    /* of receive->config */
+	struct io_address address;            /* as the configuration says it: port 0 stays 0 */
+	const struct config_listener *config; /* of receive->config */
 	struct tls_context *tls;
 	unsigned sessions;
-	bool listed;                             /* by the configuration that is being taken over */
-	unsigned references;                     /* connections that came in here, and the list */
+	bool listed;         /* by the configuration that is being taken over */
+	unsigned references; /* connections that came in here, and the list */
 };
 
 /* Sessions of one client address. */
@@ -45,15 +45,15 @@ struct receive {
 	void *stop_owner;
 };
 
-struct client *client_get(struct receive *r, struct ip ip);      /* NULL without memory */
-void client_drop(struct receive *r, struct client *c);           /* one session less; NULL is fine */
+struct client *receive_client_get(struct receive *r, struct ip ip); /* NULL without memory */
+void receive_client_drop(struct receive *r, struct client *c);      /* one session less; NULL is fine */
 
-void listener_unref(struct listener *l);
+void receive_listener_unref(struct listener *l);
 
 /* listeners.c calls it for each accepted stream. */
-void connection_accept(void *owner, struct io_stream *stream);
-bool connection_stop_if_idle(struct list *link);
-void connection_close(struct list *link);
+void receive_connection_accept(void *owner, struct io_stream *stream);
+bool receive_connection_stop_if_idle(struct list *link);
+void receive_connection_close(struct list *link);
 void receive_check_stopped(struct receive *r);
 
 #endif

@@ -17,17 +17,18 @@ static const struct {
 	[PHASE_CLOSED] = { "closed", 0 },
 };
 
-void session_enter(struct session *s, enum phase next)
+void receive_session_enter(struct receive_session *s, enum phase next)
 {
 	assert(phases[s->phase].next & BIT(next));
 	s->phase = next;
 	assert(next != PHASE_RCPT || s->transaction->envelope->recipient_count > 0);
-	assert(next == PHASE_CLOSED || (next >= PHASE_MAIL && next <= PHASE_COMMIT) == (s->transaction != NULL));
+	assert(next == PHASE_CLOSED ||
+	       (next >= PHASE_MAIL && next <= PHASE_COMMIT) == (s->transaction != NULL));
 }
 
 /* ---------------------------------------------------------------- replies */
 
-static void add_reply(struct session *s, int code, const char *enhanced, struct text words)
+static void add_reply(struct receive_session *s, int code, const char *enhanced, struct text words)
 {
 	struct reply reply = { .code = code, .text = words };
 
@@ -35,15 +36,16 @@ static void add_reply(struct session *s, int code, const char *enhanced, struct 
 	reply_add(&s->out, &reply);
 	/* no memory for an answer, or a peer that never reads: there is no way to stay in step */
 	if (buf_err(&s->out))
-		session_close(s);
+		receive_session_close(s);
 }
 
-void session_reply(struct session *s, int code, const char *enhanced, const char *text)
+void receive_session_reply(struct receive_session *s, int code, const char *enhanced, const char *text)
 {
 	add_reply(s, code, enhanced, text_from(text));
 }
 
-void session_reply_format(struct session *s, int code, const char *enhanced, const char *format, ...)
+void receive_session_reply_format(struct receive_session *s, int code, const char *enhanced,
+                                  const char *format, ...)
 {
 	struct buf words = BUF(2048);
 	va_list args;
@@ -55,7 +57,7 @@ void session_reply_format(struct session *s, int code, const char *enhanced, con
 	buf_fini(&words);
 }
 
-static void emit_refusal(struct session *s, const struct refusal *r, struct text response)
+static void emit_refusal(struct receive_session *s, const struct refusal *r, struct text response)
 {
 	struct event event = EVENT(EVENT_REJECTED);
 
@@ -77,7 +79,7 @@ static void emit_refusal(struct session *s, const struct refusal *r, struct text
 	s->ops->emit(s->owner, &event);
 }
 
-void session_refuse(struct session *s, const struct refusal *r)
+void receive_session_refuse(struct receive_session *s, const struct refusal *r)
 {
 	struct buf words = BUF(2048);
 
@@ -98,54 +100,55 @@ void session_refuse(struct session *s, const struct refusal *r)
 	add_reply(s, r->code, r->enhanced, buf_text(&words));
 	buf_fini(&words);
 	if (r->code >= 500)
-		session_count_error(s);
+		receive_session_count_error(s);
 }
 
-void session_count_error(struct session *s)
+void receive_session_count_error(struct receive_session *s)
 {
 	if (++s->errors < s->listener->max_errors || s->phase == PHASE_CLOSED)
 		return;
-	session_reply(s, 421, "4.7.0", "Too many errors, closing");
-	session_close(s);
+	receive_session_reply(s, 421, "4.7.0", "Too many errors, closing");
+	receive_session_close(s);
 }
 
 /* ---------------------------------------------------------------- life */
 
-void session_init(struct session *s, const struct session_ops *ops, void *owner, const struct config *config,
-                  const struct config_listener *listener, struct ip client, uint16_t client_port, bool tls_offered)
+void receive_session_init(struct receive_session *s, const struct receive_session_ops *ops, void *owner,
+                          const struct config *config, const struct config_listener *listener,
+                          struct ip client, uint16_t client_port, bool tls_offered)
 {
-	*s = (struct session){ .ops = ops,
-		               .owner = owner,
-		               .config = config_ref(config),
-		               .listener = listener,
-		               .client = client,
-		               .client_port = client_port,
-		               .tls_offered = tls_offered,
-		               .phase = PHASE_START,
-		               .lines = line_reader(SMTP_COMMAND_LINE_MAX) };
+	*s = (struct receive_session){ .ops = ops,
+		                       .owner = owner,
+		                       .config = config_ref(config),
+		                       .listener = listener,
+		                       .client = client,
+		                       .client_port = client_port,
+		                       .tls_offered = tls_offered,
+		                       .phase = PHASE_START,
+		                       .lines = line_reader(SMTP_COMMAND_LINE_MAX) };
 	buf_init(&s->out, SESSION_OUT_MAX);
-	session_reply_format(s, 220, "", "%.*s ESMTP postrider", TEXT_ARGS(config->hostname));
+	receive_session_reply_format(s, 220, "", "%.*s ESMTP postrider", TEXT_ARGS(config->hostname));
 }
 
-void session_fini(struct session *s)
+void receive_session_fini(struct receive_session *s)
 {
 	if (s->transaction)
-		transaction_free(s);
+		receive_transaction_free(s);
 	free(s->helo);
 	s->helo = NULL;
 	buf_fini(&s->out);
 	config_unref(&s->config);
 }
 
-void session_end_transaction(struct session *s)
+void receive_session_end_transaction(struct receive_session *s)
 {
 	if (s->transaction)
-		transaction_free(s);
+		receive_transaction_free(s);
 	if (s->phase != PHASE_CLOSED && s->phase != PHASE_START)
-		session_enter(s, PHASE_READY);
+		receive_session_enter(s, PHASE_READY);
 }
 
-void session_close(struct session *s)
+void receive_session_close(struct receive_session *s)
 {
 	if (s->phase == PHASE_CLOSED)
 		return;
@@ -153,33 +156,35 @@ void session_close(struct session *s)
 	s->ops->close(s->owner);
 }
 
-bool session_is_idle(const struct session *s)
+bool receive_session_is_idle(const struct receive_session *s)
 {
 	return s->phase == PHASE_START || s->phase == PHASE_READY || s->phase == PHASE_CLOSED;
 }
 
-bool session_stop(struct session *s)
+bool receive_session_stop(struct receive_session *s)
 {
-	if (!session_is_idle(s))
+	if (!receive_session_is_idle(s))
 		return false;
 	if (s->phase != PHASE_CLOSED)
-		session_reply_format(s, 421, "4.3.2", "%.*s is stopping, come back soon", TEXT_ARGS(s->config->hostname));
-	session_close(s);
+		receive_session_reply_format(s, 421, "4.3.2", "%.*s is stopping, come back soon",
+		                             TEXT_ARGS(s->config->hostname));
+	receive_session_close(s);
 	return true;
 }
 
-void session_timed_out(struct session *s)
+void receive_session_timed_out(struct receive_session *s)
 {
 	if (s->phase == PHASE_CLOSED)
 		return;
 	if (s->phase != PHASE_TLS)
-		session_reply_format(s, 421, "4.4.2", "%.*s timed out waiting for you", TEXT_ARGS(s->config->hostname));
-	session_close(s);
+		receive_session_reply_format(s, 421, "4.4.2", "%.*s timed out waiting for you",
+		                             TEXT_ARGS(s->config->hostname));
+	receive_session_close(s);
 }
 
 /* ---------------------------------------------------------------- what comes in */
 
-bool session_wants_input(const struct session *s)
+bool receive_session_wants_input(const struct receive_session *s)
 {
 	switch (s->phase) {
 	case PHASE_COMMIT:
@@ -193,23 +198,23 @@ bool session_wants_input(const struct session *s)
 	}
 }
 
-static void faulty_line(struct session *s, enum line_fault fault)
+static void faulty_line(struct receive_session *s, enum line_fault fault)
 {
 	if (fault == LINE_TOO_LONG)
-		session_reply(s, 500, "5.5.2", "Line too long");
+		receive_session_reply(s, 500, "5.5.2", "Line too long");
 	else
-		session_reply(s, 500, "5.5.2", "Only CR LF ends a line");
-	session_count_error(s);
+		receive_session_reply(s, 500, "5.5.2", "Only CR LF ends a line");
+	receive_session_count_error(s);
 }
 
-size_t session_feed(struct session *s, struct text bytes)
+size_t receive_session_feed(struct receive_session *s, struct text bytes)
 {
 	struct text rest = bytes;
 	struct line line;
 
-	while (rest.len && session_wants_input(s)) {
+	while (rest.len && receive_session_wants_input(s)) {
 		if (s->phase == PHASE_DATA) {
-			transaction_take(s, &rest);
+			receive_transaction_take(s, &rest);
 			continue;
 		}
 		if (line_read(&s->lines, &rest, &line))
@@ -217,24 +222,24 @@ size_t session_feed(struct session *s, struct text bytes)
 		if (line.fault)
 			faulty_line(s, line.fault);
 		else
-			command_run(s, line.text);
+			receive_command_run(s, line.text);
 	}
 	return bytes.len - rest.len;
 }
 
-void session_decided(struct session *s, const struct queue_decision *decision)
+void receive_session_decided(struct receive_session *s, const struct queue_decision *decision)
 {
 	if (s->phase == PHASE_COMMIT)
-		transaction_decided(s, decision);
+		receive_transaction_decided(s, decision);
 }
 
 /* After the handshake everything said before it is forgotten (RFC 3207 section 4.2). */
-void session_tls_done(struct session *s, enum err err, const struct tls_info *info)
+void receive_session_tls_done(struct receive_session *s, enum err err, const struct tls_info *info)
 {
 	if (s->phase != PHASE_TLS)
 		return;
 	if (err) {
-		session_close(s);
+		receive_session_close(s);
 		return;
 	}
 	s->tls_running = true;
@@ -243,5 +248,5 @@ void session_tls_done(struct session *s, enum err err, const struct tls_info *in
 	free(s->helo);
 	s->helo = NULL;
 	s->extended = false;
-	session_enter(s, PHASE_START);
+	receive_session_enter(s, PHASE_START);
 }

@@ -4,9 +4,9 @@
  *   RSET, HELO, EHLO: back to READY;  STARTTLS: READY -> TLS -> START;  any -> CLOSED
  *
  * START has not seen HELO or EHLO. COMMIT: the mail data is complete and the queue decides; the 250 that follows takes
- * responsibility for the message (section 6.1), so it is written in session_decided and nowhere else.
+ * responsibility for the message (section 6.1), so it is written in receive_session_decided and nowhere else.
  *
- * It takes events (octets, a decision, a deadline) and answers through struct session_ops and by octets in `out`, which
+ * It takes events (octets, a decision, a deadline) and answers through struct receive_session_ops and by octets in `out`, which
  * whoever feeds it writes to the peer after each call. */
 #ifndef POSTRIDER_RECEIVE_SESSION_H
 #define POSTRIDER_RECEIVE_SESSION_H
@@ -20,11 +20,21 @@
 #include <postrider/smtp/data.h>
 #include <postrider/tls.h>
 
-enum phase { PHASE_START, PHASE_READY, PHASE_MAIL, PHASE_RCPT, PHASE_DATA, PHASE_COMMIT, PHASE_TLS, PHASE_CLOSED, PHASE_COUNT };
+enum phase {
+	PHASE_START,
+	PHASE_READY,
+	PHASE_MAIL,
+	PHASE_RCPT,
+	PHASE_DATA,
+	PHASE_COMMIT,
+	PHASE_TLS,
+	PHASE_CLOSED,
+	PHASE_COUNT
+};
 
-struct session;
+struct receive_session;
 
-struct session_ops {
+struct receive_session_ops {
 	/* Between transactions: config, listener and may_relay may be replaced by the present ones. */
 	void (*renew)(void *owner);
 	int64_t (*now_time)(void *owner);
@@ -34,19 +44,19 @@ struct session_ops {
 	enum err (*write_draft)(void *owner, struct text bytes);
 	bool (*draft_is_busy)(void *owner);
 	void (*abort_draft)(void *owner);
-	/* Takes the draft over; session_decided is called later, never from inside this call. */
+	/* Takes the draft over; receive_session_decided is called later, never from inside this call. */
 	void (*commit)(void *owner, const struct queue_submission *submission);
-	/* What is in `out` has to be written first; session_tls_done is called later. */
+	/* What is in `out` has to be written first; receive_session_tls_done is called later. */
 	void (*start_tls)(void *owner);
 	/* After `out` was written. */
 	void (*close)(void *owner);
-	void (*emit)(void *owner, struct event *event);       /* adds nothing; borrowed */
+	void (*emit)(void *owner, struct event *event); /* adds nothing; borrowed */
 };
 
 /* From MAIL to the end of the transaction. */
 struct transaction {
 	struct envelope *envelope;
-	struct text *keys;               /* of each recipient; in envelope->arena */
+	struct text *keys; /* of each recipient; in envelope->arena */
 	bool *held;
 	size_t key_room;
 	struct data_decoder decoder;
@@ -54,80 +64,82 @@ struct transaction {
 	uint64_t limit_bytes;
 	bool has_draft;
 	bool over_limit;
-	enum err err;                    /* the first failure of the draft */
+	enum err err; /* the first failure of the draft */
 	int64_t began_time;
 	uint64_t began_us;
 };
 
-struct session {
-	const struct session_ops *ops;
+struct receive_session {
+	const struct receive_session_ops *ops;
 	void *owner;
-	const struct config *config;             /* referenced; renewed between transactions */
-	const struct config_listener *listener;  /* of config */
-	struct ip client;                        /* IP_NONE: a Unix socket */
+	const struct config *config;            /* referenced; renewed between transactions */
+	const struct config_listener *listener; /* of config */
+	struct ip client;                       /* IP_NONE: a Unix socket */
 	uint16_t client_port;
 	bool may_relay;
 	bool tls_offered, tls_running, extended;
 	struct tls_info tls;
 	enum phase phase;
 	unsigned errors;
-	unsigned bare_line_ends;                 /* messages refused for them */
+	unsigned bare_line_ends; /* messages refused for them */
 	struct line_reader lines;
-	char *helo;                              /* with a final NUL; NULL: none yet */
-	struct transaction *transaction;         /* from MAIL on */
-	struct buf out;                          /* replies to be written */
+	char *helo;                      /* with a final NUL; NULL: none yet */
+	struct transaction *transaction; /* from MAIL on */
+	struct buf out;                  /* replies to be written */
 	uint64_t messages, recipients, rejections;
 };
 
 #define SESSION_OUT_MAX (256u << 10)
 
 /* Writes the greeting. config is referenced; listener is one of its listeners. */
-void session_init(struct session *s, const struct session_ops *ops, void *owner, const struct config *config,
-                  const struct config_listener *listener, struct ip client, uint16_t client_port, bool tls_offered);
-void session_fini(struct session *s);            /* aborts a draft; a zeroed session is fine */
+void receive_session_init(struct receive_session *s, const struct receive_session_ops *ops, void *owner,
+                          const struct config *config, const struct config_listener *listener,
+                          struct ip client, uint16_t client_port, bool tls_offered);
+void receive_session_fini(struct receive_session *s); /* aborts a draft; a zeroed session is fine */
 
 /* The next octets. Returns how many were taken. What is left belongs to a command that is not whole, or has to wait:
- * session_wants_input says which. */
-size_t session_feed(struct session *s, struct text bytes);
+ * receive_session_wants_input says which. */
+size_t receive_session_feed(struct receive_session *s, struct text bytes);
 /* False while a decision, a handshake or a busy draft is awaited, and after the close: then offer nothing. */
-bool session_wants_input(const struct session *s);
+bool receive_session_wants_input(const struct receive_session *s);
 
-void session_decided(struct session *s, const struct queue_decision *decision);
-void session_tls_done(struct session *s, enum err err, const struct tls_info *info);
-void session_timed_out(struct session *s);
+void receive_session_decided(struct receive_session *s, const struct queue_decision *decision);
+void receive_session_tls_done(struct receive_session *s, enum err err, const struct tls_info *info);
+void receive_session_timed_out(struct receive_session *s);
 /* The daemon stops: 421 now when nothing is under way (true), else after the transaction. */
-bool session_stop(struct session *s);
-bool session_is_idle(const struct session *s);   /* no transaction under way */
+bool receive_session_stop(struct receive_session *s);
+bool receive_session_is_idle(const struct receive_session *s); /* no transaction under way */
 
 /* ---------------------------------------------------------------- inside the room */
 
-void session_reply(struct session *s, int code, const char *enhanced, const char *text);
-void session_reply_format(struct session *s, int code, const char *enhanced, const char *format, ...) PRINTF_LIKE(4, 5);
-void session_enter(struct session *s, enum phase next);
-void session_end_transaction(struct session *s);         /* back to READY (or START) */
-void session_close(struct session *s);
+void receive_session_reply(struct receive_session *s, int code, const char *enhanced, const char *text);
+void receive_session_reply_format(struct receive_session *s, int code, const char *enhanced,
+                                  const char *format, ...) PRINTF_LIKE(4, 5);
+void receive_session_enter(struct receive_session *s, enum phase next);
+void receive_session_end_transaction(struct receive_session *s); /* back to READY (or START) */
+void receive_session_close(struct receive_session *s);
 /* A command that failed; too many of them end the session. Call after its reply. */
-void session_count_error(struct session *s);
+void receive_session_count_error(struct receive_session *s);
 
 /* A refusal: reply, event, and an error counted. rule names the setting that decided; to strangers it is not said. */
 struct refusal {
 	int code;
 	const char *enhanced;
 	const char *text;
-	struct text subject;             /* what it is about, put in front of the text; may be empty */
-	const char *rule;                /* NULL: none */
+	struct text subject; /* what it is about, put in front of the text; may be empty */
+	const char *rule;    /* NULL: none */
 	enum stage stage;
 	enum reason reason;
 };
-void session_refuse(struct session *s, const struct refusal *r);
+void receive_session_refuse(struct receive_session *s, const struct refusal *r);
 
-void command_run(struct session *s, struct text line);           /* commands.c */
-void transaction_mail(struct session *s, struct text args);      /* transaction.c */
-void transaction_rcpt(struct session *s, struct text args);
-void transaction_data(struct session *s);
+void receive_command_run(struct receive_session *s, struct text line);      /* commands.c */
+void receive_transaction_mail(struct receive_session *s, struct text args); /* transaction.c */
+void receive_transaction_rcpt(struct receive_session *s, struct text args);
+void receive_transaction_data(struct receive_session *s);
 /* Takes mail data from the front of *bytes; ends in PHASE_COMMIT or, refused, in PHASE_READY. */
-void transaction_take(struct session *s, struct text *bytes);
-void transaction_decided(struct session *s, const struct queue_decision *decision);
-void transaction_free(struct session *s);
+void receive_transaction_take(struct receive_session *s, struct text *bytes);
+void receive_transaction_decided(struct receive_session *s, const struct queue_decision *decision);
+void receive_transaction_free(struct receive_session *s);
 
 #endif

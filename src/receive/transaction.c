@@ -9,7 +9,7 @@
 #define RECIPIENT_BUDGET 1024
 #define SUBJECT_KEPT 200
 
-void transaction_free(struct session *s)
+void receive_transaction_free(struct receive_session *s)
 {
 	struct transaction *t = s->transaction;
 
@@ -25,27 +25,28 @@ void transaction_free(struct session *s)
 
 /* ---------------------------------------------------------------- MAIL */
 
-static void refuse_argument(struct session *s, const struct reply *refusal)
+static void refuse_argument(struct receive_session *s, const struct reply *refusal)
 {
-	session_reply_format(s, refusal->code, refusal->enhanced, "%.*s", TEXT_ARGS(refusal->text));
-	session_count_error(s);
+	receive_session_reply_format(s, refusal->code, refusal->enhanced, "%.*s", TEXT_ARGS(refusal->text));
+	receive_session_count_error(s);
 }
 
-static bool refuse_parameters(struct session *s, const struct smtp_param *params, size_t count)
+static bool refuse_parameters(struct receive_session *s, const struct smtp_param *params, size_t count)
 {
 	if (count == 0)
 		return false;
-	session_reply_format(s, 555, "5.5.4", "Parameter %.*s is not known here", TEXT_ARGS(params[0].keyword));
-	session_count_error(s);
+	receive_session_reply_format(s, 555, "5.5.4", "Parameter %.*s is not known here",
+	                             TEXT_ARGS(params[0].keyword));
+	receive_session_count_error(s);
 	return true;
 }
 
-static void out_of_memory(struct session *s)
+static void out_of_memory(struct receive_session *s)
 {
-	session_reply(s, 451, "4.3.0", "Out of memory, try again");
+	receive_session_reply(s, 451, "4.3.0", "Out of memory, try again");
 }
 
-static enum err fill_envelope(struct session *s, struct envelope *e, const struct smtp_mail *mail)
+static enum err fill_envelope(struct receive_session *s, struct envelope *e, const struct smtp_mail *mail)
 {
 	struct buf b = BUF(256);
 	enum err err;
@@ -78,28 +79,34 @@ static enum err fill_envelope(struct session *s, struct envelope *e, const struc
 	return err;
 }
 
-static bool sender_is_welcome(struct session *s, const struct smtp_mail *mail)
+static bool sender_is_welcome(struct receive_session *s, const struct smtp_mail *mail)
 {
 	uint64_t limit = s->config->access.max_message_size_bytes;
 
 	if (mail->has_size && limit && mail->size_bytes > limit) {
-		session_refuse(s, &(struct refusal){ .code = 552, .enhanced = "5.3.4",
-		                                     .text = "A message of that size is too large for this relay",
-		                                     .rule = "access.max_message_size", .stage = STAGE_MAIL,
-		                                     .reason = REASON_TOO_LARGE });
+		receive_session_refuse(
+			s, &(struct refusal){ .code = 552,
+		                              .enhanced = "5.3.4",
+		                              .text = "A message of that size is too large for this relay",
+		                              .rule = "access.max_message_size",
+		                              .stage = STAGE_MAIL,
+		                              .reason = REASON_TOO_LARGE });
 		return false;
 	}
 	if (!route_sender_allowed(s->config, mail->reverse_path.mailbox)) {
-		session_refuse(s, &(struct refusal){ .code = 550, .enhanced = "5.7.1",
-		                                     .subject = mail->reverse_path.mailbox,
-		                                     .text = "is not allowed here as a sender", .rule = "access.senders",
-		                                     .stage = STAGE_MAIL, .reason = REASON_POLICY });
+		receive_session_refuse(s, &(struct refusal){ .code = 550,
+		                                             .enhanced = "5.7.1",
+		                                             .subject = mail->reverse_path.mailbox,
+		                                             .text = "is not allowed here as a sender",
+		                                             .rule = "access.senders",
+		                                             .stage = STAGE_MAIL,
+		                                             .reason = REASON_POLICY });
 		return false;
 	}
 	return true;
 }
 
-void transaction_mail(struct session *s, struct text args)
+void receive_transaction_mail(struct receive_session *s, struct text args)
 {
 	struct smtp_mail mail;
 	struct reply refusal;
@@ -111,8 +118,8 @@ void transaction_mail(struct session *s, struct text args)
 		return;
 	}
 	if (mail.body == SMTP_BODY_BINARYMIME) {
-		session_reply(s, 501, "5.5.4", "BODY=BINARYMIME is not to be had here");
-		session_count_error(s);
+		receive_session_reply(s, 501, "5.5.4", "BODY=BINARYMIME is not to be had here");
+		receive_session_count_error(s);
 		return;
 	}
 	if (refuse_parameters(s, mail.others, mail.other_count) || !sender_is_welcome(s, &mail))
@@ -130,29 +137,36 @@ void transaction_mail(struct session *s, struct text args)
 	t->limit_bytes = s->config->access.max_message_size_bytes;
 	header_scan_init(&t->header);
 	s->transaction = t;
-	session_enter(s, PHASE_MAIL);
-	session_reply(s, 250, "2.1.0", "Ok");
+	receive_session_enter(s, PHASE_MAIL);
+	receive_session_reply(s, 250, "2.1.0", "Ok");
 }
 
 /* ---------------------------------------------------------------- RCPT */
 
-static void refuse_recipient(struct session *s, struct text path, int code, const char *enhanced, const char *words,
-                             const char *rule)
+static void refuse_recipient(struct receive_session *s, struct text path, int code, const char *enhanced,
+                             const char *words, const char *rule)
 {
-	session_refuse(s, &(struct refusal){ .code = code, .enhanced = enhanced, .subject = path, .text = words, .rule = rule,
-	                                     .stage = STAGE_RCPT, .reason = REASON_POLICY });
+	receive_session_refuse(s, &(struct refusal){ .code = code,
+	                                             .enhanced = enhanced,
+	                                             .subject = path,
+	                                             .text = words,
+	                                             .rule = rule,
+	                                             .stage = STAGE_RCPT,
+	                                             .reason = REASON_POLICY });
 }
 
-static bool recipient_is_welcome(struct session *s, struct text path)
+static bool recipient_is_welcome(struct receive_session *s, struct text path)
 {
 	switch (route_admit_recipient(s->config, s->listener, s->may_relay, path)) {
 	case ROUTE_ADMITTED:
 		return true;
 	case ROUTE_RELAY_DENIED:
-		refuse_recipient(s, path, 550, "5.7.1", "may not be sent to from where you are: relaying denied", "listen.allow");
+		refuse_recipient(s, path, 550, "5.7.1",
+		                 "may not be sent to from where you are: relaying denied", "listen.allow");
 		return false;
 	case ROUTE_RECIPIENT_DENIED:
-		refuse_recipient(s, path, 550, "5.7.1", "is not allowed here as a recipient", "access.recipients");
+		refuse_recipient(s, path, 550, "5.7.1", "is not allowed here as a recipient",
+		                 "access.recipients");
 		return false;
 	}
 	return false;
@@ -178,7 +192,8 @@ static enum err make_room(struct transaction *t)
 	return ERR_OK;
 }
 
-static enum err add_recipient(struct session *s, struct text given, struct text path, const struct route_choice *choice)
+static enum err add_recipient(struct receive_session *s, struct text given, struct text path,
+                              const struct route_choice *choice)
 {
 	struct transaction *t = s->transaction;
 	struct envelope *e = t->envelope;
@@ -202,7 +217,7 @@ static bool has_recipient(const struct envelope *e, struct text path)
 	return false;
 }
 
-static void admit_recipient(struct session *s, struct text given, struct text path)
+static void admit_recipient(struct receive_session *s, struct text given, struct text path)
 {
 	struct envelope *e = s->transaction->envelope;
 	struct route_choice choice;
@@ -210,19 +225,21 @@ static void admit_recipient(struct session *s, struct text given, struct text pa
 	if (route_find(s->config, s->listener->name, e->reverse_path, path, &choice)) {
 		refuse_recipient(s, given, 550, "5.1.3", "is no address that mail can go to", NULL);
 	} else if (choice.via == CONFIG_VIA_REJECT) {
-		refuse_recipient(s, given, 550, "5.7.1", choice.route ? "is rejected by a route" : "has no route here", "routes");
+		refuse_recipient(s, given, 550, "5.7.1",
+		                 choice.route ? "is rejected by a route" : "has no route here", "routes");
 	} else if (has_recipient(e, path)) {
-		session_reply(s, 250, "2.1.5", "Ok, once is enough");
+		receive_session_reply(s, 250, "2.1.5", "Ok, once is enough");
 	} else if (add_recipient(s, given, path, &choice)) {
-		session_reply(s, 452, "4.3.1", "No memory for this recipient, send it in another message");
+		receive_session_reply(s, 452, "4.3.1",
+		                      "No memory for this recipient, send it in another message");
 	} else {
 		if (s->phase == PHASE_MAIL)
-			session_enter(s, PHASE_RCPT);
-		session_reply(s, 250, "2.1.5", "Ok");
+			receive_session_enter(s, PHASE_RCPT);
+		receive_session_reply(s, 250, "2.1.5", "Ok");
 	}
 }
 
-void transaction_rcpt(struct session *s, struct text args)
+void receive_transaction_rcpt(struct receive_session *s, struct text args)
 {
 	struct smtp_rcpt rcpt;
 	struct reply refusal;
@@ -235,8 +252,9 @@ void transaction_rcpt(struct session *s, struct text args)
 	if (refuse_parameters(s, rcpt.others, rcpt.other_count))
 		return;
 	if (s->transaction->envelope->recipient_count >= s->config->access.max_recipients) {
-		session_reply_format(s, 452, "4.5.3", "Too many recipients%s, send the rest in another message",
-		                     s->may_relay ? " (access.max_recipients)" : "");
+		receive_session_reply_format(s, 452, "4.5.3",
+		                             "Too many recipients%s, send the rest in another message",
+		                             s->may_relay ? " (access.max_recipients)" : "");
 		return;
 	}
 	if (!recipient_is_welcome(s, rcpt.forward_path.mailbox))
@@ -251,36 +269,42 @@ void transaction_rcpt(struct session *s, struct text args)
 
 /* ---------------------------------------------------------------- the data */
 
-static void refuse_draft(struct session *s, enum err err)
+static void refuse_draft(struct receive_session *s, enum err err)
 {
 	if (err == ERR_FULL)
-		session_refuse(s, &(struct refusal){ .code = 452, .enhanced = "4.3.1", .text = "No space left here, come back later",
-		                                     .rule = "spool.max_size", .stage = STAGE_DATA, .reason = REASON_SPOOL });
+		receive_session_refuse(s, &(struct refusal){ .code = 452,
+		                                             .enhanced = "4.3.1",
+		                                             .text = "No space left here, come back later",
+		                                             .rule = "spool.max_size",
+		                                             .stage = STAGE_DATA,
+		                                             .reason = REASON_SPOOL });
 	else
-		session_refuse(s, &(struct refusal){ .code = 451, .enhanced = "4.3.0",
-		                                     .text = "Could not store the message, try again", .stage = STAGE_DATA,
-		                                     .reason = REASON_SPOOL });
+		receive_session_refuse(s, &(struct refusal){ .code = 451,
+		                                             .enhanced = "4.3.0",
+		                                             .text = "Could not store the message, try again",
+		                                             .stage = STAGE_DATA,
+		                                             .reason = REASON_SPOOL });
 }
 
-void transaction_data(struct session *s)
+void receive_transaction_data(struct receive_session *s)
 {
 	struct transaction *t = s->transaction;
 	enum err err = s->ops->open_draft(s->owner, t->envelope->declared_bytes);
 
 	if (err) {
 		refuse_draft(s, err);
-		session_end_transaction(s);
+		receive_session_end_transaction(s);
 		return;
 	}
 	t->has_draft = true;
 	data_decoder_init(&t->decoder);
-	session_reply(s, 354, "", "Go ahead, end with CR LF . CR LF");
+	receive_session_reply(s, 354, "", "Go ahead, end with CR LF . CR LF");
 	if (s->phase != PHASE_CLOSED)
-		session_enter(s, PHASE_DATA);
+		receive_session_enter(s, PHASE_DATA);
 }
 
 /* What cannot be kept is still read to its end, so that both sides stay in step. */
-static void keep_span(struct session *s, struct text span)
+static void keep_span(struct receive_session *s, struct text span)
 {
 	struct transaction *t = s->transaction;
 
@@ -299,55 +323,66 @@ static void keep_span(struct session *s, struct text span)
 	}
 }
 
-static bool refuse_line_ends(struct session *s)
+static bool refuse_line_ends(struct receive_session *s)
 {
 	const struct data_decoder *d = &s->transaction->decoder;
 
 	if (!d->bare_lf_count && !d->bare_cr_count)
 		return false;
-	session_refuse(s, &(struct refusal){ .code = 550, .enhanced = "5.5.2",
-	                                     .text = "The message has line ends other than CR LF", .rule = "listen.bare_lf",
-	                                     .stage = STAGE_DATA, .reason = REASON_PROTOCOL });
-	session_end_transaction(s);
+	receive_session_refuse(s, &(struct refusal){ .code = 550,
+	                                             .enhanced = "5.5.2",
+	                                             .text = "The message has line ends other than CR LF",
+	                                             .rule = "listen.bare_lf",
+	                                             .stage = STAGE_DATA,
+	                                             .reason = REASON_PROTOCOL });
+	receive_session_end_transaction(s);
 	if (++s->bare_line_ends > 1 && s->phase != PHASE_CLOSED) {
-		session_reply(s, 421, "4.7.0", "Line ends other than CR LF again, closing");
-		session_close(s);
+		receive_session_reply(s, 421, "4.7.0", "Line ends other than CR LF again, closing");
+		receive_session_close(s);
 	}
 	return true;
 }
 
-static bool refuse_data(struct session *s)
+static bool refuse_data(struct receive_session *s)
 {
 	struct transaction *t = s->transaction;
 
 	if (refuse_line_ends(s))
 		return true;
 	if (t->over_limit) {
-		session_refuse(s, &(struct refusal){ .code = 552, .enhanced = "5.3.4",
-		                                     .text = "The message is too large for this relay",
-		                                     .rule = "access.max_message_size", .stage = STAGE_DATA,
-		                                     .reason = REASON_TOO_LARGE });
+		receive_session_refuse(s,
+		                       &(struct refusal){ .code = 552,
+		                                          .enhanced = "5.3.4",
+		                                          .text = "The message is too large for this relay",
+		                                          .rule = "access.max_message_size",
+		                                          .stage = STAGE_DATA,
+		                                          .reason = REASON_TOO_LARGE });
 	} else if (t->header.counts[HEADER_RECEIVED] > s->config->access.max_hops) {
-		session_refuse(s, &(struct refusal){ .code = 554, .enhanced = "5.4.6",
-		                                     .text = "Too many Received fields: this mail goes round in circles",
-		                                     .rule = "access.max_hops", .stage = STAGE_DATA,
-		                                     .reason = REASON_POLICY });
+		receive_session_refuse(
+			s, &(struct refusal){
+				   .code = 554,
+				   .enhanced = "5.4.6",
+				   .text = "Too many Received fields: this mail goes round in circles",
+				   .rule = "access.max_hops",
+				   .stage = STAGE_DATA,
+				   .reason = REASON_POLICY });
 	} else if (t->err) {
 		refuse_draft(s, t->err);
 	} else {
 		return false;
 	}
-	session_end_transaction(s);
+	receive_session_end_transaction(s);
 	return true;
 }
 
-static void add_trace(struct session *s, struct buf *out)
+static void add_trace(struct receive_session *s, struct buf *out)
 {
 	const struct envelope *e = s->transaction->envelope;
 	struct text only = TEXT_EMPTY;
 
 	if (e->recipient_count == 1)
-		only = e->recipients[0].original_path.len ? e->recipients[0].original_path : e->recipients[0].forward_path;
+		only = e->recipients[0].original_path.len ? e->recipients[0].original_path
+		                                          : e->recipients[0].forward_path;
 	trace_add_received(out, &(struct trace){ .helo = e->helo,
 	                                         .client = s->client,
 	                                         .hostname = s->config->hostname,
@@ -359,7 +394,7 @@ static void add_trace(struct session *s, struct buf *out)
 }
 
 /* All is there and checked: the queue decides. */
-static void commit(struct session *s)
+static void commit(struct receive_session *s)
 {
 	struct transaction *t = s->transaction;
 	struct envelope *e = t->envelope;
@@ -369,24 +404,29 @@ static void commit(struct session *s)
 	e->content_bytes = t->decoder.content_bytes;
 	if (t->decoder.has_8bit)
 		e->body = ENVELOPE_8BIT;
-	t->err = envelope_set(e, &e->message_id, header_scan_value(&t->header, HEADER_MESSAGE_ID));
 	if (!t->err)
-		t->err = envelope_set(e, &e->subject, text_head(header_scan_value(&t->header, HEADER_SUBJECT), SUBJECT_KEPT));
+		t->err = envelope_set(e, &e->message_id, header_scan_value(&t->header, HEADER_MESSAGE_ID));
+	if (!t->err)
+		t->err = envelope_set(e, &e->subject,
+		                      text_head(header_scan_value(&t->header, HEADER_SUBJECT), SUBJECT_KEPT));
 	add_trace(s, &trace);
 	if (!t->err)
 		t->err = buf_err(&trace);
 	if (!refuse_data(s)) {
-		struct queue_submission submission = { .envelope = e, .prepended = buf_text(&trace), .keys = t->keys,
-			                               .held = t->held, .mode = QUEUE_STORE };
+		struct queue_submission submission = { .envelope = e,
+			                               .prepended = buf_text(&trace),
+			                               .keys = t->keys,
+			                               .held = t->held,
+			                               .mode = QUEUE_STORE };
 
-		session_enter(s, PHASE_COMMIT);
+		receive_session_enter(s, PHASE_COMMIT);
 		t->has_draft = false;
 		s->ops->commit(s->owner, &submission);
 	}
 	buf_fini(&trace);
 }
 
-void transaction_take(struct session *s, struct text *bytes)
+void receive_transaction_take(struct receive_session *s, struct text *bytes)
 {
 	struct transaction *t = s->transaction;
 	struct text span;
@@ -409,7 +449,7 @@ void transaction_take(struct session *s, struct text *bytes)
 
 /* ---------------------------------------------------------------- the decision */
 
-static void emit_received(struct session *s, const struct queue_decision *decision)
+static void emit_received(struct receive_session *s, const struct queue_decision *decision)
 {
 	const struct envelope *e = s->transaction->envelope;
 	struct event event = EVENT(EVENT_RECEIVED);
@@ -428,7 +468,7 @@ static void emit_received(struct session *s, const struct queue_decision *decisi
 	s->ops->emit(s->owner, &event);
 }
 
-void transaction_decided(struct session *s, const struct queue_decision *decision)
+void receive_transaction_decided(struct receive_session *s, const struct queue_decision *decision)
 {
 	struct transaction *t = s->transaction;
 	struct id_text id = id_to_text(t->envelope->id);
@@ -439,7 +479,7 @@ void transaction_decided(struct session *s, const struct queue_decision *decisio
 		s->messages++;
 		s->recipients += t->envelope->recipient_count;
 		emit_received(s, decision);
-		session_reply_format(s, 250, "2.0.0", "queued as %.*s", ID_CHARS, id.at);
+		receive_session_reply_format(s, 250, "2.0.0", "queued as %.*s", ID_CHARS, id.at);
 	}
-	session_end_transaction(s);
+	receive_session_end_transaction(s);
 }

@@ -50,8 +50,8 @@ static bool fits(enum schedule_verb verb, enum queue_state state)
 	return verb == SCHEDULE_RELEASE ? state == QUEUE_HELD : verb == SCHEDULE_DROP || state != QUEUE_HELD;
 }
 
-void schedule_act(struct schedule *s, struct id id, const struct queue_recipient *recipient, enum schedule_verb verb,
-                  queue_settled_fn *on_done, void *owner)
+void schedule_act(struct schedule *s, struct id id, const struct queue_recipient *recipient,
+                  enum schedule_verb verb, queue_settled_fn *on_done, void *owner)
 {
 	struct queue_outcome outcome = { QUEUE_DEFERRED, *recipient };
 	struct queue_settlement settlement = { .id = id, .outcomes = &outcome, .outcome_count = 1 };

@@ -25,7 +25,8 @@ static const struct config_limit *limits(const struct destination *d)
 {
 	const struct config *config = d->schedule->config;
 
-	return text_starts(d->by_key.key, TEXT("upstream:")) ? &config->limits.any : route_limit(config, d->by_key.key);
+	return text_starts(d->by_key.key, TEXT("upstream:")) ? &config->limits.any
+	                                                     : route_limit(config, d->by_key.key);
 }
 
 static void finish(struct connection *c)
@@ -161,7 +162,7 @@ static struct task *next_task(struct destination *d, const struct connection *c)
 		if (t->work && t->choice.tls == c->tls)
 			return t;
 		if (++looked == 64)
-			break;       /* the front is being read: wait for it rather than search the whole list */
+			break; /* the front is being read: wait for it rather than search the whole list */
 	}
 	return NULL;
 }
@@ -181,7 +182,8 @@ static void assign_one(struct connection *c)
 		t = next_task(d, c);
 		if (!t || !send_task(c, t)) {
 			if (!deliver_in_flight(c->wire) && !io_timer_runs(&c->idle) &&
-			    io_timer_start(s->io, &c->idle, io_now_at(s->io) + IDLE_CONNECTION_MS, on_idle, c))
+			    io_timer_start(s->io, &c->idle, io_now_at(s->io) + IDLE_CONNECTION_MS, on_idle,
+			                   c))
 				finish(c);
 			return;
 		}
@@ -208,7 +210,8 @@ void connections_assign(struct destination *d)
 
 static struct deliver_target target_of(const struct destination *d, const struct task *t)
 {
-	return (struct deliver_target){ t->choice.upstream, t->choice.upstream ? TEXT_EMPTY : d->by_key.key, t->choice.tls };
+	return (struct deliver_target){ t->choice.upstream, t->choice.upstream ? TEXT_EMPTY : d->by_key.key,
+		                        t->choice.tls };
 }
 
 static enum err open_one(struct destination *d, const struct task *t)

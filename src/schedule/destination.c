@@ -90,8 +90,8 @@ void destination_free(struct destination *d)
  * learned by failing is forgotten only when the suspension is over. */
 void destination_forget_if_empty(struct destination *d)
 {
-	if (d->tasks.count == 0 && list_is_empty(&d->connections) && d->disk_due_time == INT64_MAX && !d->scanning &&
-	    !destination_is_suspended(d))
+	if (d->tasks.count == 0 && list_is_empty(&d->connections) && d->disk_due_time == INT64_MAX &&
+	    !d->scanning && !destination_is_suspended(d))
 		destination_free(d);
 }
 
@@ -158,7 +158,8 @@ static bool add_rows(struct destination *d, const struct queue_row *rows, size_t
 	return true;
 }
 
-static void on_rows(void *owner, enum err err, const struct queue_row *rows, size_t count, int64_t next_due_time)
+static void on_rows(void *owner, enum err err, const struct queue_row *rows, size_t count,
+                    int64_t next_due_time)
 {
 	struct destination *d = owner;
 	bool missed = d->scan_missed;
@@ -185,7 +186,7 @@ static void on_rows(void *owner, enum err err, const struct queue_row *rows, siz
 	} else {
 		d->disk_due_time = next_due_time;
 		if (next_due_time > io_now_time(d->schedule->io))
-			d->cursor.set = false;       /* the end of what is due: the next scan begins at the front */
+			d->cursor.set = false; /* the end of what is due: the next scan begins at the front */
 	}
 	if (err || missed) {
 		/* What came meanwhile may lie before the cursor. After a failure ask again shortly. */
@@ -204,7 +205,7 @@ static void scan(struct destination *d)
 	if (d->scanning || s->stopping)
 		return;
 	if (!has_room(d))
-		return;      /* task_free comes back here through destination_disk_due */
+		return; /* task_free comes back here through destination_disk_due */
 	d->scanning = true;
 	d->scan_missed = false;
 	d->skipped_rows = false;
@@ -269,7 +270,7 @@ static void pause_opening(struct destination *d)
 	struct schedule *s = d->schedule;
 
 	if (io_timer_start(s->io, &d->resume_timer, io_now_at(s->io) + OPENING_PAUSE_MS, on_resume, d))
-		return;      /* then there is no pause */
+		return; /* then there is no pause */
 }
 
 static void suspend(struct destination *d)
@@ -281,7 +282,7 @@ static void suspend(struct destination *d)
 	pause_ms = pause_ms * 9 / 10 + (int64_t)random_below(&s->random, (uint64_t)(pause_ms / 5));
 	d->suspended_until_at = io_now_at(s->io) + pause_ms;
 	if (io_timer_start(s->io, &d->resume_timer, d->suspended_until_at, on_resume, d))
-		d->suspended_until_at = 0;      /* better to ask again at once than never */
+		d->suspended_until_at = 0; /* better to ask again at once than never */
 }
 
 void destination_failed(struct destination *d, const struct deliver_result *failure, bool others_work)

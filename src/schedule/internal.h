@@ -22,50 +22,51 @@ enum task_state { TASK_READY, TASK_LOADING, TASK_IN_FLIGHT, TASK_SETTLING };
 /* What became of one recipient, kept until it is on disk. Texts live in the task's arena. */
 struct task_outcome {
 	struct queue_outcome outcome;
-	struct text enhanced;            /* for the report */
+	struct text enhanced; /* for the report */
 	struct text mx;
 	bool reply_is_peers;
-	bool report;                     /* a failure report is due */
-	bool warn;                       /* a delay warning is due */
+	bool report; /* a failure report is due */
+	bool warn;   /* a delay warning is due */
 };
 
 struct task {
-	struct list link;                /* in destination->ready while READY */
-	struct map_item by_id;           /* in destination->tasks; key is id */
+	struct list link;      /* in destination->ready while READY */
+	struct map_item by_id; /* in destination->tasks; key is id */
 	struct destination *destination;
 	struct id id;
 	enum task_state state;
 	uint64_t sender;
-	uint32_t *ns;                    /* rows of the queue; used while there is no work */
+	uint32_t *ns; /* rows of the queue; used while there is no work */
 	size_t n_count;
-	struct queue_work *work;         /* NULL: on disk */
-	size_t next, end;                /* work->recipients from next up to end are to be tried */
-	bool claimed;                    /* the queue's mark is there */
-	bool counted;                    /* its content is counted in destination->content_bytes */
-	bool shares_failure;             /* was ready when its destination failed, and comes to the same */
-	const struct config *routed_by;  /* the snapshot whose routes made the choice; referenced, choice points into it */
+	struct queue_work *work; /* NULL: on disk */
+	size_t next, end;        /* work->recipients from next up to end are to be tried */
+	bool claimed;            /* the queue's mark is there */
+	bool counted;            /* its content is counted in destination->content_bytes */
+	bool shares_failure;     /* was ready when its destination failed, and comes to the same */
+	const struct config
+		*routed_by; /* the snapshot whose routes made the choice; referenced, choice points into it */
 	struct route_choice choice;
-	int64_t wait_ms;                 /* from due to the attempt */
+	int64_t wait_ms; /* from due to the attempt */
 
-	struct deliver_job job;          /* of the attempt in flight */
+	struct deliver_job job; /* of the attempt in flight */
 	uint32_t *job_recipients;
-	size_t job_first;                /* place in work->recipients of the job's first recipient */
+	size_t job_first; /* place in work->recipients of the job's first recipient */
 	struct connection *connection;
 
-	struct arena arena;              /* outcomes and their texts */
+	struct arena arena; /* outcomes and their texts */
 	struct task_outcome *outcomes;
 	size_t outcome_count, outcome_room;
-	bool again;                      /* the attempt never reached the peer: try at once, it costs nothing */
+	bool again; /* the attempt never reached the peer: try at once, it costs nothing */
 	unsigned again_count;
 	struct io_timer settle_retry;
 
-	struct buf original;             /* the front of a content on disk, read for a report */
+	struct buf original; /* the front of a content on disk, read for a report */
 	bool original_read;
 	struct body_source *source;
 };
 
 struct connection {
-	struct list link;                /* in destination->connections */
+	struct list link; /* in destination->connections */
 	struct destination *destination;
 	struct deliver_connection *wire;
 	enum config_tls tls;
@@ -77,31 +78,31 @@ struct connection {
 struct destination {
 	struct map_item by_key;
 	struct schedule *schedule;
-	struct list ready;               /* tasks, READY */
-	struct map tasks;                /* all tasks, by message id */
+	struct list ready; /* tasks, READY */
+	struct map tasks;  /* all tasks, by message id */
 	struct list connections;
 	unsigned connection_count, opening_count;
-	size_t ready_count, flight_count;        /* tasks */
+	size_t ready_count, flight_count; /* tasks */
 	size_t loading_count;
-	size_t content_bytes;            /* of contents held in memory by tasks */
+	size_t content_bytes; /* of contents held in memory by tasks */
 
-	int64_t disk_due_time;           /* INT64_MAX: nothing known beyond the tasks */
+	int64_t disk_due_time; /* INT64_MAX: nothing known beyond the tasks */
 	struct io_timer disk_timer;
 	bool scanning;
-	bool scan_missed;                /* something became due while a scan ran */
-	bool skipped_rows;               /* a scan met rows of messages that have a task */
+	bool scan_missed;  /* something became due while a scan ran */
+	bool skipped_rows; /* a scan met rows of messages that have a task */
 	struct queue_cursor cursor;
 
-	int64_t suspended_until_at;      /* 0: not suspended */
-	unsigned failures;               /* connections that failed since the last success */
+	int64_t suspended_until_at; /* 0: not suspended */
+	unsigned failures;          /* connections that failed since the last success */
 	int64_t last_success_at;
 	struct io_timer resume_timer;
 	struct arena failure_arena;
-	struct deliver_result failure;   /* of the suspension; texts in failure_arena */
+	struct deliver_result failure; /* of the suspension; texts in failure_arena */
 
-	struct list hungry;              /* in schedule->hungry: waits for a connection of the common budget */
+	struct list hungry; /* in schedule->hungry: waits for a connection of the common budget */
 	struct io_later pump;
-	struct list all;                 /* in schedule->all */
+	struct list all; /* in schedule->all */
 };
 
 struct schedule {
@@ -116,7 +117,7 @@ struct schedule {
 	struct list all;
 	struct list hungry;
 	unsigned connection_count, max_connections;
-	size_t task_count;               /* in memory, over all destinations */
+	size_t task_count; /* in memory, over all destinations */
 	struct schedule_counts counts;
 
 	bool stopping;
@@ -131,13 +132,13 @@ struct schedule {
 #define TASKS_IN_ALL 50000
 #define CONTENT_PER_DESTINATION (8u << 20)
 #define SCAN_ROWS 500
-#define ORIGINAL_BYTES (64u << 10)       /* of a message on disk, for a report */
+#define ORIGINAL_BYTES (64u << 10) /* of a message on disk, for a report */
 #define IDLE_CONNECTION_MS (10 * SECOND_MS)
 #define DESTINATION_IDLE_MS (60 * SECOND_MS)
 
 /* destination.c */
 struct destination *destination_find(struct schedule *s, struct text key);
-struct destination *destination_get(struct schedule *s, struct text key);        /* makes it; NULL without memory */
+struct destination *destination_get(struct schedule *s, struct text key); /* makes it; NULL without memory */
 void destination_free(struct destination *d);
 void destination_pump_later(struct destination *d);
 void destination_disk_due(struct destination *d, int64_t due_time);
@@ -148,23 +149,24 @@ void destination_forget_if_empty(struct destination *d);
 bool destination_is_suspended(const struct destination *d);
 
 /* connection.c */
-void connections_assign(struct destination *d);         /* gives ready tasks to ready connections */
-void connections_open(struct destination *d);           /* as many as work and windows allow */
+void connections_assign(struct destination *d); /* gives ready tasks to ready connections */
+void connections_open(struct destination *d);   /* as many as work and windows allow */
 void connections_finish_idle(struct destination *d);
 void connections_abort(struct destination *d);
 
 /* task.c */
 MUST_USE enum err task_new(struct destination *d, struct id id, uint64_t sender, struct task **out);
-void task_free(struct task *t);                          /* from READY, or at the end of SETTLING */
+void task_free(struct task *t); /* from READY, or at the end of SETTLING */
 void task_make_ready(struct task *t, bool first);
 void task_leave_ready(struct task *t);
 bool task_take_work(struct task *t, struct queue_work **work);
-bool task_route(struct task *t);                         /* false: it goes no further here (another key, hold, reject ...) */
-void tasks_load(struct destination *d);                  /* reads the messages of the first ready tasks */
+bool task_route(struct task *t);        /* false: it goes no further here (another key, hold, reject ...) */
+void tasks_load(struct destination *d); /* reads the messages of the first ready tasks */
 void task_drop_message(struct task *t);
 
 /* outcome.c */
-MUST_USE enum err outcome_reserve(struct task *t, size_t count);      /* before outcome_add is called count times */
+MUST_USE enum err outcome_reserve(struct task *t,
+                                  size_t count); /* before outcome_add is called count times */
 void outcome_add(struct task *t, size_t index, const struct deliver_result *result);
 void outcome_fail_rest(struct task *t, const struct deliver_result *result);
 void outcome_rekey_rest(struct task *t, struct text key);

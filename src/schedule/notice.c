@@ -8,8 +8,9 @@
 static struct text explanation_of(const struct task_outcome *o)
 {
 	if (o->outcome.verdict == QUEUE_EXPIRED)
-		return TEXT("The message was tried again and again until its time was over. The last answer is given here; "
-		            "it will not be tried any more.");
+		return TEXT(
+			"The message was tried again and again until its time was over. The last answer is given here; "
+			"it will not be tried any more.");
 	switch (o->outcome.recipient.reason) {
 	case REASON_NO_SUCH_USER:
 		return TEXT("There is no such mailbox. Check the address, left of the @, for typing errors.");
@@ -18,7 +19,8 @@ static struct text explanation_of(const struct task_outcome *o)
 	case REASON_NULL_MX:
 		return TEXT("This domain says that it takes no mail at all.");
 	case REASON_TOO_LARGE:
-		return TEXT("The message is larger than the other side takes. Send a smaller one, or a link.");
+		return TEXT(
+			"The message is larger than the other side takes. Send a smaller one, or a link.");
 	case REASON_MAILBOX_FULL:
 		return TEXT("The mailbox is full. The recipient has to make room in it.");
 	case REASON_TLS:
@@ -26,7 +28,8 @@ static struct text explanation_of(const struct task_outcome *o)
 		return TEXT("The message may only travel encrypted, and that could not be had.");
 	case REASON_BLOCKED:
 	case REASON_POLICY:
-		return TEXT("The other side refuses it by its rules. Its answer may say why; its postmaster can say more.");
+		return TEXT(
+			"The other side refuses it by its rules. Its answer may say why; its postmaster can say more.");
 	default:
 		return TEXT_EMPTY;
 	}
@@ -37,7 +40,8 @@ static bool belongs(const struct task_outcome *o, bool warning)
 	return warning ? o->warn : o->report;
 }
 
-static size_t fill_recipients(struct schedule *s, const struct task *t, bool warning, struct dsn_recipient *out)
+static size_t fill_recipients(struct schedule *s, const struct task *t, bool warning,
+                              struct dsn_recipient *out)
 {
 	const struct envelope *e = t->work->message->envelope;
 	int64_t life = s->config->retry.give_up_after_ms;
@@ -83,9 +87,12 @@ static struct text original_of(const struct task *t, size_t max_bytes, struct ar
 static enum dsn_return returned_of(const struct config *config)
 {
 	switch (config->bounce.include) {
-	case CONFIG_INCLUDE_FULL: return DSN_RETURN_FULL;
-	case CONFIG_INCLUDE_NONE: return DSN_RETURN_NOTHING;
-	case CONFIG_INCLUDE_HEADERS: break;
+	case CONFIG_INCLUDE_FULL:
+		return DSN_RETURN_FULL;
+	case CONFIG_INCLUDE_NONE:
+		return DSN_RETURN_NOTHING;
+	case CONFIG_INCLUDE_HEADERS:
+		break;
 	}
 	return DSN_RETURN_HEADERS;
 }
@@ -105,7 +112,8 @@ static enum err make_envelope(struct schedule *s, const struct envelope *origina
 	return ERR_OK;
 }
 
-static enum err choose_key(struct schedule *s, const struct envelope *e, struct arena *arena, const struct text **out)
+static enum err choose_key(struct schedule *s, const struct envelope *e, struct arena *arena,
+                           const struct text **out)
 {
 	struct route_choice choice;
 	struct text *key = arena_alloc(arena, sizeof(*key));
@@ -137,8 +145,8 @@ static void say_received(struct schedule *s, const struct envelope *e, const str
 
 /* Everything in *out lives in arena, except *envelope, which the caller frees after the settle was handed in.
  * ERR_SYNTAX: the reverse-path leads nowhere, so that there is nobody to tell. */
-enum err notice_build(struct schedule *s, struct task *t, bool warning, struct arena *arena, struct envelope **envelope,
-                      struct queue_notice *out)
+enum err notice_build(struct schedule *s, struct task *t, bool warning, struct arena *arena,
+                      struct envelope **envelope, struct queue_notice *out)
 {
 	const struct envelope *original = t->work->message->envelope;
 	struct dsn_recipient *recipients = arena_alloc(arena, (t->outcome_count + 1) * sizeof(*recipients));
@@ -166,7 +174,8 @@ enum err notice_build(struct schedule *s, struct task *t, bool warning, struct a
 		            .recipient_count = fill_recipients(s, t, warning, recipients),
 		            .returned = returned_of(s->config),
 		            .original = original_of(t, s->config->bounce.max_size_bytes, arena),
-		            .original_bytes = t->work->message->prepended.len + t->work->message->content_bytes,
+		            .original_bytes =
+		                    t->work->message->prepended.len + t->work->message->content_bytes,
 		            .returned_max_bytes = s->config->bounce.max_size_bytes };
 	dsn_add(&b, &dsn, &result);
 	(*envelope)->body = result.is_8bit ? ENVELOPE_8BIT : ENVELOPE_7BIT;

@@ -66,12 +66,18 @@ static struct text keep(struct task *t, struct text words, size_t max)
 static enum event_kind event_of(enum queue_verdict verdict)
 {
 	switch (verdict) {
-	case QUEUE_DELIVERED: return EVENT_DELIVERED;
-	case QUEUE_BOUNCED: return EVENT_BOUNCED;
-	case QUEUE_EXPIRED: return EVENT_EXPIRED;
-	case QUEUE_DROPPED: return EVENT_DROPPED;
-	case QUEUE_ON_HOLD: return EVENT_HELD;
-	case QUEUE_DEFERRED: break;
+	case QUEUE_DELIVERED:
+		return EVENT_DELIVERED;
+	case QUEUE_BOUNCED:
+		return EVENT_BOUNCED;
+	case QUEUE_EXPIRED:
+		return EVENT_EXPIRED;
+	case QUEUE_DROPPED:
+		return EVENT_DROPPED;
+	case QUEUE_ON_HOLD:
+		return EVENT_HELD;
+	case QUEUE_DEFERRED:
+		break;
 	}
 	return EVENT_DEFERRED;
 }
@@ -162,11 +168,12 @@ static void judge_failure(struct task *t, struct task_outcome *o, const struct d
 		o->outcome.verdict = QUEUE_DEFERRED;
 		q->state = QUEUE_WAITING;
 		q->due_time = next_attempt_time(s, q->attempts, now, expires);
-		o->warn = has_sender && !q->warned && now - e->received_time >= s->config->retry.warn_after_ms;
+		o->warn =
+			has_sender && !q->warned && now - e->received_time >= s->config->retry.warn_after_ms;
 		q->warned = q->warned || o->warn;
 		return;
 	}
-	o->report = has_sender;       /* never a report on a report (RFC 5321 section 6.1) */
+	o->report = has_sender; /* never a report on a report (RFC 5321 section 6.1) */
 }
 
 static void count(struct schedule *s, const struct task_outcome *o)
@@ -174,12 +181,21 @@ static void count(struct schedule *s, const struct task_outcome *o)
 	s->counts.attempts++;
 	s->counts.unknown_outcomes += o->outcome.recipient.unknown_outcome;
 	switch (o->outcome.verdict) {
-	case QUEUE_DELIVERED: s->counts.delivered++; return;
-	case QUEUE_DEFERRED: s->counts.deferred++; return;
-	case QUEUE_BOUNCED: s->counts.bounced++; return;
-	case QUEUE_EXPIRED: s->counts.expired++; return;
+	case QUEUE_DELIVERED:
+		s->counts.delivered++;
+		return;
+	case QUEUE_DEFERRED:
+		s->counts.deferred++;
+		return;
+	case QUEUE_BOUNCED:
+		s->counts.bounced++;
+		return;
+	case QUEUE_EXPIRED:
+		s->counts.expired++;
+		return;
 	case QUEUE_DROPPED:
-	case QUEUE_ON_HOLD: return;
+	case QUEUE_ON_HOLD:
+		return;
 	}
 }
 
@@ -279,12 +295,14 @@ void outcome_rekey_rest(struct task *t, struct text key)
 
 void outcome_hold_rest(struct task *t)
 {
-	settle_rest(t, QUEUE_ON_HOLD, QUEUE_HELD, t->destination->by_key.key, TEXT("a route holds this recipient"));
+	settle_rest(t, QUEUE_ON_HOLD, QUEUE_HELD, t->destination->by_key.key,
+	            TEXT("a route holds this recipient"));
 }
 
 void outcome_discard_rest(struct task *t)
 {
-	settle_rest(t, QUEUE_DROPPED, QUEUE_WAITING, t->destination->by_key.key, TEXT("a route discards this recipient"));
+	settle_rest(t, QUEUE_DROPPED, QUEUE_WAITING, t->destination->by_key.key,
+	            TEXT("a route discards this recipient"));
 }
 
 /* ---------------------------------------------------------------- to disk */
@@ -344,7 +362,8 @@ static void read_original(void *owner)
 	struct text span;
 	enum err err = ERR_OK;
 
-	while (t->original.len < skip + ORIGINAL_BYTES / 2 && !(err = body_source_next(t->source, &span)) && span.len > 0)
+	while (t->original.len < skip + ORIGINAL_BYTES / 2 && !(err = body_source_next(t->source, &span)) &&
+	       span.len > 0)
 		buf_add(&t->original, text_head(span, skip + ORIGINAL_BYTES - t->original.len));
 	if (err == ERR_MORE)
 		return;
@@ -379,7 +398,7 @@ static enum err add_notice(struct task *t, bool warning, struct arena *arena, st
 	enum err err = notice_build(s, t, warning, arena, envelope, &notices[settlement->notice_count]);
 
 	if (err == ERR_SYNTAX)
-		return ERR_OK;       /* a reverse-path that leads nowhere: nobody can be told */
+		return ERR_OK; /* a reverse-path that leads nowhere: nobody can be told */
 	if (!err)
 		settlement->notice_count++;
 	return err;

@@ -36,11 +36,24 @@ static void on_due(void *owner, struct text key, int64_t due_time)
 
 	if (!d)
 		return;
-	d->cursor.set = false;       /* it may lie before what was read last */
+	d->cursor.set = false; /* it may lie before what was read last */
 	destination_disk_due(d, due_time);
 }
 
-static const struct queue_events queue_events = { on_fresh, on_due };
+static void on_aside(void *owner, struct id id, struct text what)
+{
+	struct schedule *s = owner;
+	struct event event = EVENT(EVENT_ERROR);
+
+	event.level = LEVEL_ERROR;
+	event.has_id = true;
+	event.id = id;
+	event.reason = REASON_SPOOL;
+	event.detail = what;
+	observe_emit(s->observe, &event);
+}
+
+static const struct queue_events queue_events = { on_fresh, on_due, on_aside };
 
 /* ---------------------------------------------------------------- life */
 
@@ -114,7 +127,8 @@ static bool has_stopped(const struct schedule *s)
 
 		if (d->flight_count || d->loading_count || d->scanning || !list_is_empty(&d->connections))
 			return false;
-		for (struct map_item *item = map_next(&d->tasks, NULL); item; item = map_next(&d->tasks, item))
+		for (struct map_item *item = map_next(&d->tasks, NULL); item;
+		     item = map_next(&d->tasks, item))
 			if (CONTAINER_OF(item, struct task, by_id)->state == TASK_SETTLING)
 				return false;
 	}
@@ -219,7 +233,8 @@ void schedule_each_destination(struct schedule *s, schedule_destination_fn *each
 			                             .connections = d->connection_count,
 			                             .window = destination_window(d),
 			                             .next_due_time = d->disk_due_time,
-			                             .suspended_until_time = wall_time(s, d->suspended_until_at) };
+			                             .suspended_until_time =
+			                                     wall_time(s, d->suspended_until_at) };
 
 		if (destination_is_suspended(d)) {
 			view.reason = d->failure.reason;

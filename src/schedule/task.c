@@ -116,10 +116,14 @@ static void settle_elsewhere(struct task *t, const struct route_choice *choice)
 		outcome_discard_rest(t);
 		return;
 	case CONFIG_VIA_REJECT: {
-		struct deliver_result refused = { .kind = DELIVER_PERMANENT, .reason = REASON_POLICY, .enhanced = TEXT("5.7.1"),
-			                          .reply = choice->route ? TEXT("a route of this relay rejects this recipient")
-			                                                 : TEXT("no route of this relay matches this recipient"),
-			                          .ms = EVENT_MS_NONE };
+		struct deliver_result refused = {
+			.kind = DELIVER_PERMANENT,
+			.reason = REASON_POLICY,
+			.enhanced = TEXT("5.7.1"),
+			.reply = choice->route ? TEXT("a route of this relay rejects this recipient")
+			                       : TEXT("no route of this relay matches this recipient"),
+			.ms = EVENT_MS_NONE
+		};
 		outcome_fail_rest(t, &refused);
 		return;
 	}
@@ -153,7 +157,8 @@ bool task_route(struct task *t)
 
 		forward_path = e->recipients[t->work->recipients[i].n].forward_path;
 		if (route_find(s->config, e->listener, e->reverse_path, forward_path, &other) ||
-		    other.via != t->choice.via || other.tls != t->choice.tls || !text_eq(route_key(&other), route_key(&t->choice))) {
+		    other.via != t->choice.via || other.tls != t->choice.tls ||
+		    !text_eq(route_key(&other), route_key(&t->choice))) {
 			/* they keep their rows and come when this task is done */
 			t->end = i;
 			t->destination->skipped_rows = true;

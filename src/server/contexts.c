@@ -15,7 +15,8 @@ static enum err read_pem(struct server *s, const struct config_listener *l, stru
 	err = sources.read_file(sources.owner, path, out, &detail, &hint);
 	if (err) {
 		config_place_add(problem, l->place);
-		buf_add_format(problem, ": cannot read %.*s: %.*s", TEXT_ARGS(path), TEXT_ARGS(buf_text(&detail)));
+		buf_add_format(problem, ": cannot read %.*s: %.*s", TEXT_ARGS(path),
+		               TEXT_ARGS(buf_text(&detail)));
 		if (hint.len)
 			buf_add_format(problem, "; try: %.*s", TEXT_ARGS(buf_text(&hint)));
 	}
@@ -38,13 +39,13 @@ enum err server_context_from_files(void *owner, const struct config_listener *l,
 	err = read_pem(s, l, l->cert, &certificate, problem);
 	if (!err)
 		err = read_pem(s, l, l->key, &key, problem);
-	options = (struct tls_server_options){ buf_text(&certificate), buf_text(&key) };
+	options = (struct tls_server_options){ .certificate = buf_text(&certificate), .key = buf_text(&key) };
 	if (!err) {
 		err = tls_server_context_new(s->io, &options, out, &detail);
 		if (err) {
 			config_place_add(problem, l->place);
-			buf_add_format(problem, ": certificate %.*s and key %.*s cannot be used: %.*s", TEXT_ARGS(l->cert),
-			               TEXT_ARGS(l->key), TEXT_ARGS(buf_text(&detail)));
+			buf_add_format(problem, ": certificate %.*s and key %.*s cannot be used: %.*s",
+			               TEXT_ARGS(l->cert), TEXT_ARGS(l->key), TEXT_ARGS(buf_text(&detail)));
 		}
 	}
 	if (key.at)

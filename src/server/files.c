@@ -59,7 +59,8 @@ static enum err read_all(int fd, struct buf *out)
 	}
 }
 
-static enum err read_file(void *owner, struct text path, struct buf *out, struct buf *detail, struct buf *hint)
+static enum err read_file(void *owner, struct text path, struct buf *out, struct buf *detail,
+                          struct buf *hint)
 {
 	AUTO(free_memory) char *name = text_dup(path);
 	enum err err;

@@ -24,7 +24,7 @@ struct server {
 
 	/* stopping */
 	bool stopping, hurried;
-	int waits;                       /* rooms that have not stopped yet */
+	int waits; /* rooms that have not stopped yet */
 	int64_t drain_until_at;
 	struct io_timer drain;
 	void (*on_stopped)(void *owner);

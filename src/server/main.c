@@ -41,8 +41,10 @@ static void complain(const char *what, const struct buf *problem)
 static void on_gap(void *owner, uint64_t lost, struct buf *line)
 {
 	(void)owner;
-	buf_add_format(line, "{\"event\":\"warning\",\"level\":\"warn\",\"dropped\":%llu,"
-	                     "\"detail\":\"whoever reads the log did not keep up\"}", (unsigned long long)lost);
+	buf_add_format(line,
+	               "{\"event\":\"warning\",\"level\":\"warn\",\"dropped\":%llu,"
+	               "\"detail\":\"whoever reads the log did not keep up\"}",
+	               (unsigned long long)lost);
 }
 
 static void to_log(void *owner, const struct event *e, int64_t time_us, struct text line)
@@ -51,16 +53,20 @@ static void to_log(void *owner, const struct event *e, int64_t time_us, struct t
 
 	(void)e;
 	(void)time_us;
-	io_outlet_put(p->outlet, line);      /* what does not fit is counted there */
+	io_outlet_put(p->outlet, line); /* what does not fit is counted there */
 }
 
 static enum event_level least_level(const struct config *config)
 {
 	switch (config->log.level) {
-	case CONFIG_LOG_DEBUG: return LEVEL_DEBUG;
-	case CONFIG_LOG_INFO: return LEVEL_INFO;
-	case CONFIG_LOG_WARN: return LEVEL_WARN;
-	case CONFIG_LOG_ERROR: break;
+	case CONFIG_LOG_DEBUG:
+		return LEVEL_DEBUG;
+	case CONFIG_LOG_INFO:
+		return LEVEL_INFO;
+	case CONFIG_LOG_WARN:
+		return LEVEL_WARN;
+	case CONFIG_LOG_ERROR:
+		break;
 	}
 	return LEVEL_ERROR;
 }
@@ -72,10 +78,12 @@ static int64_t clock_us(void *clock)
 
 static enum err open_log(struct process *p, const struct config *config)
 {
-	enum err err = observe_new(&(struct observe_options){ config->hostname, clock_us, p->io }, &p->observe);
+	enum err err =
+		observe_new(&(struct observe_options){ config->hostname, clock_us, p->io }, &p->observe);
 
 	if (!err)
-		err = io_outlet_new(&(struct io_outlet_options){ .descriptor = p->options->log_descriptor, .on_gap = on_gap },
+		err = io_outlet_new(&(struct io_outlet_options){ .descriptor = p->options->log_descriptor,
+		                                                 .on_gap = on_gap },
 		                    &p->outlet);
 	if (err)
 		return err;
@@ -154,7 +162,8 @@ static void on_term(void *owner, int number)
 	(void)number;
 	p->stopping = true;
 	server_stop(p->server, on_stopped, p);
-	if (again && io_timer_start(p->io, &p->last_resort, io_now_at(p->io) + SECOND_STOP_MS, on_last_resort, p))
+	if (again &&
+	    io_timer_start(p->io, &p->last_resort, io_now_at(p->io) + SECOND_STOP_MS, on_last_resort, p))
 		io_uv_stop(p->io);
 }
 
@@ -179,7 +188,7 @@ static void raise_descriptor_limit(void)
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
 		limit.rlim_cur = limit.rlim_max;
 		if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-			return;      /* then with what there is */
+			return; /* then with what there is */
 	}
 }
 

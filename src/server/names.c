@@ -57,7 +57,7 @@ static void read_system_file(const char *path, struct buf *out)
 
 	server_use_system(&sources, name);
 	if (sources.read_file(sources.owner, text_from(path), out, NULL, NULL))
-		buf_reset(out);      /* a container may have neither */
+		buf_reset(out); /* a container may have neither */
 }
 
 static void find_servers(struct server *s, const struct config *config, struct names *n)
@@ -65,16 +65,18 @@ static void find_servers(struct server *s, const struct config *config, struct n
 	struct buf file = BUF(SYSTEM_FILE_MAX);
 
 	for (size_t i = 0; i < config->dns.servers.count && n->server_count < SERVERS_MAX; i++)
-		n->servers[n->server_count++] =
-			(struct ip_port){ config->dns.servers.items[i].ip, config->dns.servers.items[i].port };
-	for (size_t i = 0; n->server_count < SERVERS_MAX && !config->dns.servers.count && i < s->options.name_server_count; i++)
+		n->servers[n->server_count++] = (struct ip_port){ config->dns.servers.items[i].ip,
+			                                          config->dns.servers.items[i].port };
+	for (size_t i = 0;
+	     n->server_count < SERVERS_MAX && !config->dns.servers.count && i < s->options.name_server_count;
+	     i++)
 		n->servers[n->server_count++] = s->options.name_servers[i];
 	if (n->server_count == 0 && s->options.use_system_files) {
 		read_system_file("/etc/resolv.conf", &file);
 		if (dns_parse_resolv_conf(buf_text(&file), n->servers, SERVERS_MAX, &n->server_count))
 			n->server_count = 0;
 	}
-	if (n->server_count == 0)        /* what resolv.conf(5) says of an empty file */
+	if (n->server_count == 0) /* what resolv.conf(5) says of an empty file */
 		n->servers[n->server_count++] = (struct ip_port){ ip_from_v4(0x7f000001), 53 };
 	buf_fini(&file);
 }
@@ -102,8 +104,11 @@ enum err server_names(struct server *s, const struct config *config)
 	arena_init(&n.arena, 64u << 20);
 	find_servers(s, config, &n);
 	find_hosts(s, config, &n);
-	options = (struct dns_options){ .io = s->io, .servers = n.servers, .server_count = n.server_count,
-		                        .timeout_ms = config->dns.timeout_ms, .statics = n.statics,
+	options = (struct dns_options){ .io = s->io,
+		                        .servers = n.servers,
+		                        .server_count = n.server_count,
+		                        .timeout_ms = config->dns.timeout_ms,
+		                        .statics = n.statics,
 		                        .static_count = n.static_count };
 	err = n.err;
 	if (!err)

@@ -32,7 +32,8 @@ static void on_watch(void *owner)
 	struct queue_space space = queue_space(s->queue);
 
 	if (space.full && !s->was_full)
-		say(s, EVENT_SPOOL_FULL, LEVEL_ERROR, "the spool is full: new mail is refused with 452 until there is space");
+		say(s, EVENT_SPOOL_FULL, LEVEL_ERROR,
+		    "the spool is full: new mail is refused with 452 until there is space");
 	s->was_full = space.full;
 	if (space.failed && !s->failed) {
 		s->failed = true;
@@ -79,7 +80,8 @@ static void open_history(struct server *s)
 	                                                              .max_bytes = HISTORY_MAX_BYTES,
 	                                                              .in_memory = s->options.in_memory },
 	                                   &s->history))
-		say(s, EVENT_WARNING, LEVEL_WARN, "the history could not be opened: finished messages have no story");
+		say(s, EVENT_WARNING, LEVEL_WARN,
+		    "the history could not be opened: finished messages have no story");
 	buf_fini(&path);
 }
 
@@ -93,31 +95,44 @@ static unsigned inbound_share(const struct server *s)
 {
 	unsigned outbound = outbound_share(s), files = 32;
 
-	return s->options.max_descriptors > outbound + files + 8 ? s->options.max_descriptors - outbound - files : 8;
+	return s->options.max_descriptors > outbound + files + 8
+	               ? s->options.max_descriptors - outbound - files
+	               : 8;
 }
 
 static enum err open_rooms(struct server *s, struct buf *problem)
 {
-	struct deliver_options deliver = { .io = s->io, .dns = s->dns, .config = s->config, .seed = io_random_u64(s->io),
-		                           .client_context = s->options.client_context ? s->options.client_context
-		                                                                       : client_context_with_ca,
-		                           .client_context_owner = s->options.client_context ? s->options.tls_owner : s };
+	struct deliver_options deliver = { .io = s->io,
+		                           .dns = s->dns,
+		                           .config = s->config,
+		                           .seed = io_random_u64(s->io),
+		                           .client_context = s->options.client_context
+		                                                     ? s->options.client_context
+		                                                     : client_context_with_ca,
+		                           .client_context_owner =
+		                                   s->options.client_context ? s->options.tls_owner : s };
 	struct schedule_options schedule;
 	struct receive_options receive;
 	enum err err = deliver_new(&deliver, &s->deliver);
 
 	if (err)
 		return err;
-	schedule = (struct schedule_options){ s->io, s->queue, s->deliver, s->observe, s->config, io_random_u64(s->io),
-		                              outbound_share(s) };
+	schedule = (struct schedule_options){
+		s->io, s->queue, s->deliver, s->observe, s->config, io_random_u64(s->io), outbound_share(s)
+	};
 	err = schedule_new(&schedule, &s->schedule);
 	if (err)
 		return err;
-	receive = (struct receive_options){ .io = s->io, .queue = s->queue, .observe = s->observe, .config = s->config,
-		                            .seed = io_random_u64(s->io), .newest_id_time = 0,
+	receive = (struct receive_options){ .io = s->io,
+		                            .queue = s->queue,
+		                            .observe = s->observe,
+		                            .config = s->config,
+		                            .seed = io_random_u64(s->io),
+		                            .newest_id_time = 0,
 		                            .max_sessions = inbound_share(s),
-		                            .server_context = s->options.server_context ? s->options.server_context
-		                                                                        : server_context_from_files,
+		                            .server_context = s->options.server_context
+		                                                      ? s->options.server_context
+		                                                      : server_context_from_files,
 		                            .owner = s->options.server_context ? s->options.tls_owner : s };
 	err = receive_new(&receive, &s->receive);
 	if (!err)
@@ -170,7 +185,8 @@ static void say_ready(struct server *s)
 
 	receive_each_listener(s->receive, say_listener, s);
 	if (!s->config->spool.durable)
-		say(s, EVENT_WARNING, LEVEL_WARN, "spool.durable is false: a power cut loses mail that was answered 250");
+		say(s, EVENT_WARNING, LEVEL_WARN,
+		    "spool.durable is false: a power cut loses mail that was answered 250");
 	if (queue_was_unclean(s->queue))
 		say(s, EVENT_WARNING, LEVEL_WARN,
 		    "the last stop was not clean: what was being delivered then is tried again, and may arrive twice");
@@ -219,9 +235,11 @@ enum err server_start(const struct server_options *options, struct server **out,
 
 static bool needs_restart(const struct config *old, const struct config *new, struct buf *problem)
 {
-	if (!text_eq(old->spool.path, new->spool.path) || old->spool.max_size_bytes != new->spool.max_size_bytes ||
+	if (!text_eq(old->spool.path, new->spool.path) ||
+	    old->spool.max_size_bytes != new->spool.max_size_bytes ||
 	    old->spool.durable != new->spool.durable)
-		buf_add_string(problem, "spool.path, spool.max_size and spool.durable change only with a restart");
+		buf_add_string(problem,
+		               "spool.path, spool.max_size and spool.durable change only with a restart");
 	return problem->len > 0;
 }
 
@@ -241,7 +259,9 @@ enum err server_reload(struct server *s, const struct config *config, struct buf
 
 		/* back to what it was, where that was left already */
 		if (receive_configure(s->receive, old, &unused) || deliver_configure(s->deliver, old))
-			buf_add_string(problem, "; and the old configuration could not be restored in whole: restart soon");
+			buf_add_string(
+				problem,
+				"; and the old configuration could not be restored in whole: restart soon");
 		buf_fini(&unused);
 		buf_add_octet(problem, 0);
 		say(s, EVENT_RELOAD_FAILED, LEVEL_ERROR, problem->at);

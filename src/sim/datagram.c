@@ -15,7 +15,7 @@ struct answerer {
 struct sim_datagram {
 	struct list link;
 	struct io_datagram base;
-	struct list answers;             /* on their way */
+	struct list answers; /* on their way */
 };
 
 struct answer {

@@ -7,11 +7,11 @@ struct sim_node {
 	struct list link;
 	char *path;
 	bool is_directory;
-	bool entry_durable;              /* its directory was synced since it was made */
-	bool removed;                    /* and its directory not yet synced since */
+	bool entry_durable; /* its directory was synced since it was made */
+	bool removed;       /* and its directory not yet synced since */
 	unsigned open_count;
-	struct buf data;                 /* as the running system sees it */
-	struct buf durable;              /* as of the last sync */
+	struct buf data;    /* as the running system sees it */
+	struct buf durable; /* as of the last sync */
 	uint64_t allocated;
 };
 
@@ -19,7 +19,7 @@ struct sim_disk {
 	struct io_disk base;
 	struct sim *sim;
 	struct list nodes;
-	unsigned generation;             /* files opened before a crash are of no use after it */
+	unsigned generation; /* files opened before a crash are of no use after it */
 	uint64_t fail_after;
 	enum err fail_with;
 };
@@ -100,7 +100,8 @@ static enum err next_failure(struct sim_disk *d)
 
 /* ---------------------------------------------------------------- files */
 
-static enum err open_file(struct io_disk *base, const char *path, enum io_file_mode mode, struct io_file **out)
+static enum err open_file(struct io_disk *base, const char *path, enum io_file_mode mode,
+                          struct io_file **out)
 {
 	struct sim_disk *d = disk_of(base);
 	struct sim_node *n = find(d, path);
@@ -302,9 +303,18 @@ static enum err free_bytes(struct io_disk *base, const char *path, uint64_t *byt
 }
 
 static const struct io_disk_ops disk_ops = {
-	.open = open_file, .read_at = read_at, .write_at = write_at, .sync = sync_file, .allocate = allocate,
-	.close = close_file, .size = file_size, .remove = remove_file, .sync_directory = sync_directory,
-	.make_directory = make_directory, .list = list_directory, .free_bytes = free_bytes,
+	.open = open_file,
+	.read_at = read_at,
+	.write_at = write_at,
+	.sync = sync_file,
+	.allocate = allocate,
+	.close = close_file,
+	.size = file_size,
+	.remove = remove_file,
+	.sync_directory = sync_directory,
+	.make_directory = make_directory,
+	.list = list_directory,
+	.free_bytes = free_bytes,
 };
 
 /* ---------------------------------------------------------------- life and faults */

@@ -17,7 +17,7 @@ struct sim {
 	struct io io;
 	struct random random;
 	int64_t now_at;
-	int64_t clock_offset_ms;         /* UTC = now_at + this */
+	int64_t clock_offset_ms; /* UTC = now_at + this */
 	int64_t wake_at;
 	uint64_t trace;
 	struct heap events;
@@ -36,11 +36,12 @@ static inline struct sim *sim_of(struct io *io)
 void *sim_alloc(size_t bytes);
 void sim_event_at(struct sim *s, struct sim_event *e, int64_t at_ms, void (*fn)(struct sim_event *e));
 void sim_event_cancel(struct sim *s, struct sim_event *e);
-int64_t sim_delay(struct sim *s);                        /* a seeded time on the way */
-void sim_note(struct sim *s, const char *what, struct text bytes);       /* into the trace */
+int64_t sim_delay(struct sim *s);                                  /* a seeded time on the way */
+void sim_note(struct sim *s, const char *what, struct text bytes); /* into the trace */
 
 /* stream.c */
-enum err sim_connect(struct io *io, const struct io_address *to, const struct ip *source, struct io_stream **out);
+enum err sim_connect(struct io *io, const struct io_address *to, const struct ip *source,
+                     struct io_stream **out);
 enum err sim_listen(struct io *io, const struct io_address *a, unsigned mode, struct io_listener **out);
 void sim_stream_send(struct io_stream *s, const struct text *pieces, size_t count);
 void sim_stream_read(struct io_stream *s, bool on);

@@ -9,7 +9,7 @@
 
 struct sim_names {
 	struct sim *sim;
-	const char *zone;                /* the caller's */
+	const char *zone; /* the caller's */
 	unsigned queries;
 };
 
@@ -55,11 +55,12 @@ struct answer_parts {
 static void add_record(struct answer_parts *parts, const struct zone_line *line, uint32_t ttl)
 {
 	if (parts->count < RECORDS_MAX)
-		parts->records[parts->count++] = (struct dns_record){ line->name, line->type, ttl, line->data,
-			                                              DNS_SECTION_ANSWER };
+		parts->records[parts->count++] =
+			(struct dns_record){ line->name, line->type, ttl, line->data, DNS_SECTION_ANSWER };
 }
 
-static void collect(struct text zone, struct text name, struct text type, unsigned depth, struct answer_parts *parts)
+static void collect(struct text zone, struct text name, struct text type, unsigned depth,
+                    struct answer_parts *parts)
 {
 	struct text rest = zone;
 	struct zone_line line;

@@ -24,10 +24,10 @@ struct visit {
 	struct list link;
 	struct sim_peer *peer;
 	struct io_stream *stream;
-	struct text rest, again;         /* what is to come, and where `repeat` goes on */
+	struct text rest, again; /* what is to come, and where `repeat` goes on */
 	struct line_reader lines;
 	struct io_timer wait;
-	struct buf data;                 /* mail data being taken */
+	struct buf data; /* mail data being taken */
 	bool has_data, waiting, over;
 };
 
@@ -142,7 +142,8 @@ static void go_on(struct visit *v)
 			say(v, text_skip(step, 3));
 		} else if (text_starts(step, TEXT("after "))) {
 			v->waiting = true;
-			if (io_timer_start(io, &v->wait, io_now_at(io) + duration_ms(text_skip(step, 6)), on_waited, v))
+			if (io_timer_start(io, &v->wait, io_now_at(io) + duration_ms(text_skip(step, 6)),
+			                   on_waited, v))
 				abort();
 		} else if (text_eq(step, TEXT("again:"))) {
 			v->again = v->rest;
@@ -231,8 +232,9 @@ static void on_closed(void *owner, enum err why)
 	free(v);
 }
 
-static const struct io_stream_events events = { .on_data = on_data, .on_eof = on_eof, .on_drained = on_drained,
-	                                        .on_closed = on_closed };
+static const struct io_stream_events events = {
+	.on_data = on_data, .on_eof = on_eof, .on_drained = on_drained, .on_closed = on_closed
+};
 
 static void on_accept(void *owner, struct io_stream *stream)
 {

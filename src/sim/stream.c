@@ -10,11 +10,11 @@
 #define ON_THE_WAY_MAX (256u << 20)
 
 struct sim_stream {
-	struct list link;                /* first: in sim->streams */
+	struct list link; /* first: in sim->streams */
 	struct io_stream base;
 	struct sim *sim;
-	struct sim_stream *other;        /* NULL: gone, or never there */
-	struct buf coming;               /* octets on the way to this end */
+	struct sim_stream *other; /* NULL: gone, or never there */
+	struct buf coming;        /* octets on the way to this end */
 	struct sim_event arrival, connecting, closing;
 	bool reading, end_coming, end_came, wire_closed;
 };
@@ -169,7 +169,8 @@ static bool same_place(const struct io_address *listening, const struct io_addre
 	if (to->ip.ip.family == IP_NONE)
 		return strcmp(listening->unix_path, to->unix_path) == 0;
 	return listening->ip.port == to->ip.port &&
-	       (ip_eq(listening->ip.ip, to->ip.ip) || ip_eq(listening->ip.ip, any4) || ip_eq(listening->ip.ip, any6));
+	       (ip_eq(listening->ip.ip, to->ip.ip) || ip_eq(listening->ip.ip, any4) ||
+	        ip_eq(listening->ip.ip, any6));
 }
 
 static struct sim_listener *find_listener(struct sim *s, const struct io_address *to)
@@ -235,7 +236,8 @@ static void on_connecting(struct sim_event *event)
 		meet(s, l);
 }
 
-enum err sim_connect(struct io *io, const struct io_address *to, const struct ip *source, struct io_stream **out)
+enum err sim_connect(struct io *io, const struct io_address *to, const struct ip *source,
+                     struct io_stream **out)
 {
 	struct sim *sim = sim_of(io);
 	struct sim_stream *s = stream_new(sim);

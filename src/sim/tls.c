@@ -16,7 +16,7 @@ struct sim_tls_context {
 };
 
 struct sim_layer {
-	struct tls_layer tls;            /* first */
+	struct tls_layer tls; /* first */
 	struct sim *sim;
 	tls_done_fn *on_done;
 	void *owner;
@@ -25,7 +25,7 @@ struct sim_layer {
 	size_t hello_len;
 	bool running;
 	enum err err;
-	struct buf early;                /* written or read before the handshake was done */
+	struct buf early; /* written or read before the handshake was done */
 	struct buf unread;
 	struct tls_info info;
 };
@@ -153,12 +153,16 @@ static void layer_detach(struct io_layer *base)
 }
 
 static const struct io_layer_ops layer_ops = {
-	.on_wire = on_wire, .on_wire_eof = on_wire_eof, .write = layer_write, .finish = layer_finish,
-	.unsent = layer_unsent, .detach = layer_detach,
+	.on_wire = on_wire,
+	.on_wire_eof = on_wire_eof,
+	.write = layer_write,
+	.finish = layer_finish,
+	.unsent = layer_unsent,
+	.detach = layer_detach,
 };
 
-static enum err start(struct tls_context *base, struct io_stream *stream, struct text server_name, tls_done_fn *on_done,
-                      void *owner)
+static enum err start(struct tls_context *base, struct io_stream *stream, struct text server_name,
+                      tls_done_fn *on_done, void *owner)
 {
 	struct sim_tls_context *c = CONTAINER_OF(base, struct sim_tls_context, base);
 	struct sim_layer *l = sim_alloc(sizeof(*l));
@@ -197,8 +201,9 @@ enum err sim_tls_context(struct sim *s, bool server, bool verify, const struct s
 
 	if (!c)
 		return ERR_NOMEM;
-	*c = (struct sim_tls_context){ .base = { &context_ops, 1 }, .sim = s, .server = server, .verify = verify,
-		                       .script = *script };
+	*c = (struct sim_tls_context){
+		.base = { &context_ops, 1 }, .sim = s, .server = server, .verify = verify, .script = *script
+	};
 	*out = &c->base;
 	return ERR_OK;
 }

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define START_TIME INT64_C(1767225600000)        /* 2026-01-01T00:00:00Z */
+#define START_TIME INT64_C(1767225600000) /* 2026-01-01T00:00:00Z */
 
 void *sim_alloc(size_t bytes)
 {
@@ -100,7 +100,8 @@ static void submit(struct io *io, enum io_lane lane, struct io_job *job)
 	end->job = job;
 	job->run(job);
 	sim_note(s, "job", text_of(&name, 1));
-	sim_event_at(s, &end->event, s->now_at + (lane == IO_LANE_WRITER ? 1 : (int64_t)random_below(&s->random, 4)),
+	sim_event_at(s, &end->event,
+	             s->now_at + (lane == IO_LANE_WRITER ? 1 : (int64_t)random_below(&s->random, 4)),
 	             on_job_end);
 }
 
@@ -189,7 +190,7 @@ enum err sim_new(const struct sim_options *options, struct sim **out)
 		s->options.disk_bytes = 1ull << 30;
 	random_init(&s->random, options->seed);
 	heap_init(&s->events);
-	s->now_at = 1000 * 1000;         /* a machine that has been up for a while */
+	s->now_at = 1000 * 1000; /* a machine that has been up for a while */
 	s->clock_offset_ms = (options->start_time ? options->start_time : START_TIME) - s->now_at;
 	s->wake_at = INT64_MAX;
 	s->next_port = 20000;
@@ -203,7 +204,6 @@ enum err sim_new(const struct sim_options *options, struct sim **out)
 	*out = s;
 	return ERR_OK;
 }
-
 
 static void free_all(struct list *all)
 {

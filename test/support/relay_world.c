@@ -1,0 +1,242 @@
+#include "relay_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static int64_t clock_us(void *clock)
+{
+	return io_now_time_us(clock);
+}
+
+static void on_event(void *owner, const struct event *e, int64_t time_us, struct text line)
+{
+	struct relay_world *w = owner;
+
+	(void)e;
+	(void)time_us;
+	buf_add(&w->events, line);
+	buf_add_octet(&w->events, '\n');
+}
+
+static enum err server_context(void *owner, const struct config_listener *l, struct tls_context **out,
+                               struct buf *problem)
+{
+	struct relay_world *w = owner;
+
+	(void)problem;
+	*out = NULL;
+	return l->tls == CONFIG_TLS_NONE ? ERR_OK : sim_tls_context(w->sim, true, false, &w->server_tls, out);
+}
+
+static enum err client_context(void *owner, const struct tls_client_options *o, struct tls_context **out,
+                               struct buf *problem)
+{
+	struct relay_world *w = owner;
+
+	(void)problem;
+	return sim_tls_context(w->sim, false, o->verify, &w->client_tls, out);
+}
+
+static const struct config *load(const char *yaml)
+{
+	struct config_sources sources = { .file = TEXT("scenario.yaml"),
+		                          .text = text_from(yaml),
+		                          .machine_name = TEXT("relay.test") };
+	const struct config *config = NULL;
+	struct config_report report;
+	struct buf words = BUF(1u << 20);
+
+	config_report_init(&report);
+	if (config_load(&sources, &config, &report)) {
+		config_report_print(&report, &words);
+		fail_msg("%.*s", TEXT_ARGS(buf_text(&words)));
+	}
+	buf_fini(&words);
+	config_report_fini(&report);
+	return config;
+}
+
+void relay_world_open(struct relay_world *w, uint64_t seed, const char *yaml, const char *zone)
+{
+	*w = (struct relay_world){ .events = BUF(256u << 20) };
+	assert_int_equal(sim_new(&(struct sim_options){ .seed = seed }, &w->sim), ERR_OK);
+	assert_int_equal(sim_names_new(w->sim, AT(10, 0, 0, 53, 53), zone ? zone : "", &w->names), ERR_OK);
+	assert_int_equal(
+		observe_new(&(struct observe_options){ TEXT("relay.test"), clock_us, sim_io(w->sim) },
+	                    &w->observe),
+		ERR_OK);
+	w->consumer = (struct observe_consumer){ .least = LEVEL_DEBUG, .fn = on_event, .owner = w };
+	observe_add_consumer(w->observe, &w->consumer);
+	w->config = load(yaml);
+	relay_world_start(w);
+}
+
+void relay_world_start(struct relay_world *w)
+{
+	static const struct ip_port name_server = { { IP_V4, { 10, 0, 0, 53 } }, 53 };
+	struct buf problem = BUF(1u << 16);
+	struct server_options options = { .io = sim_io(w->sim),
+		                          .disk = sim_disk(w->sim),
+		                          .config = w->config,
+		                          .observe = w->observe,
+		                          .in_memory = true,
+		                          .max_descriptors = 10000,
+		                          .server_context = server_context,
+		                          .client_context = client_context,
+		                          .tls_owner = w,
+		                          .name_servers = &name_server,
+		                          .name_server_count = 1 };
+
+	if (server_start(&options, &w->server, &problem))
+		fail_msg("the relay did not start: %.*s", TEXT_ARGS(buf_text(&problem)));
+	buf_fini(&problem);
+}
+
+static void on_stopped(void *owner)
+{
+	((struct relay_world *)owner)->stopped = true;
+}
+
+void relay_world_stop(struct relay_world *w)
+{
+	w->stopped = false;
+	server_stop(w->server, on_stopped, w);
+	assert_true(sim_run_until(w->sim, &w->stopped, 60 * 60 * 1000));
+	server_free(&w->server);
+}
+
+void relay_world_close(struct relay_world *w)
+{
+	if (w->server)
+		relay_world_stop(w);
+	sim_settle(w->sim, 60 * 60 * 1000);
+	observe_remove_consumer(&w->consumer);
+	observe_free(&w->observe);
+	sim_names_free(&w->names);
+	config_unref(&w->config);
+	sim_free(&w->sim);
+	buf_fini(&w->events);
+}
+
+/* ---------------------------------------------------------------- events */
+
+unsigned relay_world_count(const struct relay_world *w, const char *kind)
+{
+	struct text rest = buf_text(&w->events);
+	char wanted[64];
+	unsigned count = 0;
+	int len = snprintf(wanted, sizeof(wanted), "\"event\":\"%s\"", kind);
+
+	for (;;) {
+		size_t at = text_find(rest, text_of(wanted, (size_t)len));
+
+		if (at == rest.len)
+			return count;
+		count++;
+		rest = text_skip(rest, at + 1);
+	}
+}
+
+void relay_world_await(struct relay_world *w, const char *kind, unsigned count, int64_t limit_ms)
+{
+	for (int64_t passed = 0; passed < limit_ms; passed += 100) {
+		if (relay_world_count(w, kind) >= count)
+			return;
+		sim_run(w->sim, 100);
+	}
+	fail_msg("after %lld ms there are %u events \"%s\" and not %u:\n%.*s", (long long)limit_ms,
+	         relay_world_count(w, kind), kind, count, TEXT_ARGS(buf_text(&w->events)));
+}
+
+/* ---------------------------------------------------------------- clients */
+
+struct talk {
+	struct io_stream *stream;
+	struct text lines;
+	struct buf told;
+	bool closed;
+};
+
+static void on_connected(void *owner)
+{
+	struct talk *t = owner;
+
+	io_stream_write(t->stream, &t->lines, 1);
+}
+
+static size_t on_data(void *owner, struct text bytes)
+{
+	struct talk *t = owner;
+
+	buf_add(&t->told, bytes);
+	return bytes.len;
+}
+
+static void on_eof(void *owner)
+{
+	io_stream_close(((struct talk *)owner)->stream);
+}
+
+static void on_drained(void *owner)
+{
+	(void)owner;
+}
+
+static void on_closed(void *owner, enum err why)
+{
+	(void)why;
+	((struct talk *)owner)->closed = true;
+}
+
+static const struct io_stream_events talk_events = { on_connected, on_data, on_eof, on_drained, on_closed };
+
+static void keep_codes(struct text told, char *codes, size_t room)
+{
+	size_t used = 0;
+
+	while (told.len) {
+		struct text line = text_cut(&told, '\n');
+
+		if (line.len < 4 || line.at[3] == '-' || used + 5 > room)
+			continue;
+		memcpy(codes + used, line.at, 3);
+		codes[used + 3] = ' ';
+		used += 4;
+	}
+	codes[used ? used - 1 : 0] = 0;
+}
+
+const char *relay_world_say(struct relay_world *w, const char *lines)
+{
+	static char codes[65536];
+	struct buf all = BUF(16u << 20);
+	struct talk t = { .told = BUF(16u << 20) };
+	struct io_address to = { .ip = RELAY_AT };
+
+	buf_add_string(&all, lines);
+	buf_add_string(&all, "QUIT\r\n");
+	t.lines = buf_text(&all);
+	assert_int_equal(io_connect(sim_io(w->sim), &to, NULL, &talk_events, &t, &t.stream), ERR_OK);
+	assert_true(sim_run_until(w->sim, &t.closed, 60 * 60 * 1000));
+	keep_codes(buf_text(&t.told), codes, sizeof(codes));
+	buf_fini(&all);
+	buf_fini(&t.told);
+	return codes;
+}
+
+void relay_world_send(struct relay_world *w, const char *from, const char *to, const char *content)
+{
+	struct buf all = BUF(16u << 20);
+
+	buf_add_format(&all, "EHLO client.test\r\nMAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nDATA\r\n%s.\r\n", from,
+	               to, content);
+	buf_add_octet(&all, 0);
+	assert_string_equal(relay_world_say(w, all.at), "220 250 250 250 354 250 221");
+	buf_fini(&all);
+}
