@@ -161,6 +161,7 @@ static void show_source(struct config_report *report, struct config_finding *f, 
 	f->marked = MAX(f->marked, 1);
 }
 
+PRINTF_LIKE(4, 0)
 static struct config_finding *add(struct load *load, bool is_error, const struct spot *spot,
                                   const char *format, va_list args)
 {
