@@ -69,6 +69,16 @@ static enum reason counted_reason(enum reason reason)
 	return (unsigned)reason < REASON_COUNT ? reason : REASON_OTHER;
 }
 
+/* What became of a recipient says too how the attempt went that led there. */
+static void count_attempt(struct counters *c, const struct event *e)
+{
+	if (e->attempt <= 0)
+		return;                          /* not by an attempt: a route, an expiry */
+	c->attempts[counted_reason(e->reason)]++;
+	if (e->ms.total >= 0)
+		histogram_add(&c->attempt_ms, e->ms.total);
+}
+
 static void count(struct counters *c, const struct event *e, int64_t time_us)
 {
 	c->events[e->kind]++;
@@ -83,18 +93,18 @@ static void count(struct counters *c, const struct event *e, int64_t time_us)
 	case EVENT_REJECTED:
 		c->rejections[counted_reason(e->reason)]++;
 		break;
-	case EVENT_ATTEMPT:
-		c->attempts[counted_reason(e->reason)]++;
-		if (e->ms.total >= 0)
-			histogram_add(&c->attempt_ms, e->ms.total);
-		break;
 	case EVENT_DELIVERED:
 		c->delivered++;
+		count_attempt(c, e);
 		if (e->created_time > 0)
 			histogram_add(&c->delivery_delay_ms, time_us / 1000 - e->created_time);
 		break;
+	case EVENT_DEFERRED:
+		count_attempt(c, e);
+		break;
 	case EVENT_BOUNCED:
 		c->bounced++;
+		count_attempt(c, e);
 		break;
 	case EVENT_EXPIRED:
 		c->expired++;

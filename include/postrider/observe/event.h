@@ -7,8 +7,9 @@
 #include <postrider/base/ip.h>
 #include <postrider/observe/reason.h>
 
-/* One `received` a message (rcpt -1, recipients says how many); `attempt`, `delivered`, `deferred`, `bounced`,
- * `expired`, `held`, `released` and `dropped` one a recipient. */
+/* One `received` a message (rcpt -1, recipients says how many); `delivered`, `deferred`, `bounced`, `expired`, `held`,
+ * `released` and `dropped` one a recipient. The first three carry the attempt that led there, with its host and times;
+ * `attempt` is for one that decided nothing (the next address is tried in the same attempt). */
 enum event_kind {
 	/* of messages */
 	EVENT_RECEIVED, EVENT_REJECTED, EVENT_ATTEMPT, EVENT_DELIVERED, EVENT_DEFERRED, EVENT_BOUNCED, EVENT_EXPIRED,

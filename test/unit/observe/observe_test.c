@@ -135,16 +135,19 @@ static void events_are_counted(void **state)
 {
 	struct fixture *f = *state;
 	struct counters *c = observe_counters(f->observe);
-	struct event received = EVENT(EVENT_RECEIVED), attempt = EVENT(EVENT_ATTEMPT), delivered = EVENT(EVENT_DELIVERED);
+	struct event received = EVENT(EVENT_RECEIVED), deferred = EVENT(EVENT_DEFERRED), delivered = EVENT(EVENT_DELIVERED);
+	struct event expired = EVENT(EVENT_EXPIRED);
 
 	received.recipients = 3;
 	received.size = 1000;
 	received.ms.total = 4;
 	observe_emit(f->observe, &received);
-	attempt.reason = REASON_GREYLISTED;
-	observe_emit(f->observe, &attempt);
-	attempt.reason = REASON_NONE;
-	observe_emit(f->observe, &attempt);
+	deferred.attempt = 1;
+	deferred.reason = REASON_GREYLISTED;
+	deferred.ms.total = 70;
+	observe_emit(f->observe, &deferred);
+	observe_emit(f->observe, &expired);
+	delivered.attempt = 2;
 	delivered.created_time = NOON / 1000 - 15;
 	observe_emit(f->observe, &delivered);
 
@@ -155,8 +158,10 @@ static void events_are_counted(void **state)
 	assert_int_equal(c->attempts[REASON_GREYLISTED], 1);
 	assert_int_equal(c->attempts[REASON_NONE], 1);
 	assert_int_equal(c->delivered, 1);
+	assert_int_equal(c->expired, 1);
+	assert_int_equal(histogram_quantile(&c->attempt_ms, 1000), 70);
 	assert_int_equal(histogram_quantile(&c->delivery_delay_ms, 1000), 15);
-	assert_int_equal(c->events[EVENT_ATTEMPT], 2);
+	assert_int_equal(c->events[EVENT_DEFERRED], 1);
 }
 
 static void an_unknown_kind_is_ignored(void **state)
