@@ -83,6 +83,8 @@ static bool bind_scalar(struct binder *b, const struct key *key, const struct no
 	struct parsing p = { b->load, key, node->spot };
 	struct text value;
 
+	if (node->broken)
+		return false;
 	if (node_is_nothing(node)) {
 		AUTO(buf_fini) struct buf expected = BUF(1000);
 
@@ -232,6 +234,8 @@ static void bind_table(struct binder *b, const struct table *table, const struct
 /* A table, or nothing: `spool:` above lines that are comments. */
 static bool is_table(struct load *load, const char *name, const struct node *node)
 {
+	if (node->broken)
+		return false;
 	if (node->kind == NODE_TABLE || node_is_nothing(node))
 		return true;
 	load_expected(load,
@@ -351,7 +355,7 @@ static void bind_pairs(struct binder *b, const struct key *key, const struct nod
 		size_t before = enter(b, entry->key);
 
 		(void)note_origin(b, &entry->value->spot);
-		done += pairs->parse(load, entry, items + done * pairs->size);
+		done += !entry->value->broken && pairs->parse(load, entry, items + done * pairs->size);
 		leave(b, before);
 	}
 	*list = (struct any_list){ items, done };
@@ -369,7 +373,7 @@ static void bind_written(struct binder *b, const struct key *key, const struct e
 	void *place = base + key->offset;
 	struct origin *origin = note_origin(b, &node->spot);
 
-	switch (key->shape) {
+	switch (node->broken ? SCALAR : key->shape) {
 	case SCALAR:
 		if (bind_scalar(b, key, node, place) && key->has_offset)
 			*(bool *)(void *)(base + key->has_offset) = true;

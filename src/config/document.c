@@ -88,6 +88,7 @@ struct node *node_copy(struct load *load, const struct node *node)
 		return NULL;
 	copy->text = node->text;
 	copy->quoted = node->quoted;
+	copy->broken = node->broken;
 	for (const struct entry *entry = node->first; entry; entry = entry->next) {
 		struct node *value = node_copy(load, entry->value);
 

@@ -33,6 +33,7 @@ enum node_kind { NODE_SCALAR, NODE_LIST, NODE_TABLE };
 struct node {
 	enum node_kind kind;
 	bool quoted; /* a scalar in quotes is never "nothing" */
+	bool broken; /* an error was added for it already */
 	struct spot spot;
 	struct text text;           /* of a scalar */
 	struct entry *first, *last; /* of a list and a table */

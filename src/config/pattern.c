@@ -203,7 +203,8 @@ static enum err copy_lower(struct arena *arena, struct text t, struct text *out)
 
 static enum err parse_address(struct arena *arena, struct text t, struct config_pattern *p)
 {
-	if (!mailbox_is_valid(t))
+	/* a star may stand in a local part, but who writes it here means something else */
+	if (!mailbox_is_valid(t) || text_find_octet(t, '*') < t.len)
 		return ERR_SYNTAX;
 	enum err err = arena_text(arena, t, &p->text);
 

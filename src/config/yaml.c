@@ -60,15 +60,16 @@ static const struct {
 	  "keys of one table stand at the same column" },
 	{ LIT("did not find expected '-' indicator"), "this does not fit the list above it",
 	  "items of one list stand at the same column and begin with \"- \"" },
-	{ LIT("did not find expected ',' or ']'"), "a list is not closed, or a comma is missing",
-	  "an IPv6 address in a list needs quotes: [\"::1\"]" },
+	{ LIT("did not find expected ',' or ']'"), "a list is not closed, or a comma is missing", NULL },
+	{ LIT("did not find expected node content"),
+	  "a value is missing, or begins with what no value can begin with", NULL },
 	{ LIT("did not find expected ',' or '}'"), "a table is not closed, or a comma is missing", NULL },
 	{ LIT("could not find expected ':'"), "a key without \": \" behind it", NULL },
 	{ LIT("did not find expected alphabetic or numeric character"), "a * or & that names nothing",
 	  "a value that begins with * or & needs quotes; subdomains are written .example.com" },
 	{ LIT("found character that cannot start any token"), "a value cannot begin with this character",
 	  "put the value in quotes" },
-	{ LIT("found unexpected end of stream"), "the text ends inside quotes", "a quote is not closed" },
+	{ LIT("found unexpected end of stream"), "a quote that is not closed", NULL },
 	{ LIT("found unknown escape character"), "a backslash that means nothing inside \"\"",
 	  "write \\\\, or use single quotes" },
 	{ LIT("did not find expected <document start>"), "something stands behind the end of the settings",
@@ -80,7 +81,9 @@ static void yaml_is_wrong(struct reader *r)
 {
 	const yaml_parser_t *p = &r->parser;
 	struct text problem = text_from(p->problem);
-	yaml_mark_t mark = p->problem_mark;
+	/* a quote that is not closed is noticed at the end of the file: show where it begins */
+	bool at_end = text_eq(problem, TEXT("found unexpected end of stream")) && p->context;
+	yaml_mark_t mark = at_end ? p->context_mark : p->problem_mark;
 
 	r->load->incomplete = true;
 	if (p->error == YAML_MEMORY_ERROR) {
@@ -110,8 +113,8 @@ static void yaml_is_wrong(struct reader *r)
 			continue;
 		struct config_finding *f = load_error(r->load, &spot, "%s", problems[i].message);
 
-		if (text_find(line, TEXT("[:")) < line.len)
-			load_hint(r->load, f, "an IPv6 address needs quotes: \"[::1]:25\"");
+		if (text_find(line, TEXT("::")) < line.len)
+			load_hint(r->load, f, "an IPv6 address needs quotes: \"::1\", \"[::1]:25\"");
 		else if (problems[i].hint)
 			load_hint(r->load, f, "%s", problems[i].hint);
 		return;
@@ -222,7 +225,11 @@ static struct node *read_alias(struct reader *r, const yaml_event_t *event)
 
 	load_hint(r->load, f, "a value that begins with * needs quotes");
 	r->load->incomplete = true;
-	return node_new_scalar(r->load, spot, TEXT_EMPTY);
+	struct node *broken = node_new_scalar(r->load, spot, TEXT_EMPTY);
+
+	if (broken)
+		broken->broken = true;
+	return broken;
 }
 
 static void refuse_tag(struct reader *r, const yaml_char_t *tag, struct spot spot)
@@ -406,7 +413,10 @@ struct node *yaml_read(struct load *load, const struct source *source, struct te
                        unsigned first_column)
 {
 	struct reader r = { .load = load, .source = source, .first_column = first_column };
+	const struct text mark = LIT("\xef\xbb\xbf"); /* of UTF-8, as some editors write it */
 
+	if (text_starts(text, mark))
+		text = text_skip(text, mark.len);
 	if (refuse_tab(&r, text))
 		return NULL;
 	if (!yaml_parser_initialize(&r.parser)) {
