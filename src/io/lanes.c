@@ -14,25 +14,31 @@ static void give_back(struct lanes *l, struct io_job *job)
 		l->poke(l->owner);
 }
 
+/* The next job, NULL at the end. With the lane's lock held. */
+static struct io_job *next_job(struct lane *lane)
+{
+	struct list *link;
+
+	while (!(link = list_shift(&lane->queue))) {
+		if (lane->ending)
+			return NULL;
+		lane->idle++;
+		while (lane->wakes == 0 && !lane->ending)
+			pthread_cond_wait(&lane->wake, &lane->lock);
+		if (lane->wakes > 0)
+			lane->wakes--;
+	}
+	return LIST_ITEM(link, struct io_job, link);
+}
+
 static void *work(void *argument)
 {
 	struct lane *lane = argument;
+	struct io_job *job;
 
 	pthread_mutex_lock(&lane->lock);
-	for (;;) {
-		struct list *link = list_shift(&lane->queue);
-
-		if (!link && lane->ending)
-			break;
-		if (!link) {
-			lane->idle++;
-			pthread_cond_wait(&lane->wake, &lane->lock);
-			lane->idle--;
-			continue;
-		}
+	while ((job = next_job(lane))) {
 		pthread_mutex_unlock(&lane->lock);
-		struct io_job *job = LIST_ITEM(link, struct io_job, link);
-
 		job->run(job);
 		give_back(lane->lanes, job);
 		pthread_mutex_lock(&lane->lock);
@@ -53,25 +59,27 @@ static void start_thread(struct lane *lane)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+/* A sleeping thread is woken once for one job: whoever wakes it takes it off the count of the sleeping. */
 void lanes_submit(struct lanes *l, enum io_lane which, struct io_job *job)
 {
 	struct lane *lane = &l->lane[which];
-	size_t waiting = 1;
+	bool wake = false;
 
 	pthread_mutex_lock(&lane->lock);
-	for (LIST_EACH(it, &lane->queue)) {
-		if (++waiting > lane->idle)
-			break;
-	}
-	if (waiting > lane->idle && lane->started < lane->max)
+	if (lane->idle > 0) {
+		lane->idle--;
+		lane->wakes++;
+		wake = true;
+	} else if (lane->started < lane->max) {
 		start_thread(lane);
+	}
 	bool nobody = lane->started == 0;
 
-	if (!nobody) {
+	if (!nobody)
 		list_append(&lane->queue, &job->link);
-		pthread_cond_signal(&lane->wake);
-	}
 	pthread_mutex_unlock(&lane->lock);
+	if (wake)
+		pthread_cond_signal(&lane->wake);
 	if (nobody) {      /* the system gives us not one thread: better late than never */
 		job->run(job);
 		give_back(l, job);

@@ -12,7 +12,9 @@ struct lane {
 	pthread_mutex_t lock;          /* over all below */
 	pthread_cond_t wake;
 	struct list queue;
-	unsigned idle, started, max;
+	unsigned idle;                 /* threads that sleep and were not woken */
+	unsigned wakes;                /* threads woken that still sleep */
+	unsigned started, max;
 	bool ending;
 	pthread_t threads[LANE_THREADS_MAX];
 	struct lanes *lanes;
