@@ -82,9 +82,17 @@ size_t header_section_bytes(struct text content)
 	return content.len - rest.len;
 }
 
+static bool is_folding(char c)
+{
+	return is_blank(c) || c == '\r' || c == '\n';
+}
+
 void header_unfold_add(struct buf *b, struct text value)
 {
-	value = text_trim(value);
+	while (value.len && is_folding(value.at[0]))
+		value = text_skip(value, 1);
+	while (value.len && is_folding(value.at[value.len - 1]))
+		value.len--;
 	for (size_t i = 0; i < value.len; i++) {
 		char c = value.at[i];
 
