@@ -16,6 +16,7 @@
 #include <postrider/observe/reason.h>
 
 struct queue;
+struct queue_memory;
 
 /* ---------------------------------------------------------------- opening */
 
@@ -29,6 +30,7 @@ struct queue_options {
 	size_t memory_budget_bytes;      /* for all bodies in memory; 0: 32 MiB */
 	bool durable;                    /* false: nothing is synced */
 	bool in_memory;                  /* the store's memory twin (the simulated world, tests) */
+	struct queue_memory *memory;     /* with in_memory: what outlives the queue (postrider/queue/memory.h); NULL: nothing */
 	uint64_t seed;
 	/* Numbered places in writer and sweep where a test may stop or fail; NULL in the daemon. Called on the lane's
 	 * thread. An err other than ERR_OK is what the step there comes to. */
@@ -45,6 +47,8 @@ void queue_close(struct queue **q, void (*on_closed)(void *owner), void *owner);
 
 /* What the last stop was: after an unclean one, what was claimed then comes back with unknown_outcome set. */
 bool queue_was_unclean(const struct queue *q);
+/* No id that was ever accepted here is newer: where the source of ids goes on (id_source_init). UTC milliseconds, 0: none. */
+int64_t queue_newest_time(const struct queue *q);
 
 struct queue_space {
 	uint64_t used_bytes, limit_bytes, disk_free_bytes;
@@ -205,6 +209,8 @@ struct queue_events {
 	void (*on_fresh)(void *owner, struct queue_work **work);
 	/* Something under this key is due at due_time that was not announced by on_fresh. */
 	void (*on_due)(void *owner, struct text key, int64_t due_time);
+	/* Something of a message was found damaged and set aside, never to be sent: for the log. May be NULL. */
+	void (*on_aside)(void *owner, struct id id, struct text what);
 };
 void queue_listen(struct queue *q, const struct queue_events *events, void *owner);
 
@@ -262,7 +268,8 @@ struct queue_verify_report {
 	uint64_t messages, recipients, due_rows, keys, spool_files, body_bytes;
 	uint64_t damaged_messages, damaged_recipients, lost_due_rows, wrong_counts, missing_files, stray_files, set_aside;
 };
-/* Reads everything in one read transaction by slices; blocks; writes nothing. problem lines go to `each`. */
+/* Reads everything, slice by slice, each in a read transaction of its own (one that stays open would make a running
+ * daemon's file grow for good); blocks; writes nothing. Problem lines go to `each`. ERR_NOT_FOUND: there is no spool. */
 typedef void queue_problem_fn(void *owner, struct text line);
 MUST_USE enum err queue_verify(struct io_disk *disk, struct text path, queue_problem_fn *each, void *owner,
                                struct queue_verify_report *out);

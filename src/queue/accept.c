@@ -1,0 +1,285 @@
+/* From a draft to an operation, and from its commit to on_decided and on_fresh. */
+#include "internal.h"
+
+#include <stdlib.h>
+
+/* ---------------------------------------------------------------- newcomers */
+
+void newcomer_fini(struct queue *q, struct newcomer *in)
+{
+	message_unref(q, &in->message);
+	free(in->recipients);
+	*in = (struct newcomer){ 0 };
+}
+
+static enum err begin_recipients(const struct envelope *envelope, const struct text *keys, const bool *held, int64_t now_time,
+                                 struct queue_recipient **out)
+{
+	size_t count = envelope->recipient_count;
+	AUTO(free_memory) struct queue_recipient *begin = calloc(MAX(count, 1), sizeof(*begin));
+
+	if (!begin)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < count; i++) {
+		if (!delivery_key_is_good(keys[i]))
+			return ERR_SYNTAX;
+		begin[i] = (struct queue_recipient){
+			.n = (uint32_t)i,
+			.state = held && held[i] ? QUEUE_HELD : QUEUE_CLAIMED,
+			.due_time = now_time,
+			.reply = TEXT_EMPTY,
+			.remote = TEXT_EMPTY,
+			.key = keys[i],
+		};
+	}
+	*out = recipients_copy(begin, count);
+	return *out ? ERR_OK : ERR_NOMEM;
+}
+
+enum err newcomer_init(struct newcomer *in, struct message *message, const struct text *keys, const bool *held,
+                       int64_t now_time)
+{
+	const struct envelope *e = message->envelope;
+	enum err err = begin_recipients(e, keys, held, now_time, &in->recipients);
+
+	if (err)
+		return err;
+	in->message = message;
+	in->recipient_count = e->recipient_count;
+	in->sender = text_hash_nocase(e->reverse_path);
+	return ERR_OK;
+}
+
+size_t newcomer_bytes(const struct newcomer *in)
+{
+	const struct message *m = in->message;
+
+	/* About what the rows take besides the body; pages are rarely full. */
+	return 600 + m->public.prepended.len + in->recipient_count * 400 + (m->in_file ? 0 : m->public.content.len * 5 / 4);
+}
+
+static int by_key(const void *a, const void *b)
+{
+	const struct queue_recipient *const *left = a, *const *right = b;
+	int order = text_compare((*left)->key, (*right)->key);
+
+	return order ? order : ((*left)->n > (*right)->n) - ((*left)->n < (*right)->n);
+}
+
+/* Nobody took it: the claim that it was written with is taken back with some later commit. */
+static void release(struct queue *q, struct id id, const struct queue_recipient *r, size_t count)
+{
+	struct claim_op *op = calloc(1, sizeof(*op) + count * sizeof(op->ns[0]));
+
+	if (!op)
+		return; /* then it stays marked: at worst told as an unknown outcome after an unclean stop */
+	op->op.kind = OP_RELEASE;
+	op->op.lazy = true;
+	op->id = id;
+	op->count = count;
+	for (size_t i = 0; i < count; i++)
+		op->ns[i] = r[i].n;
+	writer_add(q, &op->op);
+}
+
+/* One delivery key's recipients, which stand together. */
+static void announce_key(struct queue *q, const struct newcomer *in, const struct queue_recipient *r, size_t count)
+{
+	struct id id = in->message->envelope->id;
+	struct queue_work *work = NULL;
+
+	if (q->events && q->events->on_fresh && !q->closing)
+		work = work_new(id, r[0].key, r, count, in->sender, in->message);
+	if (work) {
+		queue_message_ref(work->message);
+		q->events->on_fresh(q->events_owner, &work);
+		if (!work)
+			return;
+	}
+	queue_work_free(q, &work);
+	if (in->message->stored)
+		release(q, id, r, count);
+	else
+		through_left(q, id, r, count);
+}
+
+static void announce_many(struct queue *q, const struct newcomer *in)
+{
+	AUTO(free_memory) const struct queue_recipient **order = calloc(in->recipient_count, sizeof(const void *));
+	AUTO(free_memory) struct queue_recipient *group = calloc(in->recipient_count, sizeof(*group));
+	size_t n = 0, from = 0;
+
+	if (!order || !group)
+		return; /* found again by a scan, at the latest after the next start */
+	for (size_t i = 0; i < in->recipient_count; i++) {
+		if (in->recipients[i].state == QUEUE_CLAIMED)
+			order[n++] = &in->recipients[i];
+	}
+	qsort(order, n, sizeof(const void *), by_key);
+	for (size_t i = 0; i < n; i++) {
+		group[i - from] = *order[i];
+		if (i + 1 < n && text_eq(order[i + 1]->key, order[from]->key))
+			continue;
+		announce_key(q, in, group, i + 1 - from);
+		from = i + 1;
+	}
+}
+
+void newcomer_announce(struct queue *q, struct newcomer *in)
+{
+	if (in->recipient_count == 1) {
+		if (in->recipients[0].state == QUEUE_CLAIMED)
+			announce_key(q, in, in->recipients, 1);
+	} else if (in->recipient_count > 1) {
+		announce_many(q, in);
+	}
+}
+
+/* ---------------------------------------------------------------- tickets */
+
+void ticket_decide(struct queue_ticket *t, const struct queue_decision *decision)
+{
+	struct queue_decision told = *decision;
+	queue_decided_fn *on_decided = t->on_decided;
+
+	told.disk_ms = (int32_t)MIN((io_clock_us(t->queue->io) - t->began_us) / 1000, INT32_MAX);
+	t->on_decided = NULL;
+	if (on_decided && !t->queue->closing)
+		on_decided(t->owner, &told);
+}
+
+void ticket_free(struct queue_ticket *t)
+{
+	newcomer_fini(t->queue, &t->accept.in);
+	newcomers_free(t->queue, &t->accept.notices, &t->accept.notice_count);
+	free(t);
+}
+
+void queue_accept_forget(struct queue_ticket *ticket)
+{
+	ticket->on_decided = NULL;
+}
+
+static struct queue_ticket *ticket_of(struct op *op)
+{
+	return CONTAINER_OF(CONTAINER_OF(op, struct accept_op, op), struct queue_ticket, accept);
+}
+
+static uint64_t space_of(const struct queue_ticket *t)
+{
+	const struct message *m = t->accept.in.message;
+
+	return t->accept.op.weight_bytes + (m->in_file ? m->public.content_bytes : 0);
+}
+
+void ticket_give_space(struct queue_ticket *t)
+{
+	space_give(t->queue, space_of(t));
+}
+
+void ticket_remove_file(struct queue_ticket *t)
+{
+	const struct message *m = t->accept.in.message;
+	struct file_list files = { 0 };
+
+	/* What cannot be listed for want of memory is the next sweep's. */
+	if (m && m->in_file && file_list_add(&files, m->file) == ERR_OK)
+		queue_remove_files(t->queue, &files);
+}
+
+static void decide_stored(struct queue *q, struct op *op)
+{
+	struct queue_ticket *t = ticket_of(op);
+
+	ticket_give_space(t);
+	if (!op->err)
+		message_was_stored(q, t->accept.in.message);
+	ticket_decide(t, &(struct queue_decision){ .err = op->err, .stored = !op->err });
+}
+
+static void announce_stored(struct queue *q, struct op *op)
+{
+	struct queue_ticket *t = ticket_of(op);
+
+	if (op->err)
+		ticket_remove_file(t);
+	else
+		newcomer_announce(q, &t->accept.in);
+	ticket_free(t);
+}
+
+void ticket_store(struct queue_ticket *t, void (*decide)(struct queue *q, struct op *op),
+                  void (*announce)(struct queue *q, struct op *op))
+{
+	t->accept.op.kind = OP_ACCEPT;
+	t->accept.op.weight_bytes = newcomer_bytes(&t->accept.in);
+	t->accept.op.decide = decide;
+	t->accept.op.announce = announce;
+	space_take(t->queue, space_of(t));
+	writer_add(t->queue, &t->accept.op);
+}
+
+static void refuse(void *owner)
+{
+	struct queue_ticket *t = owner;
+	struct queue *q = t->queue;
+
+	ticket_decide(t, &(struct queue_decision){ .err = t->early });
+	ticket_remove_file(t);
+	ticket_free(t);
+	queue_job_ended(q);
+}
+
+void ticket_refuse(struct queue_ticket *t, enum err err)
+{
+	t->early = err;
+	queue_job_begun(t->queue);
+	io_later_run(t->queue->io, &t->later, refuse, t);
+}
+
+static void on_draft_finished(void *owner, enum err err)
+{
+	struct queue_ticket *t = owner;
+	struct queue *q = t->queue;
+
+	if (err) {
+		ticket_decide(t, &(struct queue_decision){ .err = err });
+		ticket_free(t);
+	} else if (t->mode == QUEUE_STORE) {
+		ticket_store(t, decide_stored, announce_stored);
+	} else {
+		through_begin(t);
+	}
+	queue_job_ended(q);
+}
+
+struct queue_ticket *queue_accept(struct queue *q, struct queue_draft **draft, const struct queue_submission *s,
+                                  queue_decided_fn *on_decided, void *owner)
+{
+	struct queue_draft *d = TAKE(*draft);
+	struct queue_ticket *t = draft_take_ticket(d);
+	struct message *m = NULL;
+
+	t->queue = q;
+	t->on_decided = on_decided;
+	t->owner = owner;
+	t->mode = s->mode;
+	t->budget_ms = s->budget_ms;
+	t->began_us = io_clock_us(q->io);
+	enum err err = message_new(s->envelope, s->prepended, &m);
+
+	if (!err)
+		err = newcomer_init(&t->accept.in, m, s->keys, s->held, io_now_time(q->io));
+	if (err)
+		message_unref(q, &m);
+	if (!err)
+		err = space_admit(q, queue_draft_bytes(d));
+	if (err) {
+		queue_draft_abort(&d);
+		ticket_refuse(t, err);
+	} else {
+		queue_job_begun(q);
+		draft_finish(d, s->mode == QUEUE_STORE, m, on_draft_finished, t);
+	}
+	return t;
+}

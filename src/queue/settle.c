@@ -1,0 +1,223 @@
+/* Outcomes, notices and claims become operations; everything is copied here. */
+#include "internal.h"
+
+#include <stdlib.h>
+
+void newcomers_free(struct queue *q, struct newcomer **list, size_t *count)
+{
+	for (size_t i = 0; i < *count; i++)
+		newcomer_fini(q, &(*list)[i]);
+	free(*list);
+	*list = NULL;
+	*count = 0;
+}
+
+static void settle_free(struct queue *q, struct settle_op *op)
+{
+	newcomers_free(q, &op->notices, &op->notice_count);
+	free(op->recipients);
+	free(op->verdicts);
+	free(op);
+}
+
+/* ---------------------------------------------------------------- copying */
+
+static enum err copy_outcomes(struct settle_op *op, const struct queue_settlement *s)
+{
+	AUTO(free_memory) struct queue_recipient *recipients = calloc(MAX(s->outcome_count, 1), sizeof(*recipients));
+
+	op->verdicts = calloc(MAX(s->outcome_count, 1), sizeof(*op->verdicts));
+	if (!recipients || !op->verdicts)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < s->outcome_count; i++) {
+		op->verdicts[i] = s->outcomes[i].verdict;
+		recipients[i] = s->outcomes[i].recipient;
+	}
+	op->count = s->outcome_count;
+	op->recipients = recipients_copy(recipients, op->count);
+	return op->recipients ? ERR_OK : ERR_NOMEM;
+}
+
+static enum err copy_notice(struct queue *q, const struct queue_notice *from, struct newcomer *to)
+{
+	struct message *m = NULL;
+	char *content = text_dup(from->content);
+
+	if (!content)
+		return ERR_NOMEM;
+	enum err err = message_new(from->envelope, from->prepended, &m);
+
+	if (err) {
+		free(content);
+		return err;
+	}
+	/* Small, and what it reports must not be lost for want of budget. */
+	body_memory_force(q, from->content.len);
+	message_set_content(m, content, from->content.len, from->content.len);
+	err = newcomer_init(to, m, from->keys, NULL, io_now_time(q->io));
+	if (err)
+		message_unref(q, &m);
+	return err;
+}
+
+enum err notices_add(struct queue *q, struct newcomer **list, size_t *count, const struct queue_notice *notices,
+                     size_t notice_count)
+{
+	enum err err = ERR_OK;
+
+	if (notice_count == 0)
+		return ERR_OK;
+	struct newcomer *moved = realloc(*list, (*count + notice_count) * sizeof(*moved));
+
+	if (!moved)
+		return ERR_NOMEM;
+	*list = moved;
+	for (size_t i = 0; i < notice_count && !err; i++) {
+		moved[*count] = (struct newcomer){ 0 };
+		err = copy_notice(q, &notices[i], &moved[*count]);
+		*count += !err;
+	}
+	return err;
+}
+
+/* ---------------------------------------------------------------- afterwards */
+
+static void decide_settled(struct queue *q, struct op *base)
+{
+	struct settle_op *op = CONTAINER_OF(base, struct settle_op, op);
+
+	for (size_t i = 0; i < op->notice_count && !base->err; i++)
+		message_was_stored(q, op->notices[i].message);
+	if (op->on_settled && (op->ours || !q->closing))
+		op->on_settled(op->owner, base->err);
+}
+
+/* Each delivery key that has something due again is named once, with the earliest time. */
+void announce_due(struct queue *q, const enum queue_verdict *verdicts, const struct queue_recipient *recipients, size_t count)
+{
+	if (!q->events || !q->events->on_due || q->closing)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		int64_t earliest = recipients[i].due_time;
+		bool named = false;
+
+		if (verdicts[i] != QUEUE_DEFERRED || recipients[i].key.len == 0)
+			continue;
+		for (size_t j = 0; j < count && !named; j++) {
+			if (verdicts[j] != QUEUE_DEFERRED || !text_eq(recipients[j].key, recipients[i].key))
+				continue;
+			named = j < i;
+			earliest = MIN(earliest, recipients[j].due_time);
+		}
+		if (!named)
+			q->events->on_due(q->events_owner, recipients[i].key, earliest);
+	}
+}
+
+static void announce_settled(struct queue *q, struct op *base)
+{
+	struct settle_op *op = CONTAINER_OF(base, struct settle_op, op);
+
+	if (!base->err)
+		announce_due(q, op->verdicts, op->recipients, op->count);
+	for (size_t i = 0; i < op->notice_count && !base->err; i++)
+		newcomer_announce(q, &op->notices[i]);
+	settle_free(q, op);
+}
+
+/* ---------------------------------------------------------------- public */
+
+static struct settle_op *settle_new(struct id id, queue_settled_fn *on_settled, void *owner)
+{
+	struct settle_op *op = calloc(1, sizeof(*op));
+
+	if (!op)
+		return NULL;
+	op->op.kind = OP_SETTLE;
+	op->op.decide = decide_settled;
+	op->op.announce = announce_settled;
+	op->id = id;
+	op->on_settled = on_settled;
+	op->owner = owner;
+	return op;
+}
+
+static void submit(struct queue *q, struct settle_op *op)
+{
+	op->op.weight_bytes = 200 * op->count;
+	for (size_t i = 0; i < op->notice_count; i++)
+		op->op.weight_bytes += newcomer_bytes(&op->notices[i]);
+	writer_add(q, &op->op);
+}
+
+void settle_submit_notices(struct queue *q, struct id id, struct newcomer **notices, size_t *count,
+                           queue_settled_fn *on_settled, void *owner)
+{
+	struct settle_op *op = settle_new(id, on_settled, owner);
+
+	if (!op) {
+		newcomers_free(q, notices, count);
+		queue_tell_later(q, on_settled, owner, ERR_NOMEM);
+		return;
+	}
+	op->ours = true;
+	op->notices = TAKE(*notices);
+	op->notice_count = *count;
+	*count = 0;
+	submit(q, op);
+}
+
+void settle_submit(struct queue *q, const struct queue_settlement *s, queue_settled_fn *on_settled, void *owner)
+{
+	struct settle_op *op = settle_new(s->id, on_settled, owner);
+	enum err err = op ? copy_outcomes(op, s) : ERR_NOMEM;
+
+	if (!err)
+		err = notices_add(q, &op->notices, &op->notice_count, s->notices, s->notice_count);
+	if (!err) {
+		submit(q, op);
+		return;
+	}
+	if (op)
+		settle_free(q, op);
+	queue_tell_later(q, on_settled, owner, err);
+}
+
+void queue_settle(struct queue *q, const struct queue_settlement *s, queue_settled_fn *on_settled, void *owner)
+{
+	if (through_settle(q, s, on_settled, owner))
+		return;
+	settle_submit(q, s, on_settled, owner);
+}
+
+static void decide_claimed(struct queue *q, struct op *base)
+{
+	struct claim_op *op = CONTAINER_OF(base, struct claim_op, op);
+
+	if (op->on_settled && !q->closing)
+		op->on_settled(op->owner, base->err);
+}
+
+void queue_claim(struct queue *q, struct id id, const uint32_t *ns, size_t count, queue_settled_fn *on_settled, void *owner)
+{
+	struct claim_op *op;
+
+	if (through_has(q, id)) {
+		queue_tell_later(q, on_settled, owner, ERR_OK);
+		return;
+	}
+	op = calloc(1, sizeof(*op) + count * sizeof(op->ns[0]));
+	if (!op) {
+		queue_tell_later(q, on_settled, owner, ERR_NOMEM);
+		return;
+	}
+	op->op.kind = OP_CLAIM;
+	op->op.decide = decide_claimed;
+	op->op.weight_bytes = 100 * count;
+	op->id = id;
+	op->count = count;
+	op->on_settled = on_settled;
+	op->owner = owner;
+	memcpy(op->ns, ns, count * sizeof(ns[0]));
+	writer_add(q, &op->op);
+}

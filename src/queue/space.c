@@ -1,0 +1,173 @@
+/* How much may still be taken in, and the reserve that lets what was accepted be finished on a full disk.
+ *
+ * What counts against the limit: pages in use, spool files, and what is on its way to either. What counts against the
+ * disk: its free space and the pages of the file that are free again. */
+#include "internal.h"
+
+#define PROBE_INTERVAL_MS 1000
+/* Room that new mail leaves free: a commit copies the pages it touches before it frees the old ones. */
+#define FLOOR_MAX_BYTES (UINT64_C(4) << 20)
+
+static uint64_t floor_bytes(const struct queue *q)
+{
+	return MIN(FLOOR_MAX_BYTES, q->space.limit_bytes / 16);
+}
+
+static uint64_t room_bytes(const struct queue *q)
+{
+	const struct space *s = &q->space;
+	uint64_t used = s->usage.used_bytes + s->file_bytes + s->pending_bytes;
+	uint64_t free_pages = s->usage.file_bytes - MIN(s->usage.used_bytes, s->usage.file_bytes);
+	uint64_t on_disk = s->disk_free_bytes + free_pages;
+	uint64_t taken = s->pending_bytes + floor_bytes(q);
+	uint64_t by_limit = s->limit_bytes > used ? s->limit_bytes - used : 0;
+	uint64_t by_disk = on_disk > taken ? on_disk - taken : 0;
+
+	return s->disk_full ? 0 : MIN(by_limit, by_disk);
+}
+
+void space_take(struct queue *q, uint64_t bytes)
+{
+	q->space.pending_bytes += bytes;
+}
+
+void space_give(struct queue *q, uint64_t bytes)
+{
+	q->space.pending_bytes -= MIN(bytes, q->space.pending_bytes);
+}
+
+/* ---------------------------------------------------------------- asking the disk */
+
+enum err space_make_reserve(const struct shared *s, uint64_t bytes)
+{
+	struct io_disk *disk = s->options.disk;
+	struct io_file *f = NULL;
+	enum err err = fault_at(&s->options, FAULT_RESERVE_MAKE);
+
+	if (err)
+		return err;
+	err = disk->ops->open(disk, s->reserve_path, IO_FILE_CREATE, &f);
+	if (err)
+		return err == ERR_EXISTS ? ERR_OK : err;
+	err = disk->ops->allocate(f, bytes);
+	disk->ops->close(&f);
+	if (err && disk->ops->remove(disk, s->reserve_path))
+		return ERR_IO;
+	return err;
+}
+
+static void run_probe(struct io_job *job)
+{
+	struct space *s = CONTAINER_OF(job, struct space, probe);
+	struct queue *q = CONTAINER_OF(s, struct queue, space);
+	struct io_disk *disk = q->shared.options.disk;
+
+	s->probe_err = disk->ops->free_bytes(disk, q->shared.path, &s->found_free_bytes);
+	/* Twice its size: what was given up for want of space must not at once be the want again. */
+	if (s->probe_err || !s->make_reserve || s->found_free_bytes < 2 * s->reserve_bytes)
+		return;
+	s->reserve_made = space_make_reserve(&q->shared, s->reserve_bytes) == ERR_OK;
+	s->probe_err = disk->ops->free_bytes(disk, q->shared.path, &s->found_free_bytes);
+}
+
+static void on_timer(void *owner);
+
+static bool wants_watching(const struct space *s)
+{
+	return s->disk_full || (s->reserve_bytes > 0 && !s->reserve_held);
+}
+
+static void probe_done(struct io_job *job)
+{
+	struct space *s = CONTAINER_OF(job, struct space, probe);
+	struct queue *q = CONTAINER_OF(s, struct queue, space);
+
+	s->probing = false;
+	s->probed_at = io_now_at(q->io);
+	if (!s->probe_err) {
+		s->disk_free_bytes = s->found_free_bytes;
+		s->disk_full = s->disk_full && s->disk_free_bytes < floor_bytes(q);
+	}
+	s->reserve_held = s->reserve_held || s->reserve_made;
+	if (wants_watching(s) && !q->closing) {
+		/* Without memory for the timer the next message that is refused asks again. */
+		enum err err = io_timer_start(q->io, &s->timer, s->probed_at + PROBE_INTERVAL_MS, on_timer, q);
+		(void)err;
+	}
+	queue_job_ended(q);
+}
+
+static void start_probe(struct queue *q)
+{
+	struct space *s = &q->space;
+
+	if (s->probing || q->closing)
+		return;
+	s->probing = true;
+	s->reserve_made = false;
+	s->make_reserve = s->reserve_bytes > 0 && !s->reserve_held && !s->failed;
+	s->probe.run = run_probe;
+	s->probe.done = probe_done;
+	queue_job_begun(q);
+	io_job_submit(q->io, IO_LANE_DISK, &s->probe);
+}
+
+static void on_timer(void *owner)
+{
+	start_probe(owner);
+}
+
+enum err space_admit(struct queue *q, uint64_t bytes)
+{
+	struct space *s = &q->space;
+
+	if (s->failed)
+		return ERR_IO;
+	if (io_now_at(q->io) - s->probed_at >= PROBE_INTERVAL_MS)
+		start_probe(q);
+	return bytes < room_bytes(q) ? ERR_OK : ERR_FULL;
+}
+
+void space_after_group(struct queue *q, const struct writer_result *r)
+{
+	struct space *s = &q->space;
+	bool refused = r->disk_free_known;      /* it was only asked because a commit failed */
+
+	if (r->usage_known)
+		s->usage = r->usage;
+	s->file_bytes = r->file_bytes_delta < 0 && (uint64_t)-r->file_bytes_delta > s->file_bytes
+	                        ? 0
+	                        : s->file_bytes + (uint64_t)r->file_bytes_delta;
+	if (r->disk_free_known)
+		s->disk_free_bytes = r->disk_free_bytes;
+	s->failed = s->failed || r->failed;
+	if (r->reserve_given_up)
+		s->reserve_held = false;
+	if (refused || r->reserve_given_up) {
+		s->disk_full = true;
+		start_probe(q);
+	}
+}
+
+void space_stop(struct queue *q)
+{
+	io_timer_stop(q->io, &q->space.timer);
+}
+
+struct queue_space queue_space(const struct queue *q)
+{
+	const struct space *s = &q->space;
+	uint64_t recipients = s->usage.rows[TABLE_RECIPIENT], due = s->usage.rows[TABLE_DUE];
+
+	return (struct queue_space){
+		.used_bytes = s->usage.used_bytes + s->file_bytes,
+		.limit_bytes = s->limit_bytes,
+		.disk_free_bytes = s->disk_free_bytes,
+		.messages = s->usage.rows[TABLE_MESSAGE],
+		.recipients = recipients,
+		.held_recipients = recipients - MIN(due, recipients),
+		.body_memory_bytes = q->memory.used_bytes,
+		.full = !s->failed && room_bytes(q) == 0,
+		.failed = s->failed,
+	};
+}
