@@ -77,11 +77,21 @@ static void on_decision(struct sim_event *event)
 	deliver_unread(l);
 }
 
+static void say_hello(struct sim_layer *l)
+{
+	struct text hello = text_of(context_of(l)->script.certificate_is_bad ? bad_hello : good_hello, HELLO_BYTES);
+
+	io_layer_send(&l->tls.layer, &hello, 1);
+}
+
+/* The server speaks second, as in TLS: a client that throws away what came with the 220 loses nothing of it. */
 static void judge(struct sim_layer *l)
 {
 	const struct sim_tls_context *c = context_of(l);
 	bool peer_is_good = memcmp(l->hello, good_hello, HELLO_BYTES) == 0;
 
+	if (c->server)
+		say_hello(l);
 	if (c->script.handshake_fails || (!peer_is_good && memcmp(l->hello, bad_hello, HELLO_BYTES) != 0)) {
 		l->err = ERR_TLS;
 		l->info.problem = TEXT("the script lets the handshake fail");
@@ -166,7 +176,6 @@ static enum err start(struct tls_context *base, struct io_stream *stream, struct
 {
 	struct sim_tls_context *c = CONTAINER_OF(base, struct sim_tls_context, base);
 	struct sim_layer *l = sim_alloc(sizeof(*l));
-	struct text hello = text_of(c->script.certificate_is_bad ? bad_hello : good_hello, HELLO_BYTES);
 
 	(void)server_name;
 	l->tls.layer.ops = &layer_ops;
@@ -178,7 +187,8 @@ static enum err start(struct tls_context *base, struct io_stream *stream, struct
 	l->unread = BUF(16u << 20);
 	io_stream_set_layer(stream, &l->tls.layer);
 	io_layer_read(&l->tls.layer, IO_WIRE_ON);
-	io_layer_send(&l->tls.layer, &hello, 1);
+	if (!c->server)
+		say_hello(l);
 	return ERR_OK;
 }
 
