@@ -540,8 +540,7 @@ static void make_body(struct load *l)
 	if (b.at[b.len - 1] != '\n')
 		memcpy(b.at + b.len - 2, "\r\n", 2);
 	buf_add_string(&b, ".\r\n");
-	l->body_len = b.len;
-	l->body = buf_take(&b, NULL);
+	l->body = buf_take(&b, &l->body_len);
 	if (!l->body)
 		abort();
 }
