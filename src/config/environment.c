@@ -275,10 +275,14 @@ static bool is_ambiguous(struct setting *s, const struct variable *v)
 	if (!text_starts(what, TEXT("listen[0].")) || !listen || listen->value->kind != NODE_LIST ||
 	    listen->value->count < 2)
 		return false;
+	AUTO(buf_fini) struct buf key = BUF(100);
+
+	for (const char *c = v->key->name; *c; c++)
+		buf_add_octet(&key, *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c);
 	load_hint(s->load,
 	          load_error(s->load, &s->name_spot, "POSTRIDER_%s is for one listener, and there are %zu",
 	                     v->name, listen->value->count),
-	          "name it: POSTRIDER__LISTEN__NAME__%s", v->name);
+	          "say which: POSTRIDER__LISTEN__0__%.*s", TEXT_ARGS(buf_text(&key)));
 	return true;
 }
 

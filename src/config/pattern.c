@@ -160,7 +160,10 @@ size_t pattern_index_find(const struct config_pattern_index *index, struct text 
 		return best;
 	found = number_of(&index->domains, m.domain);
 	best = MIN(best, found);
-	for (struct text rest = m.domain; rest.len && index->parents.count;) {
+	/* a domain that begins with a dot is in no domain */
+	struct text rest = m.domain.len && m.domain.at[0] == '.' ? TEXT_EMPTY : m.domain;
+
+	while (rest.len && index->parents.count) {
 		if (order == PATTERN_SPECIFIC_FIRST && best != SIZE_MAX)
 			return best;
 		rest = text_skip(rest, text_find_octet(rest, '.') + 1);

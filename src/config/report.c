@@ -80,7 +80,20 @@ static bool names_a_secret(struct text key)
 	return false;
 }
 
-/* Where a secret begins in a line: behind `password:` or `PASSWORD=`, or the password of a URL. t.len: none. */
+/* Where the password of a URL begins; t.len: none. It may hold anything but spaces and quotes. */
+static size_t find_url_password(struct text t)
+{
+	size_t begins = text_find(t, TEXT("://")), end = MIN(begins + 3, t.len);
+
+	while (end < t.len && t.at[end] != ' ' && t.at[end] != '"' && t.at[end] != '\'')
+		end++;
+	struct text url = text_skip(text_head(t, end), begins + 3);
+	size_t at = text_find_last_octet(url, '@'), colon = text_find_octet(url, ':');
+
+	return at < url.len && colon < at ? begins + 3 + colon + 1 : t.len;
+}
+
+/* Where a secret begins in a line: behind `password:` or `PASSWORD=`, or in a URL; t.len: none. */
 static size_t find_secret(struct text t)
 {
 	size_t word = 0;
@@ -96,13 +109,7 @@ static size_t find_secret(struct text t)
 			word = i;
 		between = !in_word;
 	}
-	size_t scheme = text_find(t, TEXT("://"));
-	struct text authority = text_skip(t, scheme + 3);
-
-	authority = text_head(authority, text_find_octet(authority, '/'));
-	size_t at = text_find_last_octet(authority, '@'), colon = text_find_octet(authority, ':');
-
-	return at < authority.len && colon < at ? (size_t)(authority.at - t.at) + colon + 1 : t.len;
+	return find_url_password(t);
 }
 
 /* ---------------------------------------------------------------- making a finding */
@@ -127,6 +134,12 @@ static struct text keep_format(struct config_report *report, const char *format,
 	for (size_t i = 0; i < b.len; i++)
 		if ((unsigned char)b.at[i] < 0x20 || b.at[i] == 0x7f)
 			b.at[i] = '?'; /* a file must not steer the terminal that shows its errors */
+	size_t password = find_url_password(buf_text(&b));
+
+	if (password < b.len) {
+		buf_cut(&b, password);
+		buf_add_string(&b, "***");
+	}
 	return keep_text(report, buf_text(&b));
 }
 

@@ -603,7 +603,11 @@ static bool parse_endpoint(struct parsing *p, struct text t, void *place)
 		return keep_endpoint(p, e, place);
 	struct config_finding *f = refuse(p, t);
 
-	if (text_starts(t, TEXT("unix:")))
+	if (text_find(t, TEXT("://")) < t.len)
+		load_hint(
+			p->load, f,
+			"a URL works in the variable POSTRIDER_UPSTREAM only; here it is the host and its port");
+	else if (text_starts(t, TEXT("unix:")))
 		load_hint(p->load, f, "Unix sockets towards an upstream are not built yet");
 	else if (text_find_octet(t, '*') < t.len)
 		load_hint(p->load, f, "weights are not built yet: the hosts are tried in order");

@@ -7,7 +7,7 @@ static const struct {
 	const char *name;
 	const char *yaml;
 	const char *shown;
-	const char *wrong;      /* how the first error begins, behind the place */
+	const char *wrong; /* how the first error begins, behind the place */
 } values[] = {
 	/* durations */
 	{ "seconds", "listen: [{timeout: 90s}]", "    timeout: 90s\n", NULL },
@@ -15,7 +15,8 @@ static const struct {
 	{ "60 s are a minute", "dns: {timeout: 60s}", "  timeout: 1m\n", NULL },
 	{ "hours", "retry: {warn_after: 24h}", "  warn_after: 1d\n", NULL },
 	{ "never", "retry: {warn_after: never}", "  warn_after: never\n", NULL },
-	{ "never where it makes no sense", "retry: {give_up_after: never}", NULL, "give_up_after cannot be \"never\"" },
+	{ "never where it makes no sense", "retry: {give_up_after: never}", NULL,
+	  "give_up_after cannot be \"never\"" },
 	{ "a bare number", "dns: {timeout: 5}", NULL, "timeout needs a unit: \"5\"" },
 	{ "a bare number in quotes", "dns: {timeout: '5'}", NULL, "timeout needs a unit: \"5\"" },
 	{ "an unknown unit", "dns: {timeout: 5sec}", NULL, "timeout cannot be \"5sec\"" },
@@ -26,13 +27,15 @@ static const struct {
 	{ "too long", "dns: {timeout: 2m}", NULL, "timeout is out of range: \"2m\"" },
 	{ "too short", "dns: {timeout: 1ms}", NULL, "timeout is out of range: \"1ms\"" },
 	{ "far too long", "dns: {timeout: 99999999999999999999d}", NULL, "timeout is out of range" },
-	{ "so long that it would wrap", "retry: {warn_after: 213503982335d}", NULL, "warn_after is out of range" },
+	{ "so long that it would wrap", "retry: {warn_after: 213503982335d}", NULL,
+	  "warn_after is out of range" },
 	/* sizes */
 	{ "decimal", "access: {max_message_size: 10MB}", "  max_message_size: 10MB\n", NULL },
 	{ "binary", "access: {max_message_size: 10MiB}", "  max_message_size: 10MiB\n", NULL },
 	{ "any case", "access: {max_message_size: 10mb}", "  max_message_size: 10MB\n", NULL },
 	{ "octets", "access: {max_message_size: 70001B}", "  max_message_size: 70001B\n", NULL },
-	{ "a size without a unit", "access: {max_message_size: 10000000}", NULL, "max_message_size needs a unit" },
+	{ "a size without a unit", "access: {max_message_size: 10000000}", NULL,
+	  "max_message_size needs a unit" },
 	{ "YAML's number", "access: {max_message_size: 1e7}", NULL, "max_message_size cannot be \"1e7\"" },
 	{ "too small a size", "access: {max_message_size: 1KB}", NULL, "max_message_size is out of range" },
 	/* shares */
@@ -64,7 +67,8 @@ static const struct {
 	{ "words have a case", "direct: {tls: Require}", NULL, "tls cannot be \"Require\"" },
 	{ "a switch of a later version", "upstreams: {a: {hosts: a:25, mx: true}}", NULL,
 	  "mx: true is not built yet in this version" },
-	{ "a switch of a later version, off", "upstreams: {a: {hosts: a.example:25, mx: false}}", "    mx: false\n", NULL },
+	{ "a switch of a later version, off", "upstreams: {a: {hosts: a.example:25, mx: false}}",
+	  "    mx: false\n", NULL },
 	/* texts */
 	{ "an escape sequence", "spool: {path: \"/a\\eb\"}", NULL, "path has control characters in it" },
 	{ "a line end", "spool: {path: \"/a\\nb\"}", NULL, "path has control characters in it" },
@@ -77,52 +81,68 @@ static const struct {
 	{ "a host name that is an address", "hostname: '[192.0.2.1]'", "hostname: \"[192.0.2.1]\"\n", NULL },
 	{ "a host name with a space", "hostname: a b", NULL, "hostname cannot be \"a b\"" },
 	{ "a header name", "log: {headers: [Subject, X-Id]}", "  headers: [Subject, X-Id]\n", NULL },
-	{ "a header name with a colon", "log: {headers: 'Subject:'}", NULL, "headers cannot be \"Subject:\"" },
+	{ "a header name with a colon", "log: {headers: 'Subject:'}", NULL,
+	  "headers cannot be \"Subject:\"" },
 	{ "postmaster gets our name", "{hostname: a.example, bounce: {from: postmaster}}",
 	  "  from: postmaster@a.example\n", NULL },
 	{ "a sender of bounces", "bounce: {from: ops@example.com}", "  from: ops@example.com\n", NULL },
 	{ "a sender without a domain", "bounce: {from: ops}", NULL, "from cannot be \"ops\"" },
 	/* hosts */
-	{ "a name with a port", "upstreams: {a: {hosts: mx.example:25}}", "    hosts: [mx.example:25]\n", NULL },
+	{ "a name with a port", "upstreams: {a: {hosts: mx.example:25}}", "    hosts: [mx.example:25]\n",
+	  NULL },
 	{ "addresses", "upstreams: {a: {hosts: ['192.0.2.1:25', '[2001:db8::1]:25']}}",
 	  "    hosts: [192.0.2.1:25, \"[2001:db8::1]:25\"]\n", NULL },
 	{ "no port", "upstreams: {a: {hosts: mx.example}}", NULL, "hosts cannot be \"mx.example\"" },
-	{ "port 0 of an upstream", "upstreams: {a: {hosts: 'mx.example:0'}}", NULL, "hosts cannot be \"mx.example:0\"" },
+	{ "port 0 of an upstream", "upstreams: {a: {hosts: 'mx.example:0'}}", NULL,
+	  "hosts cannot be \"mx.example:0\"" },
 	{ "a broken address is not a name", "upstreams: {a: {hosts: 192.0.2.256:25}}", NULL,
 	  "hosts cannot be \"192.0.2.256:25\"" },
 	{ "IPv6 without brackets", "upstreams: {a: {hosts: '2001:db8::1:25'}}", NULL,
 	  "hosts cannot be \"2001:db8::1:25\"" },
-	{ "a weight", "upstreams: {a: {hosts: 'mx.example:25*3'}}", NULL, "hosts cannot be \"mx.example:25*3\"" },
-	{ "a listener on a Unix socket", "listen: [{address: unix:/run/x.sock}]", "    address: unix:/run/x.sock\n", NULL },
-	{ "a listener on no path", "listen: [{address: 'unix:'}]", NULL, "not a path for a Unix socket: \"unix:\"" },
+	{ "a weight", "upstreams: {a: {hosts: 'mx.example:25*3'}}", NULL,
+	  "hosts cannot be \"mx.example:25*3\"" },
+	{ "a listener on a Unix socket", "listen: [{address: unix:/run/x.sock}]",
+	  "    address: unix:/run/x.sock\n", NULL },
+	{ "a listener on no path", "listen: [{address: 'unix:'}]", NULL,
+	  "not a path for a Unix socket: \"unix:\"" },
 	{ "an inherited descriptor", "listen: [{address: fd:3}]", NULL,
 	  "listening on an inherited descriptor is not built yet" },
-	{ "a listener on a name", "listen: [{address: mail.example:25}]", NULL, "address cannot be \"mail.example:25\"" },
+	{ "a listener on a name", "listen: [{address: mail.example:25}]", NULL,
+	  "address cannot be \"mail.example:25\"" },
 	{ "a listener on a port alone", "listen: [{address: 2525}]", NULL, "address cannot be \"2525\"" },
 	{ "a DNS server", "dns: {servers: ['::1', '192.0.2.1:5353', 127.0.0.53]}",
 	  "  servers: [\"::1\", 192.0.2.1:5353, 127.0.0.53]\n", NULL },
 	{ "a DNS server by name", "dns: {servers: dns.example}", NULL, "servers cannot be \"dns.example\"" },
 	{ "networks", "direct: {allow_private: [10.0.0.0/8, '::1', 192.0.2.1]}",
 	  "  allow_private: [10.0.0.0/8, \"::1\", 192.0.2.1]\n", NULL },
-	{ "host bits in a network", "direct: {allow_private: 10.0.0.1/8}", NULL, "allow_private cannot be \"10.0.0.1/8\"" },
-	{ "too many bits", "direct: {allow_private: 10.0.0.0/33}", NULL, "allow_private cannot be \"10.0.0.0/33\"" },
+	{ "host bits in a network", "direct: {allow_private: 10.0.0.1/8}", NULL,
+	  "allow_private cannot be \"10.0.0.1/8\"" },
+	{ "too many bits", "direct: {allow_private: 10.0.0.0/33}", NULL,
+	  "allow_private cannot be \"10.0.0.0/33\"" },
 	/* patterns */
 	{ "all patterns", "access: {senders: [Ann@Example.COM, Example.com, .Example.com, any, '<>']}",
 	  "  senders: [Ann@Example.COM, example.com, .example.com, any, <>]\n", NULL },
 	{ "a star", "access: {senders: '*'}", NULL, "senders cannot be \"*\"" },
-	{ "a star before a domain", "access: {senders: '*@example.com'}", NULL, "senders cannot be \"*@example.com\"" },
+	{ "a star before a domain", "access: {senders: '*@example.com'}", NULL,
+	  "senders cannot be \"*@example.com\"" },
 	{ "two at signs", "access: {senders: a@b@c}", NULL, "senders cannot be \"a@b@c\"" },
 	/* pairs */
-	{ "a static host", "dns: {hosts: {Mail.Example: 192.0.2.1}}", "    mail.example: [192.0.2.1]\n", NULL },
+	{ "a static host", "dns: {hosts: {Mail.Example: 192.0.2.1}}", "    mail.example: [192.0.2.1]\n",
+	  NULL },
 	{ "a static host twice", "dns: {hosts: {mail.example.: [192.0.2.1, 192.0.2.1, '::1']}}",
 	  "    mail.example: [192.0.2.1, \"::1\"]\n", NULL },
-	{ "a static host without addresses", "dns: {hosts: {mail.example: []}}", NULL, "a host name needs addresses" },
-	{ "a static host that is a name", "dns: {hosts: {mail.example: other.example}}", NULL, "not an IP address" },
-	{ "a static address", "dns: {hosts: {'[192.0.2.1]': 192.0.2.1}}", NULL, "\"[192.0.2.1]\" is not a host name" },
-	{ "a rewriting", "rewrite: {recipients: {a@b.example: c@d.example}}", "    a@b.example: c@d.example\n", NULL },
+	{ "a static host without addresses", "dns: {hosts: {mail.example: []}}", NULL,
+	  "a host name needs addresses" },
+	{ "a static host that is a name", "dns: {hosts: {mail.example: other.example}}", NULL,
+	  "not an IP address" },
+	{ "a static address", "dns: {hosts: {'[192.0.2.1]': 192.0.2.1}}", NULL,
+	  "\"[192.0.2.1]\" is not a host name" },
+	{ "a rewriting", "rewrite: {recipients: {a@b.example: c@d.example}}",
+	  "    a@b.example: c@d.example\n", NULL },
 	{ "a rewriting of postmaster", "rewrite: {recipients: {Postmaster: c@d.example}}",
 	  "    postmaster: c@d.example\n", NULL },
-	{ "a rewriting of a domain", "rewrite: {recipients: {b.example: d.example}}", "    b.example: d.example\n", NULL },
+	{ "a rewriting of a domain", "rewrite: {recipients: {b.example: d.example}}",
+	  "    b.example: d.example\n", NULL },
 	{ "an address does not become a domain", "rewrite: {recipients: {a@b.example: d.example}}", NULL,
 	  "this is not where mail can be sent" },
 	{ "two destinations", "rewrite: {recipients: {a@b.example: [c@d.example, e@f.example]}}", NULL,
@@ -130,7 +150,8 @@ static const struct {
 	{ "the null reverse-path is nobody", "rewrite: {recipients: {'<>': c@d.example}}", NULL,
 	  "\"<>\" is not a pattern for addresses" },
 	/* limits */
-	{ "limits of subdomains", "limits: {.example.com: {connections: 2}}", "  .example.com:\n    connections: 2\n", NULL },
+	{ "limits of subdomains", "limits: {.example.com: {connections: 2}}",
+	  "  .example.com:\n    connections: 2\n", NULL },
 	{ "limits of an address", "limits: {a@example.com: {connections: 2}}", NULL,
 	  "limits are for domains, not for \"a@example.com\"" },
 };
@@ -151,11 +172,12 @@ static void each_type_takes_and_shows_what_it_should(void **state)
 		if (values[i].shown)
 			good = !err && text_find(buf_text(&shown), text_from(values[i].shown)) < shown.len;
 		else
-			good = err == ERR_CONFIG && w.report.error_count == 1 && w.report.findings[0].place.line == 1 &&
+			good = err == ERR_CONFIG && w.report.error_count == 1 &&
+			       w.report.findings[0].place.line == 1 &&
 			       text_starts(w.report.findings[0].message, text_from(values[i].wrong));
 		if (!good)
-			print_error("%s: %s\n%.*s%.*s", values[i].name, values[i].yaml, TEXT_ARGS(buf_text(&w.said)),
-				    TEXT_ARGS(buf_text(&shown)));
+			print_error("%s: %s\n%.*s%.*s", values[i].name, values[i].yaml,
+			            TEXT_ARGS(buf_text(&w.said)), TEXT_ARGS(buf_text(&shown)));
 		wrong += !good;
 		world_fini(&w);
 	}
@@ -173,13 +195,15 @@ static const struct {
 	{ "upstreams: {a: {hosts: mx.example}}", "the port is missing; did you mean \"mx.example:587\"?" },
 	{ "upstreams: {a: {hosts: '2001:db8::1'}}", "did you mean \"[2001:db8::1]:587\"?" },
 	{ "listen: [{address: localhost:25}]", "did you mean \"127.0.0.1:2525\"?" },
-	{ "listen: [{address: ':25'}]", "0.0.0.0:25 means every IPv4 address of this machine, \"[::]:25\" every one" },
+	{ "listen: [{address: ':25'}]",
+	  "0.0.0.0:25 means every IPv4 address of this machine, \"[::]:25\" every one" },
 	{ "listen: [{address: 2525}]", "did you mean \"127.0.0.1:2525\"?" },
 	{ "direct: {allow_private: 10.0.0.1/8}", "the network is 10.0.0.0/8; one address is 10.0.0.1" },
 	{ "direct: {allow_private: 'fd00::1/8'}", "the network is fd00::/8; one address is fd00::1" },
 	{ "access: {senders: '*.example.com'}", "did you mean \".example.com\"?" },
-	{ "access: {senders: '@example.com'}", "every address of a domain is the domain alone: \"example.com\"" },
-	{ "access: {senders: all}", NULL },     /* a domain of one label */
+	{ "access: {senders: '@example.com'}",
+	  "every address of a domain is the domain alone: \"example.com\"" },
+	{ "access: {senders: all}", NULL }, /* a domain of one label */
 	{ "access: {senders: '*'}", "did you mean \"any\"?" },
 };
 

@@ -15,8 +15,7 @@ static const struct {
 	  "  hint: replace it by spaces; inside quotes a tab is fine\n"
 	  "\n"
 	  "1 error; nothing was started or changed.\n" },
-	{ "a tab behind a key",
-	  "spool: {path:\t/x}\n",
+	{ "a tab behind a key", "spool: {path:\t/x}\n",
 	  "c.yaml:1:14: error: a tab: YAML is indented with spaces\n"
 	  "    1 | spool: {path: /x}\n"
 	  "      |              ^\n"
@@ -33,24 +32,21 @@ static const struct {
 	  "  hint: keep one of them (defined at c.yaml:1)\n"
 	  "\n"
 	  "1 error; nothing was started or changed.\n" },
-	{ "an anchor that is not there",
-	  "access: {senders: *ours}\n",
+	{ "an anchor that is not there", "access: {senders: *ours}\n",
 	  "c.yaml:1:19: error: *ours names nothing: there is no &ours above\n"
 	  "    1 | access: {senders: *ours}\n"
 	  "      |                   ^^^^^\n"
 	  "  hint: a value that begins with * needs quotes\n"
 	  "\n"
 	  "1 error; nothing was started or changed.\n" },
-	{ "a value inside itself",
-	  "access: &a {senders: *a}\n",
+	{ "a value inside itself", "access: &a {senders: *a}\n",
 	  "c.yaml:1:22: error: *a stands inside what it names\n"
 	  "    1 | access: &a {senders: *a}\n"
 	  "      |                      ^^\n"
 	  "  hint: a value that begins with * needs quotes\n"
 	  "\n"
 	  "1 error; nothing was started or changed.\n" },
-	{ "a star",
-	  "access: {senders: *.example.com}\n",
+	{ "a star", "access: {senders: *.example.com}\n",
 	  "c.yaml:1:20: error: a * or & that names nothing\n"
 	  "    1 | access: {senders: *.example.com}\n"
 	  "      |                    ^\n"
@@ -76,16 +72,14 @@ static const struct {
 	  "  hint: keys of one table stand at the same column\n"
 	  "\n"
 	  "1 error; nothing was started or changed.\n" },
-	{ "a colon inside a value",
-	  "hostname: a: b\n",
+	{ "a colon inside a value", "hostname: a: b\n",
 	  "c.yaml:1:12: error: a \": \" where no key can stand\n"
 	  "    1 | hostname: a: b\n"
 	  "      |            ^\n"
 	  "  hint: the indentation may be off here or in the line above; a value with \": \" in it needs quotes\n"
 	  "\n"
 	  "1 error; nothing was started or changed.\n" },
-	{ "a list that is not closed",
-	  "dns: {servers: [127.0.0.1, timeout: 5s}\n",
+	{ "a list that is not closed", "dns: {servers: [127.0.0.1, timeout: 5s}\n",
 	  "c.yaml:1:39: error: a list is not closed, or a comma is missing\n"
 	  "    1 | dns: {servers: [127.0.0.1, timeout: 5s}\n"
 	  "      |                                       ^\n"
@@ -99,8 +93,7 @@ static const struct {
 	  "      |           ^\n"
 	  "\n"
 	  "1 error; nothing was started or changed.\n" },
-	{ "a tag",
-	  "hostname: !!str a.example\n",
+	{ "a tag", "hostname: !!str a.example\n",
 	  "c.yaml:1:11: error: the tag tag:yaml.org,2002:str has no use here\n"
 	  "    1 | hostname: !!str a.example\n"
 	  "      |           ^^^^^^^^^^^^^^^\n"
@@ -116,16 +109,14 @@ static const struct {
 	  "      | ^\n"
 	  "\n"
 	  "1 error; nothing was started or changed.\n" },
-	{ "a list at the top",
-	  "- hostname: a.example\n",
+	{ "a list at the top", "- hostname: a.example\n",
 	  "c.yaml:1:1: error: settings are a table\n"
 	  "    1 | - hostname: a.example\n"
 	  "      | ^^^^^^^^^^^^^^^^^^^^^\n"
 	  "  expected: lines of the form \"key: value\"\n"
 	  "\n"
 	  "1 error; nothing was started or changed.\n" },
-	{ "a table as a key",
-	  "{a: b}: c\n",
+	{ "a table as a key", "{a: b}: c\n",
 	  "c.yaml:1:1: error: a key must be a single word\n"
 	  "    1 | {a: b}: c\n"
 	  "      | ^\n"
@@ -161,7 +152,8 @@ static void anchors_work(void **state)
 	struct world w;
 
 	(void)state;
-	assert_int_equal(world_load_text(&w, "access: {senders: &ours [example.com], recipients: *ours}\n"), ERR_OK);
+	assert_int_equal(world_load_text(&w, "access: {senders: &ours [example.com], recipients: *ours}\n"),
+	                 ERR_OK);
 	assert_int_equal(w.config->access.recipients.count, 1);
 	assert_true(text_eq(w.config->access.recipients.items[0].text, TEXT("example.com")));
 	world_fini(&w);
@@ -172,8 +164,11 @@ static void tabs_in_quotes_and_comments_are_fine(void **state)
 	struct world w;
 
 	(void)state;
-	assert_int_equal(world_load_text(&w, "#\ta comment\nhostname: a.example #\tanother\nspool: {path: '/it''s'} # it's\t\n"),
-			 ERR_OK);
+	assert_int_equal(
+		world_load_text(
+			&w,
+			"#\ta comment\nhostname: a.example #\tanother\nspool: {path: '/it''s'} # it's\t\n"),
+		ERR_OK);
 	world_fini(&w);
 }
 
@@ -182,14 +177,16 @@ static void line_ends_and_marks_of_windows_are_fine(void **state)
 	struct world w;
 
 	(void)state;
-	assert_int_equal(world_load_text(&w, "\xef\xbb\xbfhostname: a.example\r\nspool:\r\n  durable: maybe\r\n"), ERR_CONFIG);
+	assert_int_equal(
+		world_load_text(&w, "\xef\xbb\xbfhostname: a.example\r\nspool:\r\n  durable: maybe\r\n"),
+		ERR_CONFIG);
 	assert_true(world_said(&w, "windows",
-			       "c.yaml:3:12: error: durable cannot be \"maybe\"\n"
-			       "    3 |   durable: maybe\n"
-			       "      |            ^^^^^\n"
-			       "  expected: true or false\n"
-			       "\n"
-			       "1 error; nothing was started or changed.\n"));
+	                       "c.yaml:3:12: error: durable cannot be \"maybe\"\n"
+	                       "    3 |   durable: maybe\n"
+	                       "      |            ^^^^^\n"
+	                       "  expected: true or false\n"
+	                       "\n"
+	                       "1 error; nothing was started or changed.\n"));
 	world_fini(&w);
 }
 
@@ -201,12 +198,12 @@ static void columns_count_characters(void **state)
 	(void)state;
 	assert_int_equal(world_load_text(&w, "spool: {path: /\xc3\xa4\xc3\xb6, durable: 7}\n"), ERR_CONFIG);
 	assert_true(world_said(&w, "umlauts",
-			       "c.yaml:1:29: error: durable cannot be \"7\"\n"
-			       "    1 | spool: {path: /\xc3\xa4\xc3\xb6, durable: 7}\n"
-			       "      |                             ^\n"
-			       "  expected: true or false\n"
-			       "\n"
-			       "1 error; nothing was started or changed.\n"));
+	                       "c.yaml:1:29: error: durable cannot be \"7\"\n"
+	                       "    1 | spool: {path: /\xc3\xa4\xc3\xb6, durable: 7}\n"
+	                       "      |                             ^\n"
+	                       "  expected: true or false\n"
+	                       "\n"
+	                       "1 error; nothing was started or changed.\n"));
 	world_fini(&w);
 }
 
@@ -231,8 +228,8 @@ static void doubling_by_anchors_ends(void **state)
 	(void)state;
 	buf_add_string(&yaml, "a: &a [x,x,x,x,x,x,x,x,x]\n");
 	for (char c = 'b'; c < 'j'; c++)
-		buf_add_format(&yaml, "%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n", c, c, c - 1, c - 1, c - 1, c - 1,
-			       c - 1, c - 1, c - 1, c - 1, c - 1);
+		buf_add_format(&yaml, "%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n", c, c, c - 1, c - 1,
+		               c - 1, c - 1, c - 1, c - 1, c - 1, c - 1, c - 1);
 	buf_add_octet(&yaml, '\0');
 	assert_int_equal(world_load_text(&w, yaml.at), ERR_CONFIG);
 	world_fini(&w);
