@@ -324,11 +324,13 @@ void session_connected(struct session *s)
 	leave(s);
 }
 
+/* ERR_EXISTS: a second reply came with the first one, to a command that has not been sent yet. */
 static void on_bad_reply(struct session *s, enum err err)
 {
-	const char *words = err == ERR_TOO_BIG ? "the host's reply was too long"
-	                    : err == ERR_NOMEM ? "there was no memory for the host's reply"
-	                                       : "the host sent something that is no SMTP reply";
+	const char *words = err == ERR_TOO_BIG  ? "the host's reply was too long"
+	                    : err == ERR_NOMEM  ? "there was no memory for the host's reply"
+	                    : err == ERR_EXISTS ? "the host replied before it was asked"
+	                                        : "the host sent something that is no SMTP reply";
 
 	if (s->phase == SESSION_QUIT) {
 		close_now(s, false);
@@ -350,8 +352,13 @@ size_t session_data(struct session *s, struct text bytes)
 		return bytes.len;
 	enter(s);
 	while (s->phase != SESSION_CLOSED && s->phase != SESSION_HANDSHAKE &&
-	       !(err = reply_read(&s->replies, &rest, &reply)))
+	       !(err = reply_read(&s->replies, &rest, &reply))) {
+		if (s->o.outbox->bytes > 0) {
+			err = ERR_EXISTS;
+			break;
+		}
 		on_reply(s, &reply, rest);
+	}
 	if (err && err != ERR_MORE)
 		on_bad_reply(s, err);
 	leave(s);

@@ -20,6 +20,7 @@ enum fate {
 	FATE_ACCEPTED,
 	FATE_UNFIT,              /* an address that cannot be sent; its result comes with the answer to MAIL */
 	FATE_DECIDED,
+	FATE_UNFIT_DECIDED,
 };
 
 static size_t step_data(const struct transaction *t)
@@ -47,7 +48,7 @@ static const char *step_name(const struct transaction *t, size_t step)
 		return "RSET";
 	if (step == STEP_MAIL)
 		return "MAIL";
-	return step < step_data(t) ? "RCPT" : step == step_data(t) ? "DATA" : "the message";
+	return step < step_data(t) ? "RCPT" : "DATA";
 }
 
 static bool pipelines(const struct session *s)
@@ -95,8 +96,8 @@ static struct event_ms times(struct session *s, const struct transaction *t)
 static void decide(struct session *s, struct transaction *t, size_t index, struct deliver_result r)
 {
 	if (t->fates) {
-		assert(t->fates[index] != FATE_DECIDED);
-		t->fates[index] = FATE_DECIDED;
+		assert(t->fates[index] < FATE_DECIDED);
+		t->fates[index] = t->fates[index] == FATE_UNFIT ? FATE_UNFIT_DECIDED : FATE_DECIDED;
 	}
 	t->open--;
 	r.ms = times(s, t);
@@ -108,7 +109,7 @@ static void decide_all(struct session *s, struct transaction *t, const struct de
 {
 	/* without memory for the fates nobody had one: then all go the same way, once, here */
 	for (size_t i = 0; t->open > 0; i++)
-		if (!t->fates || t->fates[i] != FATE_DECIDED)
+		if (!t->fates || t->fates[i] < FATE_DECIDED)
 			decide(s, t, i, *r);
 }
 
@@ -301,7 +302,12 @@ static void send_step(struct session *s, const struct transaction *t, size_t ste
 
 static bool is_unfit_step(const struct transaction *t, size_t step)
 {
-	return step >= STEP_RCPT && step < step_data(t) && t->fates[step - STEP_RCPT] == FATE_UNFIT;
+	unsigned char fate;
+
+	if (step < STEP_RCPT || step >= step_data(t))
+		return false;
+	fate = t->fates[step - STEP_RCPT];
+	return fate == FATE_UNFIT || fate == FATE_UNFIT_DECIDED;
 }
 
 static void begin(struct session *s, struct transaction *t)
@@ -351,15 +357,11 @@ static uint64_t body_left(const struct transaction *t)
 	return body_source_bytes(t->job->body) - t->given_bytes + t->span.len;
 }
 
-/* ERR_MORE: come again; ERR_CLOSED: the source gave less than it said, or more. */
-static enum err next_span(struct session *s, struct transaction *t)
+/* ERR_MORE: come again; ERR_DAMAGED: the source failed, or gave less than it said, or more. */
+static enum err next_span(struct transaction *t)
 {
-	enum err err;
+	enum err err = body_source_next(t->job->body, &t->span);
 
-	/* what the last span gave must be out before the source takes it back */
-	if (s->o.outbox->borrows)
-		outbox_flush(s->o.outbox);
-	err = body_source_next(t->job->body, &t->span);
 	if (err) {
 		t->span = TEXT_EMPTY;
 		return err;
@@ -401,12 +403,13 @@ static void pump(struct session *s, struct transaction *t)
 	struct text end;
 
 	while (!err && body_left(t) > 0) {
-		if (s->o.outbox->bytes >= TRANSACTION_SLICE_BYTES)
+		/* what the last span gave must be out before the source takes it back */
+		if (s->o.outbox->bytes >= TRANSACTION_SLICE_BYTES || (t->span.len == 0 && s->o.outbox->borrows))
 			outbox_flush(s->o.outbox);
 		if (s->o.outbox->bytes == 0 && s->o.out->unsent(s->o.owner) > TRANSACTION_UNSENT_MAX)
 			return;
 		if (t->span.len == 0)
-			err = next_span(s, t);
+			err = next_span(t);
 		if (!err)
 			err = send_slice(s, t);
 	}
@@ -651,12 +654,13 @@ void transactions_reply(struct session *s, const struct reply *reply)
 		unasked_reply(s, t, reply);
 		return;
 	}
-	step = t->answered++;
-	pass_over_unfit(t);
+	step = t->answered;
 	if (is_out_of_step(t, step, reply)) {
-		session_end(s, SESSION_END_PROTOCOL, "the host gave a reply that has no place here", NULL);
+		session_end(s, SESSION_END_PROTOCOL, "the host broke the protocol", NULL);
 		return;
 	}
+	t->answered++;
+	pass_over_unfit(t);
 	if (speaks_of_connection(t, step, reply) || (step == STEP_RSET && !on_reset_reply(s, reply))) {
 		session_end(s, SESSION_END_REPLY, NULL, reply);
 		return;
@@ -691,7 +695,8 @@ static enum reason reason_of_end(enum session_end why)
 static struct deliver_result lost_result(struct session *s, const struct transaction *t, enum session_end why,
                                          const char *words)
 {
-	enum stage stage = t->begun ? stage_of_step(t, t->answered) : STAGE_MAIL;
+	bool streaming = t->body == BODY_STREAMING;
+	enum stage stage = !t->begun ? STAGE_MAIL : streaming ? STAGE_DATA : stage_of_step(t, t->answered);
 
 	buf_reset(&s->line);
 	buf_add_string(&s->line, words);
@@ -699,9 +704,11 @@ static struct deliver_result lost_result(struct session *s, const struct transac
 		buf_add_string(&s->line, " after the message was sent: it may have been delivered");
 		return own_result(s, DELIVER_UNKNOWN, REASON_UNKNOWN_OUTCOME, STAGE_DOT, "4.4.2");
 	}
-	if (t->begun)
-		buf_add_format(&s->line, " before the reply to %s",
-		               t->body == BODY_STREAMING ? "the message" : step_name(t, t->answered));
+	if (streaming)
+		buf_add_string(&s->line, " in the middle of the message");
+	else if (t->begun)
+		buf_add_format(&s->line, " %s the reply to %s", why == SESSION_END_PROTOCOL ? "in" : "before",
+		               step_name(t, t->answered));
 	return own_result(s, DELIVER_TRANSIENT, reason_of_end(why), stage, "4.4.2");
 }
 

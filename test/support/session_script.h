@@ -1,7 +1,7 @@
 /* support/session_script.h - a conversation with the outbound SMTP session, written as protocol.
  *
  * What the script does:
- *	S: 220 mx.example          the peer says a line            S- 250 o      the same without a line end, not whole
+ *	S: 220 mx / 250 mx         the peer says these lines       S- 250 ok | 2      no line end behind it, | is one
  *	S: closes | S: resets      it ends the connection          S: takes nothing | S: takes all     it stops, resumes reading
  *	after 300 s                time passes
  *	tls ok | tls fails | tls wrong certificate                 the handshake ends
@@ -11,6 +11,7 @@
  *	finish | abort
  * What it expects, each in its place and nothing else between:
  *	C: EHLO relay.example      a line sent                     C> first line of a write    C+ in the same write as the last
+ *	sent 60000                 lines of mail data, not compared: so many octets at most, half of it at least
  *	starttls, up, ready, done, closed, finished (closed once all is sent), learned keeps, learned cuts
  *	a: delivered 250 2.0.0     a recipient's result: kind (delivered transient permanent unknown), code, enhanced,
  *	                           then any of: reason, stage, "untouched", "reused", "peer", and "~words" found in the reply
