@@ -273,14 +273,23 @@ static void pause_opening(struct destination *d)
 		return; /* then there is no pause */
 }
 
+/* How long nobody is tried: longer each time, and never longer than a message with as many attempts would wait. */
+static int64_t pause_ms(const struct destination *d)
+{
+	const struct config_durations *steps = &d->schedule->config->retry.schedule;
+	int64_t step = steps->items[MIN((size_t)d->failures, steps->count - 1)];
+
+	return MIN(MIN(SUSPEND_FIRST_MS << MIN(d->failures, 8u), SUSPEND_MAX_MS), step);
+}
+
 static void suspend(struct destination *d)
 {
 	struct schedule *s = d->schedule;
-	int64_t pause_ms = MIN(SUSPEND_FIRST_MS << MIN(d->failures, 8u), SUSPEND_MAX_MS);
+	int64_t pause = pause_ms(d);
 
 	d->failures++;
-	pause_ms = pause_ms * 9 / 10 + (int64_t)random_below(&s->random, (uint64_t)(pause_ms / 5));
-	d->suspended_until_at = io_now_at(s->io) + pause_ms;
+	pause = pause * 9 / 10 + (int64_t)random_below(&s->random, (uint64_t)(pause / 5) + 1);
+	d->suspended_until_at = io_now_at(s->io) + pause;
 	if (io_timer_start(s->io, &d->resume_timer, d->suspended_until_at, on_resume, d))
 		d->suspended_until_at = 0; /* better to ask again at once than never */
 }
