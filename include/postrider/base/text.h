@@ -36,10 +36,12 @@ static inline bool text_eq(struct text a, struct text b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
 }
 
-/* From the octet at `from` on; past the end is empty. */
+/* From the octet at `from` on; past the end is empty. A zeroed text stays zeroed. */
 static inline struct text text_skip(struct text t, size_t from)
 {
-	return from >= t.len ? (struct text){ t.at + t.len, 0 } : (struct text){ t.at + from, t.len - from };
+	if (from >= t.len)
+		from = t.len;
+	return (struct text){ t.len ? t.at + from : t.at, t.len - from };
 }
 
 static inline struct text text_head(struct text t, size_t len)

@@ -124,6 +124,7 @@ static void parts_stay_inside(void **state)
 	CHECK_TEXT("trim only blanks", text_trim(TEXT(" \t ")), TEXT(""));
 	CHECK_TEXT("trim leaves line ends", text_trim(TEXT(" a\r\n")), TEXT("a\r\n"));
 	CHECK_TEXT("no string", text_from(NULL), TEXT(""));
+	CHECK_TEXT("a zeroed text", text_skip((struct text){ NULL, 0 }, 1), TEXT(""));
 }
 
 static const struct {
