@@ -15,25 +15,32 @@ struct server;
 struct server_options {
 	struct io *io;
 	struct io_disk *disk;
-	const struct config *config;             /* referenced */
-	struct observe *observe;                 /* borrowed; its consumers are the caller's */
-	bool in_memory;                          /* queue and history in the store's memory twin */
-	unsigned max_descriptors;                /* clamps sessions and connections */
+	const struct config *config; /* referenced */
+	struct observe *observe;     /* borrowed; its consumers are the caller's */
+	bool in_memory;              /* queue and history in the store's memory twin */
+	unsigned max_descriptors;    /* clamps sessions and connections */
 	/* TLS contexts; NULL: mbedTLS with the files that the configuration names. */
-	enum err (*server_context)(void *owner, const struct config_listener *l, struct tls_context **out, struct buf *problem);
+	enum err (*server_context)(void *owner, const struct config_listener *l, struct tls_context **out,
+	                           struct buf *problem);
 	enum err (*client_context)(void *owner, const struct tls_client_options *o, struct tls_context **out,
 	                           struct buf *problem);
 	void *tls_owner;
 	/* The system's name servers and hosts where the configuration names none; NULL: resolv.conf and hosts file are read. */
 	const struct ip_port *name_servers;
 	size_t name_server_count;
-	bool use_system_files;                   /* /etc/resolv.conf, /etc/hosts */
-	enum err (*fault)(void *owner, unsigned point);      /* see queue.h */
+	bool use_system_files;                          /* /etc/resolv.conf, /etc/hosts */
+	enum err (*fault)(void *owner, unsigned point); /* see queue.h */
 	void *fault_owner;
+	struct queue_memory *memory; /* see queue.h */
+	/* The control socket, for a process of this user; false: none. */
+	bool has_admin;
+	uint32_t uid, gid;
+	struct text version, commit;
 };
 
 /* Opens the queue (blocks), then everything else, and says `started` and `ready`. problem: for people, with the next step. */
-MUST_USE enum err server_start(const struct server_options *options, struct server **out, struct buf *problem);
+MUST_USE enum err server_start(const struct server_options *options, struct server **out,
+                               struct buf *problem);
 
 /* A new configuration at once, or the old one kept: ERR_CONFIG and what is wrong in problem. */
 MUST_USE enum err server_reload(struct server *s, const struct config *config, struct buf *problem);
@@ -41,7 +48,7 @@ MUST_USE enum err server_reload(struct server *s, const struct config *config, s
 /* No new mail; what runs is finished within the configured time; on_stopped when all is on disk and closed. A second call
  * ends the waiting. */
 void server_stop(struct server *s, void (*on_stopped)(void *owner), void *owner);
-void server_free(struct server **s);             /* after on_stopped */
+void server_free(struct server **s); /* after on_stopped */
 
 /* For admin and tests. */
 struct queue *server_queue(struct server *s);
@@ -50,7 +57,7 @@ struct receive *server_receive(struct server *s);
 struct history *server_history(struct server *s);
 const struct config *server_config(struct server *s);
 bool server_is_stopping(const struct server *s);
-bool server_has_failed(const struct server *s);      /* the disk failed: it stopped by itself; exit with 1 */
+bool server_has_failed(const struct server *s); /* the disk failed: it stopped by itself; exit with 1 */
 
 /* ---------------------------------------------------------------- the process */
 
@@ -59,8 +66,9 @@ bool server_has_failed(const struct server *s);      /* the disk failed: it stop
 void server_use_system(struct config_sources *sources, char name[256]);
 
 struct server_main_options {
-	const struct config_sources *sources;    /* read again at every reload */
-	int log_descriptor;                      /* events: 1 */
+	const struct config_sources *sources; /* read again at every reload */
+	int log_descriptor;                   /* events: 1 */
+	struct text version, commit;          /* what the control socket says of us */
 	/* Told once everything listens; may be NULL. */
 	void (*on_ready)(void *owner, struct server *server, struct io *io);
 	/* Called when the loop ends, before the rooms go; may be NULL. */

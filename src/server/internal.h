@@ -2,6 +2,7 @@
 #ifndef POSTRIDER_SERVER_INTERNAL_H
 #define POSTRIDER_SERVER_INTERNAL_H
 
+#include <postrider/admin.h>
 #include <postrider/deliver.h>
 #include <postrider/dns.h>
 #include <postrider/server.h>
@@ -18,6 +19,7 @@ struct server {
 	struct deliver *deliver;
 	struct schedule *schedule;
 	struct receive *receive;
+	struct admin *admin;
 	struct observe_consumer to_history;
 	struct io_timer watch;
 	bool was_full, failed;

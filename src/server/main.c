@@ -199,7 +199,12 @@ static enum err start(struct process *p, const struct config *config, struct buf
 		                          .config = config,
 		                          .observe = p->observe,
 		                          .max_descriptors = io_uv_max_descriptors(p->io),
-		                          .use_system_files = true };
+		                          .use_system_files = true,
+		                          .has_admin = true,
+		                          .uid = (uint32_t)geteuid(),
+		                          .gid = (uint32_t)getegid(),
+		                          .version = p->options->version,
+		                          .commit = p->options->commit };
 
 	return server_start(&options, &p->server, problem);
 }

@@ -1,6 +1,7 @@
 #include "internal.h"
 
 #define WATCH_MS SECOND_MS
+#define ADMIN_CLOSE_MS 500
 #define HISTORY_KEEP_MS (7 * DAY_MS)
 #define HISTORY_MAX_BYTES (1ull << 30)
 
@@ -58,6 +59,7 @@ static enum err open_queue(struct server *s, struct buf *problem)
 	                                                   .reserve_bytes = c->spool.reserve_bytes,
 	                                                   .durable = c->spool.durable,
 	                                                   .in_memory = s->options.in_memory,
+	                                                   .memory = s->options.memory,
 	                                                   .seed = io_random_u64(s->io),
 	                                                   .fault = s->options.fault,
 	                                                   .fault_owner = s->options.fault_owner,
@@ -100,6 +102,36 @@ static unsigned inbound_share(const struct server *s)
 	               : 8;
 }
 
+static void on_health(void *owner, struct admin_health *out)
+{
+	struct server *s = owner;
+
+	out->listening = s->receive != NULL && !s->stopping;
+	out->stopping = s->stopping;
+}
+
+static enum err open_admin(struct server *s, struct buf *problem)
+{
+	struct admin_options options = { .io = s->io,
+		                         .queue = s->queue,
+		                         .history = s->history,
+		                         .schedule = s->schedule,
+		                         .observe = s->observe,
+		                         .config = s->config,
+		                         .seed = io_random_u64(s->io),
+		                         .version = s->options.version,
+		                         .commit = s->options.commit,
+		                         .uid = s->options.uid,
+		                         .gid = s->options.gid,
+		                         .health = on_health,
+		                         .owner = s };
+	enum err err = s->options.has_admin ? admin_new(&options, &s->admin) : ERR_OK;
+
+	if (!err && s->admin)
+		err = admin_listen(s->admin, problem);
+	return err;
+}
+
 static enum err open_rooms(struct server *s, struct buf *problem)
 {
 	struct deliver_options deliver = { .io = s->io,
@@ -139,6 +171,8 @@ static enum err open_rooms(struct server *s, struct buf *problem)
 		err = schedule_start(s->schedule);
 	if (!err)
 		err = receive_configure(s->receive, s->config, problem);
+	if (!err)
+		err = open_admin(s, problem);
 	return err;
 }
 
@@ -149,6 +183,8 @@ static void on_closed(void *owner)
 
 static void give_up(struct server *s)
 {
+	if (s->admin)
+		admin_close(&s->admin, 0, on_closed, NULL);
 	receive_free(&s->receive);
 	schedule_free(&s->schedule);
 	deliver_free(&s->deliver);
@@ -269,6 +305,8 @@ enum err server_reload(struct server *s, const struct config *config, struct buf
 		return err;
 	}
 	schedule_configure(s->schedule, config);
+	if (s->admin)
+		admin_configure(s->admin, config);
 	s->config = config_ref(config);
 	config_unref(&old);
 	say(s, EVENT_RELOADED, LEVEL_INFO, "the new configuration is in force");
@@ -295,12 +333,10 @@ static void on_store_closed(void *owner)
 		finished(s);
 }
 
-static void on_rooms_stopped(void *owner)
+static void on_admin_closed(void *owner)
 {
 	struct server *s = owner;
 
-	if (--s->waits > 0)
-		return;
 	receive_free(&s->receive);
 	schedule_free(&s->schedule);
 	deliver_free(&s->deliver);
@@ -310,6 +346,19 @@ static void on_rooms_stopped(void *owner)
 	if (s->history)
 		history_close(&s->history, on_store_closed, s);
 	queue_close(&s->queue, on_store_closed, s);
+}
+
+/* The control socket answers until the end: a probe hears that we are stopping. */
+static void on_rooms_stopped(void *owner)
+{
+	struct server *s = owner;
+
+	if (--s->waits > 0)
+		return;
+	if (s->admin)
+		admin_close(&s->admin, io_now_at(s->io) + ADMIN_CLOSE_MS, on_admin_closed, s);
+	else
+		on_admin_closed(s);
 }
 
 static void stop_schedule(struct server *s)
