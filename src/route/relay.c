@@ -1,6 +1,8 @@
 /* Who may send what to whom. */
 #include <postrider/route.h>
 
+#define DOMAIN_MAX 255
+
 static bool networks_have(const struct config_networks *networks, struct ip ip)
 {
 	for (size_t i = 0; i < networks->count; i++)
@@ -29,17 +31,23 @@ static bool is_postmaster(const struct config *config, struct text forward_path)
 	       (m.domain.len == 0 || text_eq_nocase(m.domain, config->hostname));
 }
 
-/* postmaster@<hostname> is looked up as postmaster too: they are one mailbox. */
+/* postmaster and postmaster@<hostname> are one mailbox, under whichever of the two a rule speaks of it. */
 static const struct config_rewrite_rule *find_rule(const struct config *config, struct text forward_path)
 {
 	const struct config_rewrites *rules = &config->rewrite.recipients;
-	const struct config_rewrite_rule *rule = config_rewrites_find(rules, forward_path);
+	const struct text bare = LIT("postmaster");
+	char whole[sizeof("postmaster@") + DOMAIN_MAX];
 
-	if (!is_postmaster(config, forward_path) || (rule && rule->match.kind == CONFIG_PATTERN_ADDRESS))
+	if (!is_postmaster(config, forward_path))
+		return config_rewrites_find(rules, forward_path);
+	const struct config_rewrite_rule *rule = config_rewrites_find(rules, bare);
+
+	if ((rule && rule->match.kind == CONFIG_PATTERN_ADDRESS) || config->hostname.len > DOMAIN_MAX)
 		return rule;
-	const struct config_rewrite_rule *bare = config_rewrites_find(rules, TEXT("postmaster"));
-
-	return bare && bare->match.kind == CONFIG_PATTERN_ADDRESS ? bare : rule;
+	memcpy(whole, bare.at, bare.len);
+	whole[bare.len] = '@';
+	memcpy(whole + bare.len + 1, config->hostname.at, config->hostname.len);
+	return config_rewrites_find(rules, text_of(whole, bare.len + 1 + config->hostname.len));
 }
 
 /* "ann%elsewhere.example@example.com": some servers behind us would send it on to elsewhere.example. */

@@ -1,0 +1,157 @@
+#include "unit/config/world.h"
+
+#include <postrider/route.h>
+
+static const char routes[] =
+	"upstreams:\n"
+	"  ses: {hosts: ses.example:587}\n"
+	"  SES: {hosts: other.example:587, tls: none}\n"
+	"routes:\n"
+	"  - {to: [bank.example, .bank.example], via: direct, tls: require}\n" /* 1 */
+	"  - {to: ann@inside.example, from: '<>', via: discard}\n"             /* 2 */
+	"  - {to: inside.example, via: hold}\n"                                /* 3 */
+	"  - {from: news.example.com, via: SES}\n"                             /* 4 */
+	"  - {from: '<>', via: direct}\n"                                      /* 5 */
+	"  - {to: refused.example, via: reject}\n"                             /* 6 */
+	"  - {listener: web, via: ses, tls: opportunistic}\n"                  /* 7 */
+	"  - {listener: apps, via: ses}\n"                                     /* 8 */
+	"listen: [{name: apps, address: 127.0.0.1:1}, {name: web, address: 127.0.0.1:2}]\n";
+
+static const struct {
+	const char *name;
+	const char *listener, *reverse_path, *forward_path;
+	size_t number;
+	enum config_via via;
+	const char *key;
+	enum config_tls tls;
+} ways[] = {
+	{ "a domain", "apps", "a@b.example", "x@Bank.Example", 1, CONFIG_VIA_DIRECT, "bank.example",
+	  CONFIG_TLS_REQUIRE },
+	{ "a subdomain", "apps", "a@b.example", "x@MX.bank.example", 1, CONFIG_VIA_DIRECT, "mx.bank.example",
+	  CONFIG_TLS_REQUIRE },
+	{ "both conditions", "apps", "", "Ann@inside.example", 2, CONFIG_VIA_DISCARD, "route:discard",
+	  CONFIG_TLS_OPPORTUNISTIC },
+	{ "one of two conditions", "apps", "a@b.example", "ann@inside.example", 3, CONFIG_VIA_HOLD,
+	  "route:hold", CONFIG_TLS_OPPORTUNISTIC },
+	{ "a sender", "apps", "a@News.example.com", "x@y.example", 4, CONFIG_VIA_UPSTREAM, "upstream:SES",
+	  CONFIG_TLS_NONE },
+	{ "the null reverse-path", "apps", "", "x@y.example", 5, CONFIG_VIA_DIRECT, "y.example",
+	  CONFIG_TLS_OPPORTUNISTIC },
+	{ "an address literal", "apps", "", "x@[192.0.2.1]", 5, CONFIG_VIA_DIRECT, "[192.0.2.1]",
+	  CONFIG_TLS_OPPORTUNISTIC },
+	{ "a literal of IPv6", "apps", "", "x@[IPv6:2001:DB8::1]", 5, CONFIG_VIA_DIRECT, "[ipv6:2001:db8::1]",
+	  CONFIG_TLS_OPPORTUNISTIC },
+	{ "a refusal", "apps", "a@b.example", "x@refused.example", 6, CONFIG_VIA_REJECT, "route:reject",
+	  CONFIG_TLS_OPPORTUNISTIC },
+	{ "a listener", "web", "a@b.example", "x@y.example", 7, CONFIG_VIA_UPSTREAM, "upstream:ses",
+	  CONFIG_TLS_OPPORTUNISTIC },
+	{ "another listener", "apps", "a@b.example", "x@y.example", 8, CONFIG_VIA_UPSTREAM, "upstream:ses",
+	  CONFIG_TLS_REQUIRE },
+	{ "a listener that is gone", "gone", "a@b.example", "x@y.example", 0, CONFIG_VIA_REJECT,
+	  "route:reject", CONFIG_TLS_OPPORTUNISTIC },
+	{ "a quoted local part with another domain in it", "apps", "a@b.example",
+	  "\"x@bank.example\"@y.example", 8, CONFIG_VIA_UPSTREAM, "upstream:ses", CONFIG_TLS_REQUIRE },
+	{ "quotes do not lead around a rule", "apps", "", "\"\\a\\nn\"@inside.example", 2, CONFIG_VIA_DISCARD,
+	  "route:discard", CONFIG_TLS_OPPORTUNISTIC },
+};
+
+static void the_first_route_that_matches_wins(void **state)
+{
+	struct world w;
+
+	(void)state;
+	if (world_load_text(&w, routes))
+		fail_msg("%.*s", TEXT_ARGS(buf_text(&w.said)));
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		struct route_choice choice;
+
+		CHECK_INT(ways[i].name,
+		          route_find(w.config, text_from(ways[i].listener), text_from(ways[i].reverse_path),
+		                     text_from(ways[i].forward_path), &choice),
+		          ERR_OK);
+		CHECK_INT(ways[i].name, choice.route_number, ways[i].number);
+		CHECK_INT(ways[i].name, choice.via, ways[i].via);
+		CHECK_TEXT(ways[i].name, route_key(&choice), text_from(ways[i].key));
+		CHECK_INT(ways[i].name, choice.tls, ways[i].tls);
+		CHECK(ways[i].name, !choice.upstream == (choice.via != CONFIG_VIA_UPSTREAM));
+		CHECK(ways[i].name, !choice.route == (choice.route_number == 0));
+		if (choice.route)
+			CHECK_INT(ways[i].name, choice.route->place.line, 4 + ways[i].number);
+	}
+	world_fini(&w);
+}
+
+static void a_recipient_without_a_domain_has_no_way(void **state)
+{
+	struct route_choice choice = { .route_number = 77 };
+	char longest[1 + 256 + 1] = "@";
+	struct world w = { .config = NULL };
+
+	(void)state;
+	world_must_load(&w);
+	memset(longest + 1, 'a', 256);
+	assert_int_equal(route_find(w.config, TEXT("default"), TEXT_EMPTY, TEXT("postmaster"), &choice),
+	                 ERR_SYNTAX);
+	assert_int_equal(route_find(w.config, TEXT("default"), TEXT_EMPTY, TEXT_EMPTY, &choice), ERR_SYNTAX);
+	assert_int_equal(route_find(w.config, TEXT("default"), TEXT_EMPTY, text_of(longest, 257), &choice),
+	                 ERR_SYNTAX);
+	assert_int_equal(choice.route_number, 77);
+	assert_int_equal(route_find(w.config, TEXT("default"), TEXT_EMPTY, text_of(longest, 256), &choice),
+	                 ERR_OK);
+	assert_int_equal(choice.key_len, 255);
+	world_fini(&w);
+}
+
+static void the_longest_name_of_an_upstream_fits_into_a_key(void **state)
+{
+	static const char name[] = "n234567890123456789012345678901234567890123456789012345678901234";
+	AUTO(buf_fini) struct buf yaml = BUF(1000);
+	struct route_choice choice;
+	struct world w;
+
+	(void)state;
+	buf_add_format(&yaml, "upstreams: {%s: {hosts: h.example:25}}", name);
+	buf_add_octet(&yaml, '\0');
+	assert_int_equal(world_load_text(&w, yaml.at), ERR_OK);
+	assert_int_equal(route_find(w.config, TEXT("default"), TEXT_EMPTY, TEXT("x@y.example"), &choice),
+	                 ERR_OK);
+	assert_int_equal(choice.key_len, strlen("upstream:") + 64);
+	world_fini(&w);
+}
+
+static void the_longest_domain_gives_the_limit(void **state)
+{
+	static const struct {
+		const char *domain;
+		uint64_t connections;
+	} cases[] = { { "gmail.com", 1 },     { "GMAIL.COM", 1 },
+		      { "a.gmail.com", 2 },   { "a.b.gmail.com", 3 },
+		      { "b.gmail.com", 2 },   { "xgmail.com", 4 },
+		      { "other.example", 4 }, { "", 4 },
+		      { "[192.0.2.1]", 4 },   { "com", 4 } };
+	struct world w;
+
+	(void)state;
+	assert_int_equal(world_load_text(&w, "limits:\n"
+	                                     "  any: {connections: 4}\n"
+	                                     "  .gmail.com: {connections: 2}\n"
+	                                     "  gmail.com: {connections: 1}\n"
+	                                     "  .b.gmail.com: {connections: 3}\n"),
+	                 ERR_OK);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		CHECK_INT(cases[i].domain, route_limit(w.config, text_from(cases[i].domain))->connections,
+		          cases[i].connections);
+	world_fini(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_first_route_that_matches_wins),
+		cmocka_unit_test(a_recipient_without_a_domain_has_no_way),
+		cmocka_unit_test(the_longest_name_of_an_upstream_fits_into_a_key),
+		cmocka_unit_test(the_longest_domain_gives_the_limit),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
