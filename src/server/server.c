@@ -356,7 +356,7 @@ static void on_rooms_stopped(void *owner)
 	if (--s->waits > 0)
 		return;
 	if (s->admin)
-		admin_close(&s->admin, io_now_at(s->io) + ADMIN_CLOSE_MS, on_admin_closed, s);
+		admin_close(&s->admin, ADMIN_CLOSE_MS, on_admin_closed, s);
 	else
 		on_admin_closed(s);
 }
