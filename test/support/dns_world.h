@@ -83,7 +83,9 @@ struct dns_outcome {
 /* Servers are 192.0.2.1, .2, ... port 53; from is options for the resolver, NULL: one server and the defaults. */
 void dns_world_init(struct dns_world *w, const struct dns_rule *rules, size_t rule_count,
                     const struct dns_options *from);
-void dns_world_fini(struct dns_world *w); /* asserts that nothing is left open */
+void dns_world_init_without(struct dns_world *w, const struct dns_rule *rules,
+                            size_t rule_count); /* the caller makes w->dns */
+void dns_world_fini(struct dns_world *w);       /* asserts that nothing is left open */
 void dns_world_rules(struct dns_world *w, const struct dns_rule *rules, size_t rule_count);
 struct dns_options dns_world_options(struct dns_world *w, size_t server_count);
 

@@ -12,6 +12,7 @@
 #include <postrider/dns.h>
 #include <postrider/io/io.h>
 
+#include "support/alloc.h"
 #include "support/dns_world.h"
 
 #define SOA(zone, ttl, minimum) "--\n" zone " " ttl " SOA ns." zone ". h." zone ". 1 3600 600 86400 " minimum
@@ -922,6 +923,64 @@ static void very_many_questions_without_a_server_end_without_recursion(void **st
 	free(o);
 }
 
+static void is_found_or_fails(const struct dns_outcome *o, const char *text)
+{
+	if (o->calls == 0)
+		assert_int_equal(o->err, ERR_NOMEM); /* as the lookup began */
+	else if (o->err)
+		assert_true(o->err == ERR_NOMEM || o->err == ERR_TIMEOUT || o->err == ERR_TEMPORARY);
+	else if (o->text[0])
+		assert_string_equal(o->text, text);
+}
+
+/* The room's own allocations: those inside ldns are not reached. */
+static void no_failed_allocation_does_harm(void **state)
+{
+	static const struct dns_rule rules[] = {
+		{ .name = "example.com",
+		  .type = "MX",
+		  .way = DNS_UDP,
+		  .records = "example.com 60 CNAME a.example." },
+		{ .name = "a.example", .way = DNS_UDP, .truncated = true },
+		{ .name = "a.example", .records = "a.example 60 MX 1 mx.example." },
+		{ .name = "mx.example", .type = "A", .records = "mx.example 60 A 198.51.100.1" },
+		{ .name = "mx.example", .records = "mx.example 60 AAAA 2001:db8::1" },
+	};
+	unsigned runs = 0;
+
+	(void)state;
+	for (EACH_ALLOC_FAILING) {
+		struct dns_outcome mx = { 0 }, both = { 0 }, again = { 0 }, local = { 0 };
+		struct dns_world w;
+		struct dns_options options;
+
+		dns_world_init_without(&w, rules, ARRAY_LEN(rules));
+		options = dns_world_options(&w, 2);
+		options.statics = statics;
+		options.static_count = ARRAY_LEN(statics);
+		enum err err = dns_new(&options, &w.dns);
+
+		assert_true(err == ERR_OK || err == ERR_NOMEM);
+		if (!err) {
+			dns_world_find_mx(&w, "example.com", &mx);
+			dns_world_find(&w, "mx.example", DNS_ANY, &both);
+			dns_world_find(&w, "mail.internal.example", DNS_ANY, &local);
+			dns_world_run(&w);
+			dns_world_find(&w, "mx.example", DNS_ANY, &again);
+			err = dns_configure(w.dns, &options);
+			assert_true(err == ERR_OK || err == ERR_NOMEM);
+			dns_world_run(&w);
+			is_found_or_fails(&mx, "1 mx.example of a.example");
+			is_found_or_fails(&again, "2001:db8::1 198.51.100.1");
+			is_found_or_fails(&local, "127.0.0.7 2001:db8::7");
+		}
+		dns_world_fini(&w);
+		runs++;
+	}
+	print_message("  %u runs\n", runs);
+	assert_in_range(runs, 20, 1000);
+}
+
 static void counters_count(void **state)
 {
 	static const struct dns_rule rules[] = {
@@ -978,6 +1037,7 @@ int main(void)
 		cmocka_unit_test(waiting_for_a_place_costs_no_time),
 		cmocka_unit_test(very_many_questions_without_a_server_end_without_recursion),
 		cmocka_unit_test(counters_count),
+		cmocka_unit_test(no_failed_allocation_does_harm),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
