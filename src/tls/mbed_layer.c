@@ -6,13 +6,14 @@
  * A layer whose stream closes while a job runs frees itself when the job is done. */
 #include "mbed.h"
 
-#include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include <postrider/io/lane.h>
 
 #define IN_MAX_BYTES (256 * 1024)        /* octets from the wire not worked on yet; reading stops long before */
-#define OUT_MAX_BYTES (64u << 20)        /* octets made for the wire in one call */
+#define OUT_MAX_BYTES (1u << 20)         /* octets made for the wire and not handed over */
+#define OUT_FLUSH_BYTES (64 * 1024)      /* from this on they are */
 #define EARLY_MAX_BYTES (1u << 20)       /* written by the owner before the handshake is done */
 #define PROBLEM_MAX_BYTES 2048
 #define GATHER_BYTES (16 * 1024)         /* small pieces are joined to records of this size */
@@ -30,6 +31,7 @@ struct handshake {
 	struct ip address;             /* to be found in the certificate, when the server's name is one */
 	bool has_name;
 	int status;                    /* of the last step */
+	atomic_bool abandoned;         /* the stream has gone: a job that has not begun need not work */
 	uint64_t began_us;
 };
 
@@ -145,7 +147,9 @@ static void on_detach(struct io_layer *layer)
 {
 	struct mbed_layer *l = mbed_of(layer);
 
-	if (!l->job_runs)
+	if (l->job_runs)
+		atomic_store(&l->handshake->abandoned, true);
+	else
 		layer_free(l);
 }
 
@@ -176,7 +180,7 @@ static void fill_info(struct mbed_layer *l)
 	/* A result of 0 alone proves nothing: that is also what a session without a certificate reports. */
 	l->info.verified = c->is_client && c->store && h->has_name && flags == 0 && mbedtls_ssl_get_peer_cert(&l->ssl);
 	if (c->is_client && !l->info.verified && h->problem.len == 0)
-		buf_add_string(&h->problem, h->has_name ? "there are no CAs to check against" : "there is no name to check");
+		buf_add_string(&h->problem, "there are no CAs to check against");
 }
 
 static void write_plain(struct mbed_layer *l, const struct text *pieces, size_t count);
@@ -260,7 +264,8 @@ static void run_step(struct io_job *job)
 {
 	struct handshake *h = CONTAINER_OF(job, struct handshake, job);
 
-	h->status = mbedtls_ssl_handshake(&h->layer->ssl);
+	if (!atomic_load(&h->abandoned))
+		h->status = mbedtls_ssl_handshake(&h->layer->ssl);
 }
 
 static void start_step(struct mbed_layer *l)
@@ -383,6 +388,8 @@ static bool encrypt(struct mbed_layer *l, struct text plain)
 		if (status <= 0)
 			return false;
 		plain = text_skip(plain, (size_t)status);
+		if (l->out.len >= OUT_FLUSH_BYTES)
+			flush_out(l);
 	}
 	return true;
 }
@@ -488,7 +495,9 @@ static int on_verify(void *argument, mbedtls_x509_crt *certificate, int depth, u
 			mbed_add_verdict(&h->problem, *flags & ~(uint32_t)MBEDTLS_X509_BADCERT_CN_MISMATCH, NULL);
 		return 0;
 	}
-	if (h->address.family != IP_NONE ? !has_address(certificate, h->address) : !h->has_name)
+	if (!h->has_name)
+		*flags |= MBEDTLS_X509_BADCERT_OTHER;
+	else if (h->address.family != IP_NONE && !has_address(certificate, h->address))
 		*flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
 	if (*flags) {
 		buf_reset(&h->problem);

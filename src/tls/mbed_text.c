@@ -172,6 +172,7 @@ void mbed_add_verdict(struct buf *b, uint32_t flags, const mbedtls_x509_crt *cer
 		{ MBEDTLS_X509_BADCERT_BAD_MD, "the certificate is signed with a weak digest" },
 		{ MBEDTLS_X509_BADCERT_BAD_PK, "the certificate's kind of key is not accepted" },
 		{ MBEDTLS_X509_BADCERT_BAD_KEY, "the certificate's key is too weak" },
+		{ MBEDTLS_X509_BADCERT_OTHER, "there is no name to check it against" },      /* our own finding */
 		{ MBEDTLS_X509_BADCERT_CN_MISMATCH, "the certificate is for another name" },
 	};
 	size_t before = b->len;

@@ -242,6 +242,17 @@ static void without_a_name_nothing_is_verified(void **state)
 
 	shake_hands(w, w->client, "");
 	assert_int_equal(w->of_client.err, ERR_CERTIFICATE);
+	assert_string_equal(w->of_client.problem, "there is no name to check it against");
+	close_both(w);
+}
+
+static void without_a_name_and_without_verification_it_is_not_called_verified(void **state)
+{
+	struct world *w = *state;
+
+	shake_hands(w, w->lax, "");
+	assert_int_equal(w->of_client.err, ERR_OK);
+	assert_false(w->of_client.info.verified);
 	close_both(w);
 }
 
@@ -814,6 +825,7 @@ int main(void)
 		TEST(an_address_is_looked_for_among_the_addresses),
 		TEST(another_address_is_refused),
 		TEST(without_a_name_nothing_is_verified),
+		TEST(without_a_name_and_without_verification_it_is_not_called_verified),
 		TEST(an_unknown_ca_is_refused),
 		TEST_1_2(an_unknown_ca_is_refused),
 		TEST(an_expired_certificate_is_refused),
