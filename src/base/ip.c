@@ -167,6 +167,7 @@ bool ip_is_private(struct ip ip)
 {
 	static const unsigned char unspecified[16] = { 0 };
 	static const unsigned char nat64[12] = { 0x00, 0x64, 0xff, 0x9b };
+	static const unsigned char local_nat64[6] = { 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01 };      /* RFC 8215 */
 
 	if (ip.family == IP_V4)
 		return is_private_v4(ip.bytes);
@@ -176,7 +177,9 @@ bool ip_is_private(struct ip ip)
 		return is_private_v4(ip.bytes + 12);                 /* an IPv4 address in other words */
 	if (ip.bytes[0] == 0x20 && ip.bytes[1] == 0x02)
 		return is_private_v4(ip.bytes + 2);                  /* 6to4 */
+	if (memcmp(ip.bytes, local_nat64, sizeof(local_nat64)) == 0)
+		return true;
 	return (ip.bytes[0] & 0xfe) == 0xfc ||                       /* unique local */
-	       (ip.bytes[0] == 0xfe && (ip.bytes[1] & 0xc0) == 0x80) || /* link-local */
+	       (ip.bytes[0] == 0xfe && ip.bytes[1] >= 0x80) ||        /* link-local, and site-local of old */
 	       ip.bytes[0] == 0xff;                                  /* multicast */
 }

@@ -39,6 +39,10 @@ static const struct {
 	{ "no descriptor left", EMFILE, ERR_BUSY },
 	{ "a port in use", EADDRINUSE, ERR_BUSY },
 	{ "no such family", EAFNOSUPPORT, ERR_UNSUPPORTED },
+	{ "a path that is too long", ENAMETOOLONG, ERR_TOO_BIG },
+	{ "a datagram that is too long", EMSGSIZE, ERR_TOO_BIG },
+	{ "a file that is there already", EEXIST, ERR_EXISTS },
+	{ "work that was called off", ECANCELED, ERR_CANCELLED },
 	{ "something else", ELOOP, ERR_IO },
 };
 

@@ -480,7 +480,7 @@ static void an_encoded_subject_is_made_of_short_words_of_whole_characters(void *
 	buf_fini(&subject);
 }
 
-static void a_sender_without_a_domain_gets_ours(void **state)
+static void what_is_not_known_is_made_up_for(void **state)
 {
 	struct dsn_recipient r = failed();
 	struct dsn d = notice(&r, 1);
@@ -490,6 +490,7 @@ static void a_sender_without_a_domain_gets_ours(void **state)
 
 	(void)state;
 	d.from = TEXT("postmaster");
+	r.remote_mta = TEXT("");
 	build(&d, &b, &p, &result);
 	CHECK_TEXT("From", field(p.header, "From", &v),
 	           TEXT("Mail Delivery System <postmaster@relay.example.com>"));
@@ -533,7 +534,7 @@ int main(void)
 		cmocka_unit_test(no_line_is_too_long),
 		cmocka_unit_test(subjects_are_repeated_as_ascii),
 		cmocka_unit_test(an_encoded_subject_is_made_of_short_words_of_whole_characters),
-		cmocka_unit_test(a_sender_without_a_domain_gets_ours),
+		cmocka_unit_test(what_is_not_known_is_made_up_for),
 		cmocka_unit_test(memory_may_run_out_anywhere_and_the_size_is_limited),
 	};
 

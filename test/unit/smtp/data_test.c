@@ -237,7 +237,7 @@ static void long_lines_are_counted_to_the_octet(void **state)
 static void clean_input_is_one_span_that_points_into_it(void **state)
 {
 	struct data_decoder d;
-	char octets[10000];
+	char octets[10000] = "";
 	struct text input = text_of(octets, sizeof(octets)), span;
 
 	(void)state;
@@ -280,6 +280,7 @@ static bool encode(struct text content, size_t step, struct buf *wire)
 	if (err) {
 		assert_int_equal(err, ERR_SYNTAX);
 		assert_int_equal(data_encode_end(&e, &span), ERR_SYNTAX);
+		assert_int_equal(data_encode(&e, &(struct text){ "x", 1 }, &span), ERR_SYNTAX);
 		return false;
 	}
 	buf_add(wire, span);
@@ -397,7 +398,7 @@ static void what_left_comes_back_as_it_was(void **state)
 static void clean_content_leaves_as_one_span(void **state)
 {
 	struct data_encoder e;
-	char octets[10000];
+	char octets[10000] = "";
 	struct text content = text_of(octets, sizeof(octets)), span;
 
 	(void)state;

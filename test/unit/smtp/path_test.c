@@ -125,6 +125,7 @@ static const struct {
 	{ "an octet above 127 in the domain", LIT("<a@caf\xc3\xa9>"), ERR_SYNTAX },
 	{ "an octet above 127 in quotes", LIT("<\"\xff\"@c>"), ERR_SYNTAX },
 	{ "quotes not closed", LIT("<\"a@c>"), ERR_SYNTAX },
+	{ "quotes that end with a backslash and the input", LIT("<\"a\\"), ERR_SYNTAX },
 	{ "quotes that end in a backslash", LIT("<\"a\\\"@c>"), ERR_SYNTAX },
 	{ "something behind the quotes", LIT("<\"a\"b@c>"), ERR_SYNTAX },
 	{ "quotes inside an atom", LIT("<a\"b\"@c>"), ERR_SYNTAX },
@@ -228,6 +229,8 @@ static void domains_are_labels_with_dots_between(void **state)
 	assert_int_equal(smtp_helo_check(TEXT("[192.0.2.1]")), ERR_OK);
 	assert_int_equal(smtp_helo_check(TEXT("[IPv6:::1]")), ERR_OK);
 	assert_int_equal(smtp_helo_check(TEXT("[localhost]")), ERR_SYNTAX);
+	assert_int_equal(smtp_helo_check(TEXT("[")), ERR_SYNTAX);
+	assert_int_equal(smtp_helo_check(TEXT("[192.0.2.1")), ERR_SYNTAX);
 	assert_int_equal(smtp_helo_check(TEXT("my computer")), ERR_SYNTAX);
 	assert_int_equal(smtp_helo_check(TEXT("")), ERR_SYNTAX);
 }
