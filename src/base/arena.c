@@ -37,8 +37,8 @@ void arena_fini(struct arena *a)
 	a->budget_bytes = 0;
 }
 
-/* A block with room for `bytes`. A thing that fills more than half a block gets one of its own, behind the newest:
- * what is left of the newest stays in use. */
+/* A block with room for `bytes`. A thing that fills more than half a block gets one of its own, behind the
+ * newest: what is left of the newest stays in use. */
 static struct arena_block *add_block(struct arena *a, size_t bytes)
 {
 	bool own = bytes > BLOCK_BYTES / 2;

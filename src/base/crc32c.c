@@ -11,8 +11,8 @@ static uint32_t octet_by_table(uint32_t crc, unsigned char octet)
 	return crc >> 8 ^ slices[0][(crc ^ octet) & 0xff];
 }
 
-/* Eight octets a step: each takes the table that counts the octets still behind it. Read octet by octet, so that the
- * order of octets in a word of the machine does not matter. */
+/* Eight octets a step: each takes the table that counts the octets still behind it. Read octet by octet, so
+ * that the order of octets in a word of the machine does not matter. */
 uint32_t crc32c_by_table(uint32_t crc, const void *bytes, size_t len)
 {
 	const unsigned char *at = bytes;

@@ -154,32 +154,32 @@ bool ip_is_loopback(struct ip ip)
 
 static bool is_private_v4(const unsigned char b[4])
 {
-	return b[0] == 0 || b[0] == 10 || b[0] == 127 ||             /* this network, private, loopback */
-	       (b[0] == 100 && (b[1] & 0xc0) == 64) ||                /* shared, 100.64.0.0/10 */
-	       (b[0] == 169 && b[1] == 254) ||                        /* link-local */
-	       (b[0] == 172 && (b[1] & 0xf0) == 16) ||                /* private */
-	       (b[0] == 192 && b[1] == 168) ||                        /* private */
-	       (b[0] == 192 && b[1] == 0 && b[2] == 0) ||             /* protocol assignments */
-	       b[0] >= 224;                                           /* multicast, reserved, broadcast */
+	return b[0] == 0 || b[0] == 10 || b[0] == 127 ||  /* this network, private, loopback */
+	       (b[0] == 100 && (b[1] & 0xc0) == 64) ||    /* shared, 100.64.0.0/10 */
+	       (b[0] == 169 && b[1] == 254) ||            /* link-local */
+	       (b[0] == 172 && (b[1] & 0xf0) == 16) ||    /* private */
+	       (b[0] == 192 && b[1] == 168) ||            /* private */
+	       (b[0] == 192 && b[1] == 0 && b[2] == 0) || /* protocol assignments */
+	       b[0] >= 224;                               /* multicast, reserved, broadcast */
 }
 
 bool ip_is_private(struct ip ip)
 {
 	static const unsigned char unspecified[16] = { 0 };
 	static const unsigned char nat64[12] = { 0x00, 0x64, 0xff, 0x9b };
-	static const unsigned char local_nat64[6] = { 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01 };      /* RFC 8215 */
+	static const unsigned char local_nat64[6] = { 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01 }; /* RFC 8215 */
 
 	if (ip.family == IP_V4)
 		return is_private_v4(ip.bytes);
 	if (ip.family != IP_V6 || ip_is_loopback(ip) || memcmp(ip.bytes, unspecified, 16) == 0)
 		return true;
 	if (memcmp(ip.bytes, nat64, sizeof(nat64)) == 0 || memcmp(ip.bytes, unspecified, 12) == 0)
-		return is_private_v4(ip.bytes + 12);                 /* an IPv4 address in other words */
+		return is_private_v4(ip.bytes + 12); /* an IPv4 address in other words */
 	if (ip.bytes[0] == 0x20 && ip.bytes[1] == 0x02)
-		return is_private_v4(ip.bytes + 2);                  /* 6to4 */
+		return is_private_v4(ip.bytes + 2); /* 6to4 */
 	if (memcmp(ip.bytes, local_nat64, sizeof(local_nat64)) == 0)
 		return true;
-	return (ip.bytes[0] & 0xfe) == 0xfc ||                       /* unique local */
-	       (ip.bytes[0] == 0xfe && ip.bytes[1] >= 0x80) ||        /* link-local, and site-local of old */
-	       ip.bytes[0] == 0xff;                                  /* multicast */
+	return (ip.bytes[0] & 0xfe) == 0xfc ||                 /* unique local */
+	       (ip.bytes[0] == 0xfe && ip.bytes[1] >= 0x80) || /* link-local, and site-local of old */
+	       ip.bytes[0] == 0xff;                            /* multicast */
 }

@@ -17,8 +17,9 @@ void map_fini(struct map *m)
 	m->count = 0;
 }
 
-/* Eight octets a step, the seed in the state from the first step on. With fold, each octet of a word that is a
- * capital gets bit 5: the additions find capitals in all eight octets at once (an octet over 0x7f is none). */
+/* Eight octets a step, the seed in the state from the first step on. With fold, each octet of a word that is
+ * a capital gets bit 5: the additions find capitals in all eight octets at once (an octet over 0x7f is
+ * none). */
 static uint64_t fold_word(uint64_t word)
 {
 	const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones * 0x80;

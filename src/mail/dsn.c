@@ -15,8 +15,8 @@
 
 /* ---------------------------------------------------------------- what is returned */
 
-/* Whole fields from the front of the original, max octets at most. When the caller had only the front of the message, a
- * field that ends with it may be a part of one. */
+/* Whole fields from the front of the original, max octets at most. When the caller had only the front of the
+ * message, a field that ends with it may be a part of one. */
 static struct text header_fields(const struct dsn *d)
 {
 	struct text rest = d->original;
@@ -72,8 +72,8 @@ struct boundary {
 	char at[BOUNDARY_MAX];
 };
 
-/* "=_" cannot come out of quoted-printable or base64, and the rest cannot be foreseen; should it be in the message all
- * the same, another is taken. */
+/* "=_" cannot come out of quoted-printable or base64, and the rest cannot be foreseen; should it be in the
+ * message all the same, another is taken. */
 static struct boundary choose_boundary(const struct dsn *d, struct text returned)
 {
 	struct boundary boundary;

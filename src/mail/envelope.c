@@ -237,8 +237,8 @@ static enum err decode_field(struct record_reader *r, const struct record_field 
 	}
 }
 
-/* What a record of this length can come to at the most: a recipient of five octets costs two places in an array that
- * doubles, and a text of one octet an aligned one. */
+/* What a record of this length can come to at the most: a recipient of five octets costs two places in an
+ * array that doubles, and a text of one octet an aligned one. */
 static size_t budget_for(size_t record_bytes)
 {
 	const size_t each = 4 * sizeof(struct envelope_recipient);

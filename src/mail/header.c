@@ -4,8 +4,8 @@
 
 /* ---------------------------------------------------------------- in memory */
 
-/* The length of the line at the front with its end. LF alone ends a line here too: what is read may be damaged, and must
- * not hide fields. */
+/* The length of the line at the front with its end. LF alone ends a line here too: what is read may be
+ * damaged, and must not hide fields. */
 static size_t line_length(struct text t)
 {
 	size_t end = text_find_octet(t, '\n');

@@ -28,7 +28,8 @@ static void add_client(struct folder *f, const struct trace *t)
 	folder_add(f, TEXT(")"));
 }
 
-/* From-domain = "FROM" FWS Extended-Domain. A helo that is an address literal keeps its brackets and colons. */
+/* From-domain = "FROM" FWS Extended-Domain. A helo that is an address literal keeps its brackets and
+ * colons. */
 static void add_from(struct folder *f, const struct trace *t)
 {
 	struct text helo = t->helo.len ? text_head(t->helo, WORD_MAX) : TEXT("unknown");
@@ -39,7 +40,8 @@ static void add_from(struct folder *f, const struct trace *t)
 	add_client(f, t);
 }
 
-/* By-domain = CFWS "BY" FWS Extended-Domain; With = CFWS "WITH" FWS Protocol; ID = CFWS "ID" FWS ( Atom / msg-id ) */
+/* By-domain = CFWS "BY" FWS Extended-Domain; With = CFWS "WITH" FWS Protocol; ID = CFWS "ID" FWS ( Atom /
+ * msg-id ) */
 static void add_by(struct folder *f, const struct trace *t)
 {
 	struct id_text id = id_to_text(t->id);

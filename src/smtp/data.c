@@ -16,8 +16,8 @@ static uint64_t count_bits(uint64_t mask)
 	return mask ? (uint64_t)__builtin_popcountll(mask) : 0;
 }
 
-/* Adds the lines of a block to the books. Only its first line end can close a line that began before the block, and a
- * line inside one block is short. */
+/* Adds the lines of a block to the books. Only its first line end can close a line that began before the
+ * block, and a line inside one block is short. */
 static void count_lines(struct data_decoder *d, uint64_t line_ends, size_t len)
 {
 	if (!line_ends) {
@@ -74,7 +74,8 @@ static size_t scan(struct data_decoder *d, struct text input)
 	return input.len;
 }
 
-/* The CR behind a dot was no part of the end: it is content, and the octet that came with it may be gone already. */
+/* The CR behind a dot was no part of the end: it is content, and the octet that came with it may be gone
+ * already. */
 static enum data_event give_back_cr(struct data_decoder *d, struct text *span)
 {
 	struct octets64 o = { .cr = 1 };
@@ -119,8 +120,8 @@ void data_encoder_init(struct data_encoder *e)
 	*e = (struct data_encoder){ .inside_line = false };
 }
 
-/* Where the first octet stands that may not leave: a LF without CR, or a CR without LF, len if there is none. A CR that is
- * the last octet is not judged. */
+/* Where the first octet stands that may not leave: a LF without CR, or a CR without LF, len if there is none.
+ * A CR that is the last octet is not judged. */
 struct stretch {
 	size_t len;      /* octets that may leave as they are */
 	bool dot;        /* ... and then comes a dot at the start of a line */

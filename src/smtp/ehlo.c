@@ -86,7 +86,8 @@ bool ehlo_has_auth(const struct ehlo *e, struct text mechanism)
 	return false;
 }
 
-/* limit-name-value = limit-name ["=" limit-value], limit-value of 1 to 6 digits where it is a number (RFC 9422) */
+/* limit-name-value = limit-name ["=" limit-value], limit-value of 1 to 6 digits where it is a number (RFC
+ * 9422) */
 enum err ehlo_limit(const struct ehlo *e, struct text name, uint64_t *out)
 {
 	for (struct text rest = e->limits; rest.len;) {

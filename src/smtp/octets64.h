@@ -1,4 +1,5 @@
-/* Where the octets that matter in mail data stand in a block of 64: one bit each, the lowest for the first. */
+/* Where the octets that matter in mail data stand in a block of 64: one bit each, the lowest for the
+ * first. */
 #ifndef SMTP_OCTETS64_H
 #define SMTP_OCTETS64_H
 

@@ -73,8 +73,8 @@ static size_t quoted_length(struct text t)
 	return 0;
 }
 
-/* Local-part = Dot-string / Quoted-string. Dots at the ends and two in a row are no Dot-string, but such mailboxes exist
- * and are written so; nothing else can be meant by them. */
+/* Local-part = Dot-string / Quoted-string. Dots at the ends and two in a row are no Dot-string, but such
+ * mailboxes exist and are written so; nothing else can be meant by them. */
 static size_t local_part_length(struct text t)
 {
 	size_t len = 0;

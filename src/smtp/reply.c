@@ -6,7 +6,8 @@
 
 /* ---------------------------------------------------------------- enhanced status codes */
 
-/* The length of "1.2.3" at the front of t, 0 if there is none. class "." subject "." detail (RFC 3463 section 2) */
+/* The length of "1.2.3" at the front of t, 0 if there is none. class "." subject "." detail (RFC 3463 section
+ * 2) */
 static size_t enhanced_length(struct text t)
 {
 	size_t at = 1;
@@ -166,7 +167,8 @@ static int code_of(struct text line)
 	return (line.at[0] - '0') * 100 + (line.at[1] - '0') * 10 + (line.at[2] - '0');
 }
 
-/* The enhanced code counts only if its class is the first digit of the code; it is cut from each line that has it. */
+/* The enhanced code counts only if its class is the first digit of the code; it is cut from each line that
+ * has it. */
 static struct text cut_enhanced(struct reply *r, struct text text)
 {
 	size_t len = enhanced_length(text);
@@ -194,7 +196,8 @@ static void keep_text(struct reply_reader *r, struct text text)
 			r->text.at[i] = r->text.at[i] == '\t' ? ' ' : '?';
 }
 
-/* One line. ERR_MORE: others follow. Reply-line = *( Reply-code "-" [ text ] CRLF ) Reply-code [ SP text ] CRLF */
+/* One line. ERR_MORE: others follow. Reply-line = *( Reply-code "-" [ text ] CRLF ) Reply-code [ SP text ]
+ * CRLF */
 static enum err take_line(struct reply_reader *r, struct text line)
 {
 	int code = code_of(line);

@@ -8,14 +8,14 @@
 struct arena_block;
 
 struct arena {
-	struct arena_block *blocks;      /* newest first */
-	size_t used_bytes;               /* asked for so far */
+	struct arena_block *blocks; /* newest first */
+	size_t used_bytes;          /* asked for so far */
 	size_t budget_bytes;
 };
 
-void arena_init(struct arena *a, size_t budget_bytes);   /* allocates nothing yet */
-void arena_fini(struct arena *a);                        /* frees all; a zeroed arena is fine */
-void arena_reset(struct arena *a);                       /* frees all, keeps the budget */
+void arena_init(struct arena *a, size_t budget_bytes); /* allocates nothing yet */
+void arena_fini(struct arena *a);                      /* frees all; a zeroed arena is fine */
+void arena_reset(struct arena *a);                     /* frees all, keeps the budget */
 
 /* Zeroed, aligned for any type. NULL: over the budget, or no memory. */
 void *arena_alloc(struct arena *a, size_t bytes);

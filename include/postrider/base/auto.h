@@ -8,11 +8,11 @@
 #include <stdlib.h>
 
 #define AUTO(free_fn) __attribute__((cleanup(free_fn)))
-#define TAKE(pointer)                                                                                                  \
-	({                                                                                                             \
-		__typeof__(pointer) taken_ = (pointer);                                                                \
-		(pointer) = NULL;                                                                                      \
-		taken_;                                                                                                \
+#define TAKE(pointer)                                   \
+	({                                              \
+		__typeof__(pointer) taken_ = (pointer); \
+		(pointer) = NULL;                       \
+		taken_;                                 \
 	})
 
 /* AUTO(free_memory) char *p = malloc(n); */

@@ -1,5 +1,5 @@
-/* postrider/base/crc32c.h - CRC-32C (Castagnoli), the checksum of records and body blocks (RFC 3720 appendix B.4).
- * Uses the processor's instruction where there is one. */
+/* postrider/base/crc32c.h - CRC-32C (Castagnoli), the checksum of records and body blocks (RFC 3720 appendix
+ * B.4). Uses the processor's instruction where there is one. */
 #ifndef POSTRIDER_BASE_CRC32C_H
 #define POSTRIDER_BASE_CRC32C_H
 

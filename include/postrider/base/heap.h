@@ -12,8 +12,8 @@
 
 struct heap_item {
 	int64_t key;
-	uint64_t order;         /* set by heap_push */
-	size_t place;           /* 1-based place in the heap; 0: in none */
+	uint64_t order; /* set by heap_push */
+	size_t place;   /* 1-based place in the heap; 0: in none */
 };
 
 struct heap {
@@ -24,11 +24,13 @@ struct heap {
 };
 
 void heap_init(struct heap *h);
-void heap_fini(struct heap *h);      /* the elements are the caller's; a zeroed heap is fine */
+void heap_fini(struct heap *h); /* the elements are the caller's; a zeroed heap is fine */
 
-MUST_USE enum err heap_push(struct heap *h, struct heap_item *item, int64_t key);   /* ERR_NOMEM; item is in no heap */
-void heap_remove(struct heap *h, struct heap_item *item);                           /* fine if it is in none */
-MUST_USE enum err heap_move(struct heap *h, struct heap_item *item, int64_t key);   /* pushes if it is in none */
+/* The item must be in no heap. ERR_NOMEM: it still is in none. */
+MUST_USE enum err heap_push(struct heap *h, struct heap_item *item, int64_t key);
+void heap_remove(struct heap *h, struct heap_item *item); /* fine if it is in none */
+/* Pushes an item that is in none. */
+MUST_USE enum err heap_move(struct heap *h, struct heap_item *item, int64_t key);
 
 static inline bool heap_has(const struct heap_item *item)
 {

@@ -77,10 +77,12 @@ static inline struct list *list_shift(struct list *head)
 #define LIST_ITEM(pointer, type, member) CONTAINER_OF(pointer, type, member)
 #define LIST_FIRST(head, type, member) (list_is_empty(head) ? NULL : LIST_ITEM((head)->next, type, member))
 
-/* for (LIST_EACH(it, &head)) { struct x *x = LIST_ITEM(it, struct x, link); ... }  - the list must not change. */
+/* for (LIST_EACH(it, &head)) { struct x *x = LIST_ITEM(it, struct x, link); ... }; the list must not change */
+/* clang-format off */
 #define LIST_EACH(it, head) struct list *it = (head)->next; it != (head); it = it->next
 /* The element at hand may be removed or freed. */
-#define LIST_EACH_SAFE(it, head)                                                                                       \
+#define LIST_EACH_SAFE(it, head) \
 	struct list *it = (head)->next, *it##_next = it->next; it != (head); it = it##_next, it##_next = it->next
+/* clang-format on */
 
 #endif

@@ -11,6 +11,6 @@ struct random {
 
 void random_init(struct random *r, uint64_t seed);
 uint64_t random_u64(struct random *r);
-uint64_t random_below(struct random *r, uint64_t bound);   /* 0 .. bound-1, without bias; bound > 0 */
+uint64_t random_below(struct random *r, uint64_t bound); /* 0 .. bound-1, without bias; bound > 0 */
 
 #endif

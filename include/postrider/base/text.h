@@ -1,5 +1,5 @@
-/* postrider/base/text.h - a view of octets that somebody else owns.
- * May hold any octet, NUL too, and has no final NUL. Everything that is read travels as one of these by value. */
+/* postrider/base/text.h - a view of octets that somebody else owns. May hold any octet, NUL too, and has no
+ * final NUL. Everything that is read travels as one of these by value. */
 #ifndef POSTRIDER_BASE_TEXT_H
 #define POSTRIDER_BASE_TEXT_H
 
@@ -15,10 +15,12 @@ struct text {
 	size_t len;
 };
 
+/* clang-format off */
 #define LIT(literal) { literal, sizeof(literal) - 1 }                    /* as an initialiser */
 #define TEXT(literal) ((struct text){ literal, sizeof(literal) - 1 })    /* as an expression */
 #define TEXT_EMPTY ((struct text){ "", 0 })
 #define TEXT_ARGS(t) (int)(t).len, (t).at                                /* for "%.*s" */
+/* clang-format on */
 
 static inline struct text text_of(const char *at, size_t len)
 {
@@ -49,8 +51,8 @@ static inline struct text text_head(struct text t, size_t len)
 	return (struct text){ t.at, len < t.len ? len : t.len };
 }
 
-bool text_eq_nocase(struct text a, struct text b);              /* ASCII letters only */
-int text_compare(struct text a, struct text b);                 /* by octets, shorter first */
+bool text_eq_nocase(struct text a, struct text b); /* ASCII letters only */
+int text_compare(struct text a, struct text b);    /* by octets, shorter first */
 int text_compare_nocase(struct text a, struct text b);
 bool text_starts(struct text t, struct text prefix);
 bool text_starts_nocase(struct text t, struct text prefix);
@@ -72,7 +74,8 @@ struct text text_trim(struct text t);
 /* Decimal digits only, no sign, no space. ERR_SYNTAX: not digits or empty; ERR_TOO_BIG: over max. */
 MUST_USE enum err text_to_u64(struct text t, uint64_t max, uint64_t *out);
 
-/* A copy on the heap with a final NUL behind it (not counted), to be freed by the caller; NULL without memory. */
+/* A copy on the heap with a final NUL behind it (not counted), to be freed by the caller; NULL without
+ * memory. */
 char *text_dup(struct text t);
 
 static inline char ascii_lower(char c)

@@ -11,16 +11,16 @@
 #define DAY_MS (24 * HOUR_MS)
 
 struct calendar {
-	int year, month, day;                   /* month 1-12, day 1-31 */
+	int year, month, day; /* month 1-12, day 1-31 */
 	int hour, minute, second, millisecond;
-	int weekday;                            /* 0 = Sunday */
+	int weekday; /* 0 = Sunday */
 };
 
-struct calendar calendar_from_time(int64_t utc_ms);        /* UTC */
+struct calendar calendar_from_time(int64_t utc_ms); /* UTC */
 
-void time_add_rfc3339(struct buf *b, int64_t utc_us);      /* microseconds: 2026-01-02T03:04:05.678901Z */
-void time_add_rfc5322(struct buf *b, int64_t utc_ms);      /* Fri, 2 Jan 2026 03:04:05 +0000 */
-void time_add_clock(struct buf *b, int64_t utc_ms);        /* 03:04:05.678 */
+void time_add_rfc3339(struct buf *b, int64_t utc_us); /* microseconds: 2026-01-02T03:04:05.678901Z */
+void time_add_rfc5322(struct buf *b, int64_t utc_ms); /* Fri, 2 Jan 2026 03:04:05 +0000 */
+void time_add_clock(struct buf *b, int64_t utc_ms);   /* 03:04:05.678 */
 
 /* For people: "850 ms", "2.1 s", "6m 0s", "4h 12m", "5d 1h". */
 void time_add_duration(struct buf *b, int64_t ms);

@@ -1,9 +1,10 @@
-/* postrider/mail/record.h - tagged fields, for what is stored: a format number, then fields of tag, length and octets.
+/* postrider/mail/record.h - tagged fields, for what is stored: a format number, then fields.
  *
- *   record = format *field     field = tag length *OCTET     all numbers as LEB128 (7 bits an octet, lowest first)
+ *   record = format *field     field = tag length *OCTET
  *
- * Unknown tags are passed over, so a later version can add fields; the format number rises only when old readers must
- * keep out. A tag may come more than once (lists). Numbers are LEB128 inside their field. No checksum: the store has it. */
+ * All numbers are LEB128 (7 bits an octet, lowest first), also those that are the value of a field. Unknown
+ * tags are passed over, so a later version can add fields; the format number rises only when old readers must
+ * keep out. A tag may come more than once (lists). No checksum: the store has it. */
 #ifndef POSTRIDER_MAIL_RECORD_H
 #define POSTRIDER_MAIL_RECORD_H
 
@@ -12,21 +13,21 @@
 void record_begin(struct buf *b, unsigned format);
 void record_add_text(struct buf *b, unsigned tag, struct text value);
 void record_add_u64(struct buf *b, unsigned tag, uint64_t value);
-void record_add_i64(struct buf *b, unsigned tag, int64_t value);      /* small negative ones stay short */
+void record_add_i64(struct buf *b, unsigned tag, int64_t value); /* small negative ones stay short */
 
 /* A record as the value of a field. Write it to a buf of its own and add that as text, or: */
-size_t record_open_field(struct buf *b, unsigned tag);        /* fields of the inner record follow; returns a mark */
+size_t record_open_field(struct buf *b, unsigned tag); /* fields of the inner record follow; returns a mark */
 void record_close_field(struct buf *b, size_t mark);
 
 struct record_reader {
 	struct text rest;
 	unsigned format;
-	enum err err;            /* the first failure; later calls give nothing */
+	enum err err; /* the first failure; later calls give nothing */
 };
 
 struct record_field {
 	unsigned tag;
-	struct text value;       /* points into the record */
+	struct text value; /* points into the record */
 };
 
 /* ERR_UNSUPPORTED is kept when the format is above newest_format, ERR_DAMAGED when there is none. */

@@ -1,4 +1,5 @@
-/* postrider/mail/trace.h - our Received field (RFC 5321 section 4.4). Return-Path is added by final delivery only. */
+/* postrider/mail/trace.h - our Received field (RFC 5321 section 4.4). Return-Path is added by final delivery
+ * only. */
 #ifndef POSTRIDER_MAIL_TRACE_H
 #define POSTRIDER_MAIL_TRACE_H
 
@@ -6,15 +7,15 @@
 #include <postrider/base/ip.h>
 
 struct trace {
-	struct text helo;                /* as the client said it: neutralised where it could break the field */
-	struct ip client;                /* IP_NONE: a Unix socket */
-	struct text client_name;         /* from the DNS, checked both ways; empty: not known */
-	struct text hostname;            /* ours */
-	struct text protocol;            /* with-keyword: "ESMTPS" */
-	struct text tls;                 /* "TLSv1.3 TLS_AES_128_GCM_SHA256"; empty: no TLS */
+	struct text helo;        /* as the client said it: neutralised where it could break the field */
+	struct ip client;        /* IP_NONE: a Unix socket */
+	struct text client_name; /* from the DNS, checked both ways; empty: not known */
+	struct text hostname;    /* ours */
+	struct text protocol;    /* with-keyword: "ESMTPS" */
+	struct text tls;         /* "TLSv1.3 TLS_AES_128_GCM_SHA256"; empty: no TLS */
 	struct id id;
-	struct text forward_path;        /* of the only recipient, as the client gave it; empty with several: they must not
-	                                  * learn of each other */
+	/* Of the only recipient, as the client gave it. Empty with several: none may learn of another. */
+	struct text forward_path;
 	int64_t received_time;
 };
 

@@ -1,14 +1,14 @@
 /* postrider/smtp/data.h - mail data on the wire: the dots, and the end (RFC 5321 section 4.5.2).
  *
- * Both ways work on spans that point into what they were given, so that nobody copies. They stop and go on at any
- * octet. The only line end is CR LF and the only end is CR LF "." CR LF; a bare CR or LF ends nothing on the way in and
- * never leaves on the way out. */
+ * Both ways work on spans that point into what they were given, so that nobody copies. They stop and go on at
+ * any octet. The only line end is CR LF and the only end is CR LF "." CR LF; a bare CR or LF ends nothing on
+ * the way in and never leaves on the way out. */
 #ifndef POSTRIDER_SMTP_DATA_H
 #define POSTRIDER_SMTP_DATA_H
 
 #include <postrider/base/text.h>
 
-#define DATA_LINE_MAX 998                /* octets of a text line without its end (RFC 5322 section 2.1.1) */
+#define DATA_LINE_MAX 998 /* octets of a text line without its end (RFC 5322 section 2.1.1) */
 
 /* ---------------------------------------------------------------- in */
 
@@ -18,40 +18,42 @@ enum data_phase { DATA_LINE_START, DATA_INSIDE_LINE, DATA_AFTER_DOT, DATA_AFTER_
 struct data_decoder {
 	enum data_phase phase;
 	bool after_cr;
-	bool has_8bit;                   /* an octet above 127 */
+	bool has_8bit; /* an octet above 127 */
 	uint64_t content_bytes;
 	uint64_t bare_lf_count;
 	uint64_t bare_cr_count;
 	uint64_t nul_count;
-	uint64_t long_line_count;        /* lines over DATA_LINE_MAX */
-	uint64_t line_bytes;             /* of the line at hand so far, CR included */
+	uint64_t long_line_count; /* lines over DATA_LINE_MAX */
+	uint64_t line_bytes;      /* of the line at hand so far, CR included */
 };
 
 enum data_event {
-	DATA_SPAN,       /* *span is the next content, not empty; it points into the input or at constant memory */
-	DATA_MORE,       /* the input is used up */
-	DATA_END,        /* the end of data was taken; *input begins with what the client says next */
+	DATA_SPAN, /* *span is the next content, not empty; it points into the input or at constant memory */
+	DATA_MORE, /* the input is used up */
+	DATA_END,  /* the end of data was taken; *input begins with what the client says next */
 };
 
 void data_decoder_init(struct data_decoder *d);
-/* Takes octets from the front of *input. Call until it says DATA_MORE or DATA_END; not again after DATA_END. */
+/* Takes octets from the front of *input. Call until it says DATA_MORE or DATA_END; not again after
+ * DATA_END. */
 enum data_event data_decode(struct data_decoder *d, struct text *input, struct text *span);
 
 /* ---------------------------------------------------------------- out */
 
 struct data_encoder {
 	bool inside_line;
-	bool after_cr;                   /* a CR was taken and is held back until its LF comes */
-	bool dot_sent;                   /* the dot that doubles the first of this line is out */
+	bool after_cr; /* a CR was taken and is held back until its LF comes */
+	bool dot_sent; /* the dot that doubles the first of this line is out */
 	bool failed;
 };
 
 void data_encoder_init(struct data_encoder *e);
-/* Takes content from the front of *content and gives what to send next in *span (not empty).
- * ERR_MORE: the content is used up. ERR_SYNTAX: a bare CR or LF is next: nothing more is given, and the caller must cut the
+/* Takes content from the front of *content and gives what to send next in *span (not empty). ERR_MORE: the
+ * content is used up. ERR_SYNTAX: a bare CR or LF is next: nothing more is given, and the caller must cut the
  * connection (the end of data must not be sent). */
 MUST_USE enum err data_encode(struct data_encoder *e, struct text *content, struct text *span);
-/* What ends the data: CR LF first where the content did not end with it. ERR_SYNTAX: after a failure, or a bare CR was last. */
+/* What ends the data: CR LF first where the content did not end with it. ERR_SYNTAX: after a failure, or a
+ * bare CR was last. */
 MUST_USE enum err data_encode_end(struct data_encoder *e, struct text *span);
 
 /* Whether content may leave as it is: no bare CR or LF. */

@@ -29,15 +29,16 @@ enum ehlo_keyword {
 };
 
 struct ehlo {
-	unsigned keywords;               /* of enum ehlo_keyword */
-	struct text domain;              /* what the server calls itself */
-	uint64_t size_limit_bytes;       /* 0: no limit, or none said (RFC 1870 section 4) */
-	struct text auth;                /* mechanisms with spaces between: "PLAIN LOGIN" */
-	struct text limits;              /* "RCPTMAX=20 MAILMAX=5" (RFC 9422) */
+	unsigned keywords;         /* of enum ehlo_keyword */
+	struct text domain;        /* what the server calls itself */
+	uint64_t size_limit_bytes; /* 0: no limit, or none said (RFC 1870 section 4) */
+	struct text auth;          /* mechanisms with spaces between: "PLAIN LOGIN" */
+	struct text limits;        /* "RCPTMAX=20 MAILMAX=5" (RFC 9422) */
 };
 
-/* From a positive reply to EHLO. Points into its text. Never fails: lines not understood are skipped; of a keyword that
- * comes twice the first counts. "AUTH=LOGIN" (an old server's way) counts when there is no other AUTH line. */
+/* From a positive reply to EHLO. Points into its text. Never fails: lines not understood are skipped; of a
+ * keyword that comes twice the first counts. "AUTH=LOGIN" (an old server's way) counts when there is no other
+ * AUTH line. */
 void ehlo_parse(const struct reply *reply, struct ehlo *out);
 
 static inline bool ehlo_has(const struct ehlo *e, enum ehlo_keyword keyword)
@@ -47,11 +48,13 @@ static inline bool ehlo_has(const struct ehlo *e, enum ehlo_keyword keyword)
 
 /* Whether a mechanism is in the AUTH line; any case. */
 bool ehlo_has_auth(const struct ehlo *e, struct text mechanism);
-/* A number from the LIMITS line: "RCPTMAX". ERR_NOT_FOUND: not said, or not a positive number of up to six digits. */
+/* A number from the LIMITS line: "RCPTMAX". ERR_NOT_FOUND: not said, or not a positive number of up to six
+ * digits. */
 MUST_USE enum err ehlo_limit(const struct ehlo *e, struct text name, uint64_t *out);
 
-/* Our own 250 to EHLO, whole, with domain first and behind it `greeting` if it is not empty. SIZE is written with its
- * limit (0: without), AUTH, LIMITS and the like with their texts. No enhanced codes (RFC 2034 section 3). */
+/* Our own 250 to EHLO, whole, with domain first and behind it `greeting` if it is not empty. SIZE is written
+ * with its limit (0: without), AUTH, LIMITS and the like with their texts. No enhanced codes (RFC 2034
+ * section 3). */
 void ehlo_add(struct buf *b, const struct ehlo *e, struct text greeting);
 
 #endif

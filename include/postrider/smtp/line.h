@@ -1,30 +1,31 @@
-/* postrider/smtp/line.h - lines from a stream of octets that may be cut anywhere.
- * The only line end is CR LF (RFC 5321 section 2.3.8). A line with a fault is taken out of the stream like any other,
- * so that both sides stay in step, and is never acted on. */
+/* postrider/smtp/line.h - lines from a stream of octets that may be cut anywhere. The only line end is CR LF
+ * (RFC 5321 section 2.3.8). A line with a fault is taken out of the stream like any other, so that both sides
+ * stay in step, and is never acted on. */
 #ifndef POSTRIDER_SMTP_LINE_H
 #define POSTRIDER_SMTP_LINE_H
 
 #include <postrider/base/text.h>
 
-#define SMTP_COMMAND_LINE_MAX 2048       /* without CR LF; RFC 5321 asks for 510, MAIL and RCPT parameters for more */
-#define SMTP_AUTH_LINE_MAX 12288         /* RFC 4954 section 4 */
+/* Without CR LF. RFC 5321 asks for 510 at least, the parameters of MAIL and RCPT for more. */
+#define SMTP_COMMAND_LINE_MAX 2048
+#define SMTP_AUTH_LINE_MAX 12288 /* RFC 4954 section 4 */
 
 enum line_fault {
 	LINE_FINE = 0,
-	LINE_TOO_LONG,           /* its octets were dropped as they came */
-	LINE_BARE_LF,            /* LF without CR before it: ended here, so that nobody waits for a CR LF that never comes */
-	LINE_BARE_CR,            /* CR without LF behind it */
+	LINE_TOO_LONG, /* its octets were dropped as they came */
+	LINE_BARE_LF,  /* LF without CR before it: ended here, so that nobody waits for a CR LF in vain */
+	LINE_BARE_CR,  /* CR without LF behind it */
 	LINE_NUL,
 };
 
 struct line_reader {
-	size_t max_bytes;        /* may be changed between lines */
-	bool dropping;           /* inside a line that is too long */
+	size_t max_bytes; /* may be changed between lines */
+	bool dropping;    /* inside a line that is too long */
 };
 
 struct line {
 	enum line_fault fault;
-	struct text text;        /* without its end, points into the input; empty when too long */
+	struct text text; /* without its end, points into the input; empty when too long */
 };
 
 static inline struct line_reader line_reader(size_t max_bytes)
@@ -32,8 +33,8 @@ static inline struct line_reader line_reader(size_t max_bytes)
 	return (struct line_reader){ .max_bytes = max_bytes };
 }
 
-/* Takes one line from the front of *input. ERR_MORE: there is no whole line. What is left in *input then (max_bytes + 1
- * octets at most) must come again with more behind it. */
+/* Takes one line from the front of *input. ERR_MORE: there is no whole line. What is left in *input then
+ * (max_bytes + 1 octets at most) must come again with more behind it. */
 MUST_USE enum err line_read(struct line_reader *r, struct text *input, struct line *out);
 
 #endif

@@ -18,10 +18,11 @@ enum reply_class {
 
 /* (struct reply){ 503, "5.5.1", TEXT("Bad sequence of commands") } */
 struct reply {
-	int code;                                /* 200 to 599 */
-	char enhanced[REPLY_ENHANCED_MAX];       /* "5.7.1" with a final NUL; "": none (greeting, EHLO, 3xx) */
-	struct text text;                        /* lines with LF between them and none at the end; no other control octet in
-	                                          * a parsed one. Without code and enhanced code */
+	int code;                          /* 200 to 599 */
+	char enhanced[REPLY_ENHANCED_MAX]; /* "5.7.1" with a final NUL; "": none (greeting, EHLO, 3xx) */
+	/* Without code and enhanced code: lines with LF between them and none at the end. No other control
+	 * octet in one that was read. */
+	struct text text;
 };
 
 static inline enum reply_class reply_class(const struct reply *r)
@@ -57,23 +58,24 @@ bool reply_is_enhanced(struct text t);
 
 /* ---------------------------------------------------------------- ours */
 
-/* As it goes out: all lines with their ends, the enhanced code on each. Lines longer than 512 octets go on in the next.
- * CR, NUL and other controls and octets above 126 leave as "?": text of peers and addresses may stand in a reply. */
+/* As it goes out: all lines with their ends, the enhanced code on each. Lines longer than 512 octets go on in
+ * the next. CR, NUL and other controls and octets above 126 leave as "?": text of peers and addresses may
+ * stand in a reply. */
 void reply_add(struct buf *b, const struct reply *r);
 
-/* For people and logs: one line without an end, "550 5.1.1 no such user", the lines of the text with a space between.
- * Octets above 127 stay. */
+/* For people and logs: one line without an end, "550 5.1.1 no such user", the lines of the text with a space
+ * between. Octets above 127 stay. */
 void reply_add_line(struct buf *b, const struct reply *r);
 
 /* ---------------------------------------------------------------- peers' */
 
-#define REPLY_LINE_MAX 4096              /* RFC 5321 asks for 512 with its end; some servers pass it far */
+#define REPLY_LINE_MAX 4096 /* RFC 5321 asks for 512 with its end; some servers pass it far */
 #define REPLY_LINES_MAX 256
-#define REPLY_TEXT_MAX 16384             /* more than that is read and forgotten */
+#define REPLY_TEXT_MAX 16384 /* more than that is read and forgotten */
 
 struct reply_reader {
 	struct line_reader lines;
-	struct reply reply;              /* being read */
+	struct reply reply; /* being read */
 	unsigned line_count;
 	struct buf text;
 };
@@ -83,10 +85,10 @@ void reply_reader_fini(struct reply_reader *r);
 /* Forgets a half-read reply, as is needed at STARTTLS. */
 void reply_reader_reset(struct reply_reader *r);
 
-/* Takes lines from the front of *input until a reply is whole; its text lives until the next call.
- * ERR_MORE: not whole; what is left in *input must come again with more behind it. An unfinished reply is known by
- * reply_reader_is_inside. ERR_SYNTAX: no reply (a code outside 200 to 599, codes that differ between lines, a bare LF): the
- * connection is of no more use. ERR_TOO_BIG: too many lines, or one too long. ERR_NOMEM. */
+/* Takes lines from the front of *input until a reply is whole; its text lives until the next call. ERR_MORE:
+ * not whole; what is left in *input must come again with more behind it. An unfinished reply is known by
+ * reply_reader_is_inside. ERR_SYNTAX: no reply (a code outside 200 to 599, codes that differ between lines, a
+ * bare LF): the connection is of no more use. ERR_TOO_BIG: too many lines, or one too long. ERR_NOMEM. */
 MUST_USE enum err reply_read(struct reply_reader *r, struct text *input, struct reply *out);
 
 static inline bool reply_reader_is_inside(const struct reply_reader *r)

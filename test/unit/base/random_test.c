@@ -47,7 +47,8 @@ static void bounds_hold_and_every_value_comes(void **state)
 	}
 }
 
-/* With a bound of three quarters of the range, a generator that only scales would favour a third of the values. */
+/* With a bound of three quarters of the range, a generator that only scales would favour a third of the
+ * values. */
 static void large_bounds_are_fair(void **state)
 {
 	struct random r;
