@@ -28,7 +28,7 @@ YAML = peers.UPSTREAM_YAML.replace("connections: 20", "connections: {connections
     "hosts:", "hosts:") + "access: {{max_message_size: 50MB}}\nlimits: {{any: {{messages_per_connection: 1000}}}}\n"
 # What a careful administrator would set for this load: no throttling of the client, connections as many as ours.
 TUNED = {"in_flow_delay": "0", "smtpd_client_connection_count_limit": "0", "smtpd_client_connection_rate_limit": "0",
-         "message_size_limit": "52428800", "max_use": "100000", "hash_queue_names": "", "smtp_connection_cache_on_demand": "yes",
+         "message_size_limit": "52428800", "max_use": "100000", "smtp_connection_cache_on_demand": "yes",
          "qmgr_message_active_limit": "20000", "qmgr_message_recipient_limit": "20000"}
 CONNECTIONS = 20
 
