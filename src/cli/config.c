@@ -1,0 +1,77 @@
+/* check and config: what the configuration says, without a daemon. */
+#include "cli.h"
+
+#define PRINT_MAX_BYTES (8u << 20)
+
+static enum exit_code print(struct cli *cli, const struct buf *out)
+{
+	if (buf_err(out))
+		return cli_fail(cli, EXIT_FAILED, NULL, "cannot print it: %s", err_text(buf_err(out)));
+	fwrite(buf_text(out).at, 1, out->len, cli->out);
+	return EXIT_DONE;
+}
+
+enum exit_code run_config(struct cli *cli)
+{
+	static const struct {
+		const char *flag;
+		void (*write)(struct buf *out);
+	} texts[] = {
+		{ "schema", config_write_schema },
+		{ "env", config_write_environment },
+		{ "reference", config_write_reference },
+	};
+	AUTO(buf_fini) struct buf out = BUF(PRINT_MAX_BYTES);
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		if (cli_has(cli, texts[i].flag)) {
+			texts[i].write(&out);
+			return print(cli, &out);
+		}
+	enum exit_code code = cli_load_config(cli);
+
+	if (code)
+		return code;
+	config_print(cli->config, cli_has(cli, "origin"), &out);
+	return print(cli, &out);
+}
+
+static void print_summary(struct cli *cli)
+{
+	const struct config *c = cli->config;
+
+	cli_colour(cli, GREEN);
+	fputs("ok", cli->out);
+	cli_colour(cli, PLAIN);
+	fputs(": ", cli->out);
+	cli_put(cli, c->hostname);
+	fprintf(cli->out, ", %zu listener%s, %zu upstream%s, %zu route%s; spool ", c->listen.count,
+	        c->listen.count == 1 ? "" : "s", c->upstreams.count, c->upstreams.count == 1 ? "" : "s", c->routes.count,
+	        c->routes.count == 1 ? "" : "s");
+	cli_put(cli, c->spool.path);
+	fputc('\n', cli->out);
+}
+
+enum exit_code run_check(struct cli *cli)
+{
+	struct cli_sources sources;
+	struct config_report report;
+	AUTO(buf_fini) struct buf words = BUF(PRINT_MAX_BYTES);
+	enum exit_code code = cli_sources(cli, &sources);
+
+	if (code)
+		return code;
+	config_report_init(&report);
+	enum err err = config_load(&sources.sources, &cli->config, &report);
+
+	config_report_print(&report, &words);
+	if (cli->json)
+		cli_print_report_json(cli, &report);
+	else
+		fwrite(buf_text(&words).at, 1, words.len, cli->err);
+	if (!err && !cli->json)
+		print_summary(cli);
+	config_report_fini(&report);
+	cli_sources_fini(&sources);
+	return !err ? EXIT_DONE : err == ERR_CONFIG ? EXIT_CONFIG : EXIT_FAILED;
+}
