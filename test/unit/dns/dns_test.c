@@ -498,6 +498,70 @@ static void one_insecure_link_makes_a_chain_insecure(void **state)
 	dns_world_fini(&w);
 }
 
+static void an_insecure_link_and_a_secure_end_are_insecure(void **state)
+{
+	static const struct dns_rule rules[] = {
+		{ .name = "example.com", .records = "example.com 60 CNAME a.example." },
+		{ .name = "a.example", .records = "a.example 60 MX 1 mx.example.", .authentic = true },
+	};
+	struct dns_options options = { .server_count = 1, .trust = DNS_TRUST_ALL };
+	struct dns_world w;
+	struct dns_outcome o = { 0 };
+
+	(void)state;
+	dns_world_init(&w, rules, ARRAY_LEN(rules), &options);
+	dns_world_find_mx(&w, "example.com", &o);
+	dns_world_run(&w);
+	assert_string_equal(o.text, "1 mx.example of a.example");
+	dns_world_fini(&w);
+}
+
+static const struct {
+	const char *name;
+	struct dns_rule v4, v6;
+	const char *outcome;
+} secure_pairs[] = {
+	{ "both secure",
+	  { .type = "A", .authentic = true, .records = "h.example 60 A 198.51.100.1" },
+	  { .type = "AAAA", .authentic = true, .records = "h.example 60 AAAA 2001:db8::1" },
+	  "2001:db8::1 198.51.100.1 (secure)" },
+	{ "one of them",
+	  { .type = "A", .authentic = true, .records = "h.example 60 A 198.51.100.1" },
+	  { .type = "AAAA", .records = "h.example 60 AAAA 2001:db8::1" },
+	  "2001:db8::1 198.51.100.1" },
+	{ "one, and the other is proven not to be",
+	  { .type = "A", .authentic = true, .records = "h.example 60 A 198.51.100.1" },
+	  { .type = "AAAA", .authentic = true, .records = SOA("example", "60", "60") },
+	  "198.51.100.1 (secure)" },
+	{ "one, and the other is said not to be",
+	  { .type = "A", .authentic = true, .records = "h.example 60 A 198.51.100.1" },
+	  { .type = "AAAA", .records = SOA("example", "60", "60") },
+	  "198.51.100.1" },
+	{ "one, and nobody knows about the other",
+	  { .type = "A", .authentic = true, .records = "h.example 60 A 198.51.100.1" },
+	  { .type = "AAAA", .rcode = 2 },
+	  "198.51.100.1" },
+};
+
+static void addresses_are_secure_when_all_answers_are(void **state)
+{
+	struct dns_options options = { .server_count = 1, .trust = DNS_TRUST_ALL };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(secure_pairs); i++) {
+		const struct dns_rule rules[] = { secure_pairs[i].v4, secure_pairs[i].v6 };
+		struct dns_world w;
+		struct dns_outcome o = { 0 };
+
+		print_message("  %s\n", secure_pairs[i].name);
+		dns_world_init(&w, rules, ARRAY_LEN(rules), &options);
+		dns_world_find(&w, "h.example", DNS_ANY, &o);
+		dns_world_run(&w);
+		assert_string_equal(o.text, secure_pairs[i].outcome);
+		dns_world_fini(&w);
+	}
+}
+
 /* ---------------------------------------------------------------- cache */
 
 static const struct {
@@ -567,6 +631,31 @@ static void answers_are_kept_as_long_as_they_say(void **state)
 		assert_string_equal(o.text, first.text);
 		dns_world_fini(&w);
 	}
+}
+
+static void a_link_shortens_how_long_its_end_is_kept(void **state)
+{
+	static const struct dns_rule rules[] = {
+		{ .name = "example.com", .records = "example.com 20 CNAME a.example." },
+		{ .name = "a.example", .records = "a.example 300 MX 1 mx.example." },
+	};
+	struct dns_world w;
+	struct dns_outcome o = { 0 };
+
+	(void)state;
+	start(&w, rules, ARRAY_LEN(rules));
+	dns_world_find_mx(&w, "example.com", &o);
+	dns_world_run(&w);
+	assert_int_equal(questions(&w), 2);
+	dns_world_run_until(&w, 20 * SECOND_MS - 1);
+	dns_world_find_mx(&w, "example.com", &o);
+	dns_world_run(&w);
+	assert_int_equal(questions(&w), 0);
+	dns_world_run_until(&w, 20 * SECOND_MS);
+	dns_world_find_mx(&w, "example.com", &o);
+	dns_world_run(&w);
+	assert_int_equal(questions(&w), 2);
+	dns_world_fini(&w);
 }
 
 static void a_cached_end_of_a_chain_shortens_what_is_kept(void **state)
@@ -1020,7 +1109,10 @@ int main(void)
 		cmocka_unit_test(what_is_no_name_is_refused_at_once),
 		cmocka_unit_test(the_ad_bit_counts_from_those_who_are_trusted),
 		cmocka_unit_test(one_insecure_link_makes_a_chain_insecure),
+		cmocka_unit_test(an_insecure_link_and_a_secure_end_are_insecure),
+		cmocka_unit_test(addresses_are_secure_when_all_answers_are),
 		cmocka_unit_test(answers_are_kept_as_long_as_they_say),
+		cmocka_unit_test(a_link_shortens_how_long_its_end_is_kept),
 		cmocka_unit_test(a_cached_end_of_a_chain_shortens_what_is_kept),
 		cmocka_unit_test(the_cache_keeps_to_its_size_and_gives_up_the_least_used),
 		cmocka_unit_test(new_servers_begin_with_an_empty_cache),

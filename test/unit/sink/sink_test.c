@@ -40,18 +40,23 @@ static void on_message(void *owner, const struct sink_message *m)
 	buf_add_string(&w->seen, "]\n");
 }
 
-static void begin(struct world *w, const struct sink_options *from)
+static void begin_with(struct world *w, const struct sim_options *sim, const struct sink_options *from)
 {
 	struct sink_options o = *from;
 
 	*w = (struct world){ .seen = BUF(1024 * 1024) };
-	assert_int_equal(sim_new(&(struct sim_options){ .seed = 3 }, &w->sim), ERR_OK);
+	assert_int_equal(sim_new(sim, &w->sim), ERR_OK);
 	o.io = sim_io(w->sim);
 	o.address = address_of("192.0.2.25:25");
 	o.disk = sim_disk(w->sim);
 	if (o.on_message)
 		o.owner = w;
 	assert_int_equal(sink_open(&o, &w->sink), ERR_OK);
+}
+
+static void begin(struct world *w, const struct sink_options *from)
+{
+	begin_with(w, &(struct sim_options){ .seed = 3 }, from);
 }
 
 static void end(struct world *w)
@@ -264,35 +269,43 @@ static const struct {
 	{ "one session at a time", { .max_sessions = 1 }, "S: 220\nC: QUIT\nS: 221\nclosed", 0, 0, 0, 0 },
 };
 
+static void run_dialogue(size_t i, bool whole_writes)
+{
+	static const char mark_text[] = "R: LONG";
+	const char *script = dialogues[i].script, *mark = strstr(script, mark_text);
+	char longer[8000];
+	struct world w;
+
+	if (mark) {
+		size_t head = (size_t)(mark - script) + 3;
+
+		memset(longer, 'x', sizeof(longer));
+		memcpy(longer, script, head);
+		snprintf(longer + head + 4000, sizeof(longer) - head - 4000, "%s",
+		         mark + sizeof(mark_text) - 1);
+		script = longer;
+	}
+	begin_with(&w, &(struct sim_options){ .seed = 5, .whole_writes = whole_writes },
+	           &dialogues[i].options);
+	talk(&w, script);
+	sim_run(w.sim, 1000);
+	struct sink_counts counts = sink_count(w.sink);
+
+	assert_int_equal(counts.messages, dialogues[i].messages);
+	assert_int_equal(counts.recipients, dialogues[i].recipients);
+	assert_int_equal(counts.refused, dialogues[i].refused);
+	assert_int_equal(counts.deferred, dialogues[i].deferred);
+	assert_int_equal(counts.open_sessions, 0);
+	end(&w);
+}
+
 static void dialogues_go_as_written(void **state)
 {
-	static char longer[6000];
-
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(dialogues); i++) {
-		const char *script = dialogues[i].script, *mark = strstr(script, "R: LONG");
-		struct world w;
-
 		print_message("  %s\n", dialogues[i].name);
-		if (mark) {
-			size_t head = (size_t)(mark - script) + 3;
-
-			memset(longer, 'x', sizeof(longer));
-			memcpy(longer, script, head);
-			snprintf(longer + head + 4000, sizeof(longer) - head - 4000, "%s", mark + 7);
-			script = longer;
-		}
-		begin(&w, &dialogues[i].options);
-		talk(&w, script);
-		sim_run(w.sim, 1000);
-		struct sink_counts counts = sink_count(w.sink);
-
-		assert_int_equal(counts.messages, dialogues[i].messages);
-		assert_int_equal(counts.recipients, dialogues[i].recipients);
-		assert_int_equal(counts.refused, dialogues[i].refused);
-		assert_int_equal(counts.deferred, dialogues[i].deferred);
-		assert_int_equal(counts.open_sessions, 0);
-		end(&w);
+		run_dialogue(i, false);
+		run_dialogue(i, true);
 	}
 }
 
@@ -486,7 +499,7 @@ static void read_all(struct io_disk *disk, const char *path, struct buf *out)
 
 static void the_ledger_has_a_line_for_each_message(void **state)
 {
-	struct sink_options o = { .ledger = "ledger", .ledger_field = LIT("X-Number") };
+	struct sink_options o = { .ledger = "/ledger", .ledger_field = LIT("X-Number") };
 	struct buf ledger = BUF(65536);
 	struct world w;
 
@@ -496,7 +509,7 @@ static void the_ledger_has_a_line_for_each_message(void **state)
 	     HELLO MESSAGE("1") MESSAGE(
 		     "two\\t\nC:  more") "C: MAIL FROM:<>\nC: RCPT TO:<f@d>\nC: DATA\nC: .\nS: 250\nS: 250\nS: 354\nS: 250\ndrops");
 	talk(&w, HELLO TO("drop@d.example") "C: DATA\nC: .\nS: 250\nS: 250\nS: 354\nclosed");
-	read_all(sim_disk(w.sim), "ledger", &ledger);
+	read_all(sim_disk(w.sim), "/ledger", &ledger);
 	struct text rest = buf_text(&ledger);
 	static const char *const lines[] = {
 		"1\t1\ta@b.example\tc@d.example,e@d.example\t30\t1",
@@ -522,7 +535,7 @@ static void the_ledger_has_a_line_for_each_message(void **state)
 
 static void a_ledger_that_is_there_is_gone_on_with(void **state)
 {
-	struct sink_options o = { .ledger = "ledger" };
+	struct sink_options o = { .ledger = "/ledger" };
 	struct buf ledger = BUF(65536);
 	struct world w;
 
@@ -535,7 +548,7 @@ static void a_ledger_that_is_there_is_gone_on_with(void **state)
 	o.address = address_of("192.0.2.25:25");
 	assert_int_equal(sink_open(&o, &w.sink), ERR_OK);
 	talk(&w, HELLO TO("e@d.example") "C: DATA\nC: .\nS: 250\nS: 250\nS: 354\nS: 250\ndrops");
-	read_all(sim_disk(w.sim), "ledger", &ledger);
+	read_all(sim_disk(w.sim), "/ledger", &ledger);
 	assert_true(text_find(buf_text(&ledger), TEXT("\tc@d.example\t")) <
 	            text_find(buf_text(&ledger), TEXT("\te@d.example\t")));
 	assert_true(text_find(buf_text(&ledger), TEXT("\te@d.example\t")) < ledger.len);
@@ -588,7 +601,7 @@ static void the_directory_has_content_and_envelope(void **state)
 
 static void what_cannot_be_written_is_not_accepted(void **state)
 {
-	struct sink_options o = { .ledger = "ledger" };
+	struct sink_options o = { .ledger = "/ledger" };
 	struct world w;
 
 	(void)state;
@@ -602,9 +615,32 @@ static void what_cannot_be_written_is_not_accepted(void **state)
 	end(&w);
 }
 
+static void a_client_may_leave_while_its_message_is_written(void **state)
+{
+	struct sink_options o = {
+		.ledger = "/ledger", .directory = "/box", .want_content = true, .on_message = on_message
+	};
+
+	(void)state;
+	for (unsigned ms = 0; ms < 30; ms++) {
+		char script[200];
+		struct world w;
+
+		snprintf(
+			script, sizeof(script),
+			"S: 220\nC: HELO me\nC: MAIL FROM:<>\nC: RCPT TO:<a@b>\nC: DATA\nC: .\nafter %u ms\ndrops",
+			ms);
+		begin(&w, &o);
+		talk(&w, script);
+		sim_run(w.sim, 10000);
+		assert_int_equal(sink_count(w.sink).open_sessions, 0);
+		end(&w);
+	}
+}
+
 static void the_sink_may_close_while_a_message_is_written(void **state)
 {
-	struct sink_options o = { .ledger = "ledger", .directory = "/box" };
+	struct sink_options o = { .ledger = "/ledger", .directory = "/box" };
 
 	(void)state;
 	for (int64_t ms = 0; ms < 60; ms++) {
@@ -682,6 +718,7 @@ int main(void)
 		cmocka_unit_test(a_ledger_that_is_there_is_gone_on_with),
 		cmocka_unit_test(the_directory_has_content_and_envelope),
 		cmocka_unit_test(what_cannot_be_written_is_not_accepted),
+		cmocka_unit_test(a_client_may_leave_while_its_message_is_written),
 		cmocka_unit_test(the_sink_may_close_while_a_message_is_written),
 		cmocka_unit_test(it_listens_on_a_real_port),
 	};
