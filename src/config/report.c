@@ -143,6 +143,18 @@ static struct text keep_format(struct config_report *report, const char *format,
 	return keep_text(report, buf_text(&b));
 }
 
+/* The name of a file, a variable or an argument: whoever gave it may have put anything into it. */
+static struct text keep_name(struct config_report *report, struct text t)
+{
+	AUTO(buf_fini) struct buf b = BUF(TEXT_MAX_BYTES);
+
+	for (size_t i = 0; i < t.len; i++)
+		buf_add_octet(&b, (unsigned char)t.at[i] < 0x20 || t.at[i] == 0x7f ? '?' : t.at[i]);
+	if (buf_err(&b) == ERR_NOMEM)
+		report->err = ERR_NOMEM;
+	return keep_text(report, buf_text(&b));
+}
+
 /* The line of the spot as it is shown: secrets masked, control characters as spaces, a long line cut to a window
  * around the mark. */
 static void show_source(struct config_report *report, struct config_finding *f, const struct spot *spot)
@@ -202,7 +214,7 @@ static struct config_finding *add(struct load *load, bool is_error, const struct
 	if (!spot || !spot->source)
 		return f;
 	f->order = spot->source->order;
-	f->place.file = keep_text(report, spot->source->name);
+	f->place.file = keep_name(report, spot->source->name);
 	if (spot->source->kind == SOURCE_FILE) {
 		f->place.line = spot->line;
 		f->place.column = spot->column;
@@ -254,7 +266,7 @@ void load_see(struct load *load, struct config_finding *f, const struct spot *sp
 {
 	if (!f || !spot->source || spot->source->kind == SOURCE_DEFAULT)
 		return;
-	f->see.file = keep_text(load->report, spot->source->name);
+	f->see.file = keep_name(load->report, spot->source->name);
 	f->see.line = spot->source->kind == SOURCE_FILE ? spot->line : 0;
 }
 

@@ -72,11 +72,40 @@ static bool keep(struct parsing *p, struct text t, struct text *place)
 
 /* ---------------------------------------------------------------- texts */
 
+/* One character of UTF-8 from the front; 0: it is none (RFC 3629: shortest form, no surrogates). */
+static uint32_t next_character(struct text *t)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	unsigned char first = (unsigned char)t->at[0];
+	size_t len = first < 0x80   ? 1
+	             : first < 0xc0 ? 0
+	             : first < 0xe0 ? 2
+	             : first < 0xf0 ? 3
+	             : first < 0xf8 ? 4
+	                            : 0;
+	uint32_t c = len == 1 ? first : first & (0xffu >> (len + 1));
+
+	if (len == 0 || len > t->len)
+		return 0;
+	for (size_t i = 1; i < len; i++) {
+		if (((unsigned char)t->at[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | ((unsigned char)t->at[i] & 0x3f);
+	}
+	*t = text_skip(*t, len);
+	return c < least[len] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : c;
+}
+
+/* UTF-8 without what controls a terminal or ends a line, so that every value can be shown and written as YAML. */
 static bool is_printable(struct text t)
 {
-	for (size_t i = 0; i < t.len; i++)
-		if ((unsigned char)t.at[i] < 0x20 || t.at[i] == 0x7f)
+	while (t.len > 0) {
+		uint32_t c = next_character(&t);
+
+		if (c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff ||
+		    c == 0xfffe || c == 0xffff)
 			return false;
+	}
 	return true;
 }
 
@@ -87,7 +116,7 @@ static bool parse_text(struct parsing *p, struct text t, void *place)
 	if (t.len == 0)
 		load_error(p->load, &p->spot, "%s is empty", p->key->name);
 	else
-		load_error(p->load, &p->spot, "%s has control characters in it, or is far too long",
+		load_error(p->load, &p->spot, "%s has octets in it that are no text, or is far too long",
 		           p->key->name);
 	return false;
 }

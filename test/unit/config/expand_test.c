@@ -23,7 +23,7 @@ static const struct {
 	{ "no name", "spool: {path: '${env:}'}", NULL, "what is ${env:}?" },
 	{ "no end", "spool: {path: '${env:BASE'}", NULL, "${ without }" },
 	{ "a file with two lines", "spool: {path: '${file:/run/lines}'}", NULL,
-	  "path has control characters in it, or is far too long" },
+	  "path has octets in it that are no text, or is far too long" },
 };
 
 static void variables_and_files_are_put_in(void **state)
