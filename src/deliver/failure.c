@@ -17,6 +17,7 @@ static unsigned weigh(const struct deliver_result *r)
 	case REASON_CONNECT:
 		return r->stage == STAGE_CONNECT ? 20 : 25;
 	case REASON_POLICY:
+	case REASON_NO_MX:
 		return 5;
 	default:
 		return 10;
