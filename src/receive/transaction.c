@@ -458,6 +458,7 @@ static void emit_received(struct receive_session *s, const struct queue_decision
 	event.id = e->id;
 	event.message_id = e->message_id;
 	event.from = e->reverse_path;
+	event.recipients = (int64_t)e->recipient_count;
 	event.to = e->recipient_count == 1 ? e->recipients[0].forward_path : TEXT_EMPTY;
 	event.size = (int64_t)e->content_bytes;
 	event.created_time = e->received_time;

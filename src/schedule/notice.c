@@ -133,6 +133,8 @@ static void say_received(struct schedule *s, const struct envelope *e, const str
 
 	event.has_id = true;
 	event.id = e->id;
+	event.recipients = (int64_t)e->recipient_count;
+	event.from = TEXT_EMPTY;
 	event.to = e->recipients[0].forward_path;
 	event.size = (int64_t)e->content_bytes;
 	event.created_time = e->received_time;
