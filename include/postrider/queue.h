@@ -53,6 +53,7 @@ int64_t queue_newest_time(const struct queue *q);
 struct queue_space {
 	uint64_t used_bytes, limit_bytes, disk_free_bytes;
 	uint64_t messages, recipients, held_recipients;
+	uint64_t files, file_bytes;      /* bodies in spool files; counted in used_bytes */
 	size_t body_memory_bytes;
 	bool full;                       /* new mail is refused: 452 4.3.1 */
 	bool failed;                     /* the disk failed: stop taking mail and exit */

@@ -187,6 +187,13 @@ void ticket_remove_file(struct queue_ticket *t)
 		queue_remove_files(t->queue, &files);
 }
 
+/* After a broken commit nobody knows whether the record is on disk: then its file is the next start's to judge. */
+void ticket_stored_or_not(struct queue_ticket *t)
+{
+	if (t->accept.op.err && t->accept.op.err != ERR_IO)
+		ticket_remove_file(t);
+}
+
 static void decide_stored(struct queue *q, struct op *op)
 {
 	struct queue_ticket *t = ticket_of(op);
@@ -201,9 +208,8 @@ static void announce_stored(struct queue *q, struct op *op)
 {
 	struct queue_ticket *t = ticket_of(op);
 
-	if (op->err)
-		ticket_remove_file(t);
-	else
+	ticket_stored_or_not(t);
+	if (!op->err)
 		newcomer_announce(q, &t->accept.in);
 	ticket_free(t);
 }

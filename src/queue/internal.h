@@ -394,6 +394,7 @@ void ticket_store(struct queue_ticket *t, void (*decide)(struct queue *q, struct
                   void (*announce)(struct queue *q, struct op *op));
 void ticket_give_space(struct queue_ticket *t);
 void ticket_remove_file(struct queue_ticket *t);
+void ticket_stored_or_not(struct queue_ticket *t);   /* after the commit: the file of a refused one goes */
 void ticket_refuse(struct queue_ticket *t, enum err err);    /* in a later turn; frees it */
 void ticket_free(struct queue_ticket *t);
 

@@ -166,6 +166,8 @@ struct queue_space queue_space(const struct queue *q)
 		.messages = s->usage.rows[TABLE_MESSAGE],
 		.recipients = recipients,
 		.held_recipients = recipients - MIN(due, recipients),
+		.files = s->usage.rows[TABLE_FILE],
+		.file_bytes = s->file_bytes,
 		.body_memory_bytes = q->memory.used_bytes,
 		.full = !s->failed && room_bytes(q) == 0,
 		.failed = s->failed,

@@ -306,7 +306,8 @@ static enum err open_environment(struct lmdb_store *s, const char *path, const s
 
 		if (!rc)
 			rc = mdb_env_set_maxdbs(s->env, o->table_count);
-		if (!rc)
+		/* A reader takes the size that the writer has noted in the file. */
+		if (!rc && !o->read_only)
 			rc = wanted > SIZE_MAX ? ENOMEM : mdb_env_set_mapsize(s->env, (size_t)wanted);
 		if (!rc)
 			rc = mdb_env_open(s->env, path, flags, 0600);
@@ -314,7 +315,7 @@ static enum err open_environment(struct lmdb_store *s, const char *path, const s
 			return ERR_OK;
 		mdb_env_close(s->env);
 		s->env = NULL;
-		if ((rc != ENOMEM && rc != EFBIG && rc != EINVAL) || wanted <= SMALLEST_MAP_BYTES)
+		if ((rc != ENOMEM && rc != EFBIG && rc != EINVAL) || wanted <= SMALLEST_MAP_BYTES || o->read_only)
 			return complain(o, err_from_lmdb(rc), path, mdb_strerror(rc));
 		wanted = MAX(wanted / 2 / MAP_UNIT_BYTES * MAP_UNIT_BYTES, SMALLEST_MAP_BYTES);
 	}

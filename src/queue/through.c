@@ -171,8 +171,7 @@ static void announce_rest(struct queue *q, struct op *op)
 		message_was_stored(q, ticket->accept.notices[i].message);
 		newcomer_announce(q, &ticket->accept.notices[i]);
 	}
-	if (op->err)
-		ticket_remove_file(ticket);
+	ticket_stored_or_not(ticket);
 	ticket_free(ticket);
 }
 

@@ -34,9 +34,16 @@ static void count_aside(void *owner, struct id id, struct text what)
 
 static const struct queue_events rig_events = { .on_fresh = keep_fresh, .on_due = count_due, .on_aside = count_aside };
 
-void rig_init(struct rig *r, enum rig_store store)
+/* In memory where there is such a file system: nothing here needs a disk that really syncs. */
+static const char *directory_for_tests(void)
 {
 	const char *tmp = getenv("TMPDIR");
+
+	return tmp ? tmp : access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+}
+
+void rig_init(struct rig *r, enum rig_store store)
+{
 
 	memset(r, 0, sizeof(*r));
 	fake_io_init(&r->io);
@@ -45,7 +52,7 @@ void rig_init(struct rig *r, enum rig_store store)
 		r->memory = queue_memory_new();
 		snprintf(r->path, sizeof(r->path), "/spool");
 	} else {
-		snprintf(r->path, sizeof(r->path), "%s/postrider-queue-XXXXXX", tmp ? tmp : "/tmp");
+		snprintf(r->path, sizeof(r->path), "%.150s/postrider-queue-XXXXXX", directory_for_tests());
 		assert_non_null(mkdtemp(r->path));
 	}
 	r->options = (struct queue_options){
@@ -200,6 +207,7 @@ struct id rig_accept(struct rig *r, const struct rig_mail *mail, struct rig_answ
 	enum err err = queue_draft_open(r->queue, mail->declared_bytes, run_on_room, &room, &d);
 
 	if (err) {
+		assert_non_null(answer);
 		*answer = (struct rig_answer){ .told = 1, .err = err };
 	} else {
 		write_content(r, d, mail->content, &room);
@@ -210,7 +218,7 @@ struct id rig_accept(struct rig *r, const struct rig_mail *mail, struct rig_answ
 		                                         .held = mail->held,
 		                                         .mode = mail->mode,
 		                                         .budget_ms = mail->budget_ms },
-		             rig_on_decided, answer);
+		             answer ? rig_on_decided : NULL, answer);
 		assert_null(d);
 	}
 	free(names);
@@ -290,16 +298,38 @@ static void on_loaded(void *owner, enum err err, struct queue_work *work)
 	l->work = work;
 }
 
-struct queue_work *rig_load(struct rig *r, struct id id, const char *key, uint32_t n, enum err *err)
+struct queue_work *rig_load_many(struct rig *r, struct id id, const char *key, const uint32_t *ns, size_t count, enum err *err)
 {
 	struct loaded l = { 0 };
 
-	queue_load(r->queue, id, text_from(key), &n, 1, on_loaded, &l);
+	queue_load(r->queue, id, text_from(key), ns, count, on_loaded, &l);
 	assert_int_equal(l.told, 0);
 	fake_io_run(&r->io);
 	assert_int_equal(l.told, 1);
 	*err = l.err;
 	return l.work;
+}
+
+struct queue_work *rig_load(struct rig *r, struct id id, const char *key, uint32_t n, enum err *err)
+{
+	return rig_load_many(r, id, key, &n, 1, err);
+}
+
+size_t rig_load_all(struct rig *r, const struct id *ids, size_t count, const char *key)
+{
+	struct loaded *l = calloc(count, sizeof(*l));
+	size_t came = 0;
+
+	assert_non_null(l);
+	for (size_t i = 0; i < count; i++)
+		queue_load(r->queue, ids[i], text_from(key), &(uint32_t){ 0 }, 1, on_loaded, &l[i]);
+	fake_io_run(&r->io);
+	for (size_t i = 0; i < count; i++) {
+		came += l[i].work != NULL;
+		queue_work_free(r->queue, &l[i].work);
+	}
+	free(l);
+	return came;
 }
 
 struct scanned {
@@ -322,11 +352,12 @@ static void on_rows(void *owner, enum err err, const struct queue_row *rows, siz
 		memcpy(s->rows, rows, MIN(count, s->max) * sizeof(*rows));
 }
 
-size_t rig_scan(struct rig *r, const char *key, struct queue_row *rows, size_t max, int64_t *next_due_time)
+static size_t scan(struct rig *r, const char *key, const struct queue_cursor *after, int64_t until_time, struct queue_row *rows,
+                   size_t max, int64_t *next_due_time)
 {
 	struct scanned s = { .rows = rows, .max = max };
 
-	queue_scan(r->queue, text_from(key), &(struct queue_cursor){ 0 }, INT64_MAX, max, on_rows, &s);
+	queue_scan(r->queue, text_from(key), after, until_time, max, on_rows, &s);
 	assert_int_equal(s.told, 0);
 	fake_io_run(&r->io);
 	assert_int_equal(s.told, 1);
@@ -334,6 +365,18 @@ size_t rig_scan(struct rig *r, const char *key, struct queue_row *rows, size_t m
 	if (next_due_time)
 		*next_due_time = s.next_due_time;
 	return s.count;
+}
+
+size_t rig_scan(struct rig *r, const char *key, struct queue_row *rows, size_t max, int64_t *next_due_time)
+{
+	return scan(r, key, &(struct queue_cursor){ 0 }, INT64_MAX, rows, max, next_due_time);
+}
+
+size_t rig_scan_from(struct rig *r, const char *key, const struct queue_row *after, int64_t until_time, struct queue_row *rows,
+                     size_t max, int64_t *next_due_time)
+{
+	return scan(r, key, &(struct queue_cursor){ after->due_time, after->id, after->n, true }, until_time, rows, max,
+	            next_due_time);
 }
 
 char *rig_octets(size_t n, unsigned seed)
@@ -347,4 +390,35 @@ char *rig_octets(size_t n, unsigned seed)
 		octets[i] = (char)(x >> 24);
 	}
 	return octets;
+}
+
+static int setup(void **state, enum rig_store store)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+
+	assert_non_null(r);
+	rig_init(r, store);
+	if (rig_open(r))
+		fail_msg("%s", r->problem);
+	*state = r;
+	return 0;
+}
+
+int rig_setup_memory(void **state)
+{
+	return setup(state, RIG_MEMORY);
+}
+
+int rig_setup_lmdb(void **state)
+{
+	return setup(state, RIG_LMDB);
+}
+
+int rig_teardown(void **state)
+{
+	struct rig *r = *state;
+
+	rig_fini(r);
+	free(r);
+	return 0;
 }

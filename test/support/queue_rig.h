@@ -57,7 +57,7 @@ struct rig_mail {
 	enum queue_mode mode;
 	int64_t budget_ms;
 };
-/* Begins to accept; nothing runs yet. The id is returned. */
+/* Begins to accept; nothing runs yet. answer may be NULL. The id is returned. */
 struct id rig_accept(struct rig *r, const struct rig_mail *mail, struct rig_answer *answer);
 /* accept, run, and the answer is ERR_OK and stored. */
 struct id rig_accepted(struct rig *r, const struct rig_mail *mail);
@@ -72,7 +72,24 @@ struct queue_work *rig_work(struct rig *r, struct id id);
 struct queue_work *rig_load(struct rig *r, struct id id, const char *key, uint32_t n, enum err *err);
 /* Rows of a key. */
 size_t rig_scan(struct rig *r, const char *key, struct queue_row *rows, size_t max, int64_t *next_due_time);
+/* Behind a row, due until until_time. */
+size_t rig_scan_from(struct rig *r, const char *key, const struct queue_row *after, int64_t until_time, struct queue_row *rows,
+                     size_t max, int64_t *next_due_time);
+struct queue_work *rig_load_many(struct rig *r, struct id id, const char *key, const uint32_t *ns, size_t count, enum err *err);
+/* Loads recipient 0 of each, all at once, and frees them: how many came. */
+size_t rig_load_all(struct rig *r, const struct id *ids, size_t count, const char *key);
 /* n octets that depend on the seed; to be freed. */
 char *rig_octets(size_t n, unsigned seed);
+
+/* Fixtures: *state is an open rig. RIG_BOTH(test) is two rows of a cmocka table. */
+int rig_setup_memory(void **state);
+int rig_setup_lmdb(void **state);
+int rig_teardown(void **state);
+
+#define RIG_MEMORY_ONLY(test) { #test, test, rig_setup_memory, rig_teardown, NULL }
+#define RIG_LMDB_ONLY(test) { #test, test, rig_setup_lmdb, rig_teardown, NULL }
+#define RIG_BOTH(test)                                                           \
+	{ #test " (memory)", test, rig_setup_memory, rig_teardown, NULL },       \
+	{ #test " (LMDB)", test, rig_setup_lmdb, rig_teardown, NULL }
 
 #endif
