@@ -6,6 +6,7 @@
  * A layer whose stream closes while a job runs frees itself when the job is done. */
 #include "mbed.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -250,10 +251,6 @@ static void on_step_done(struct io_job *job)
 		on_step_failed(l);
 	} else if (in_waiting(l) > 0) {
 		start_step(l);
-	} else if (l->wire_eof) {
-		buf_reset(&h->problem);
-		buf_add_string(&h->problem, "the peer closed the connection during the TLS handshake");
-		fail_handshake(l, ERR_TLS);
 	} else {
 		io_layer_read(&l->base.layer, IO_WIRE_ON);
 	}
@@ -354,10 +351,7 @@ static void on_wire(struct io_layer *layer, struct text bytes)
 	}
 	if (bytes.len == 0)
 		return;
-	if (l->job_runs) {      /* not asked for: the world had it on the way */
-		io_layer_fail(layer, ERR_TOO_BIG);
-		return;
-	}
+	assert(!l->job_runs);      /* nothing is read then */
 	buf_add(&l->in, bytes);
 	if (buf_err(&l->in))
 		io_layer_fail(layer, ERR_NOMEM);
@@ -370,9 +364,10 @@ static void on_wire_eof(struct io_layer *layer)
 	struct mbed_layer *l = mbed_of(layer);
 
 	l->wire_eof = true;
+	assert(!l->job_runs);
 	if (l->phase == PHASE_OPEN) {
 		pump(l);
-	} else if (l->phase == PHASE_HANDSHAKE && !l->job_runs) {
+	} else if (l->phase == PHASE_HANDSHAKE) {
 		buf_reset(&l->handshake->problem);
 		buf_add_string(&l->handshake->problem, "the peer closed the connection during the TLS handshake");
 		fail_handshake(l, ERR_TLS);

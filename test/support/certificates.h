@@ -18,6 +18,7 @@ struct certificate_options {
 	const char *second_name;                  /* another host name, or NULL */
 	const unsigned char *address;             /* 4 octets of IPv4, or NULL */
 	const struct certificate *ca;             /* who signs; NULL: itself, and it may sign others */
+	bool only_common_name;                    /* no alternative names, as certificates once were */
 	bool expired, rsa;                        /* rsa: 2048 bits, which takes a while; else ECDSA on P-256 */
 };
 

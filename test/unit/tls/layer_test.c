@@ -289,6 +289,21 @@ static void an_expired_certificate_is_refused(void **state)
 	close_both(w);
 }
 
+static void a_certificate_with_a_common_name_only_is_for_that_name(void **state)
+{
+	struct world *w = *state;
+	struct certificate old;
+
+	certificate_make(&old, &(struct certificate_options){
+		.name = "old.example.org", .ca = &w->certificates.ca, .only_common_name = true });
+	tls_context_unref(&w->server);
+	w->server = server_context(w, &old);
+	shake_hands(w, w->client, "mail.example.org");
+	assert_int_equal(w->of_client.err, ERR_CERTIFICATE);
+	assert_string_equal(w->of_client.problem, "the certificate is for another name; it is for old.example.org");
+	close_both(w);
+}
+
 static void without_verification_any_certificate_will_do_and_it_is_said(void **state)
 {
 	struct world *w = *state;
@@ -623,6 +638,40 @@ static void a_server_without_tls_fails_the_client(void **state)
 	close_both(w);
 }
 
+/* Straight to the wire, past the layer. */
+static void send_raw(struct end *e, const char *bytes, size_t len)
+{
+	struct text raw = text_of(bytes, len);
+
+	io_layer_send(io_stream_layer(e->stream), &raw, 1);
+}
+
+static void a_damaged_record_ends_the_stream(void **state)
+{
+	struct world *w = *state;
+
+	open_both(w);
+	end_write(&w->ends.client, "before");
+	send_raw(&w->ends.client, "\x17\x03\x03\x00\x20" "0123456789abcdef0123456789abcdef", 37);
+	LOOP_UNTIL(w->ends.io, w->ends.server.closed);
+	assert_int_equal(w->ends.server.why, ERR_TLS);
+	assert_text(end_got(&w->ends.server), "before");
+	assert_int_equal(w->ends.server.eofs, 0);
+	close_both(w);
+}
+
+static void plain_octets_inside_tls_end_the_stream(void **state)
+{
+	struct world *w = *state;
+
+	open_both(w);
+	send_raw(&w->ends.client, "RSET\r\nQUIT\r\n", 12);
+	LOOP_UNTIL(w->ends.io, w->ends.server.closed);
+	assert_int_equal(w->ends.server.why, ERR_TLS);
+	assert_int_equal(w->ends.server.calls, 0);
+	close_both(w);
+}
+
 static void the_peers_alert_is_told_by_its_name(void **state)
 {
 	static const char alert[] = { 21, 3, 3, 0, 2, 2, 40 };
@@ -829,6 +878,7 @@ int main(void)
 		TEST(an_unknown_ca_is_refused),
 		TEST_1_2(an_unknown_ca_is_refused),
 		TEST(an_expired_certificate_is_refused),
+		TEST(a_certificate_with_a_common_name_only_is_for_that_name),
 		TEST(without_verification_any_certificate_will_do_and_it_is_said),
 		TEST_1_2(without_verification_any_certificate_will_do_and_it_is_said),
 		TEST(without_verification_a_good_certificate_is_said_too),
@@ -855,6 +905,9 @@ int main(void)
 		TEST(the_end_waits_for_what_a_paused_owner_has_not_seen),
 		TEST(garbage_instead_of_a_hello_fails),
 		TEST(a_server_without_tls_fails_the_client),
+		TEST(a_damaged_record_ends_the_stream),
+		TEST_1_2(a_damaged_record_ends_the_stream),
+		TEST(plain_octets_inside_tls_end_the_stream),
 		TEST(the_peers_alert_is_told_by_its_name),
 		TEST(a_peer_that_leaves_during_the_handshake_is_a_failure),
 		TEST(many_handshakes_at_once_do_not_hold_up_the_loop),

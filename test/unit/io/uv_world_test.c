@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <signal.h>
+
 #include <postrider/io/uv.h>
 
 /* One loop; what happened is written down as letters. */
@@ -287,6 +289,44 @@ static void the_lag_of_a_busy_loop_shows(void **state)
 	assert_int_equal(io_uv_take_lag_us(w->io), 0);
 }
 
+/* ---------------------------------------------------------------- signals */
+
+static void on_signal(void *owner, int number)
+{
+	struct world *w = owner;
+
+	say(w, number == SIGUSR1 ? '1' : number == SIGUSR2 ? '2' : '?');
+	io_uv_stop(w->io);
+}
+
+static void a_signal_is_heard_on_the_loop(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(io_uv_on_signal(w->io, SIGUSR1, on_signal, w), ERR_OK);
+	assert_int_equal(io_uv_on_signal(w->io, SIGUSR2, on_signal, w), ERR_OK);
+	raise(SIGUSR2);
+	assert_int_equal(w->said_len, 0);
+	io_uv_run(w->io);
+	raise(SIGUSR1);
+	io_uv_run(w->io);
+	assert_string_equal(w->said, "21");
+}
+
+static void a_signal_that_cannot_be_caught_is_an_error(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_not_equal(io_uv_on_signal(w->io, SIGKILL, on_signal, w), ERR_OK);
+	run_for(w, 1);
+}
+
+static void a_closed_pipe_does_not_kill(void **state)
+{
+	(void)state;
+	raise(SIGPIPE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -307,6 +347,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(times_and_places_on_the_scale_agree, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(random_numbers_differ, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_lag_of_a_busy_loop_shows, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_signal_is_heard_on_the_loop, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_signal_that_cannot_be_caught_is_an_error, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_closed_pipe_does_not_kill, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
