@@ -1,5 +1,6 @@
 #include <postrider/dns.h>
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "resolver.h"
@@ -277,6 +278,7 @@ static void say_none(struct dns_lookup *l)
 			    *second = l->parts[1].answer;
 	struct buf problem = BUF(1024);
 
+	assert(first);
 	if (failed) {
 		l->on_addresses(l->owner, failed->err, NULL, failed->problem);
 	} else if (!second || first->kind == ANSWER_NO_NAME) {
@@ -339,6 +341,8 @@ enum err dns_find_addresses(struct dns *dns, struct text name, enum dns_families
 	uint16_t types[PARTS];
 	size_t type_count = 0, count;
 	const struct ip *addresses;
+
+	assert(families & DNS_ANY);
 	enum err err = new_lookup(dns, name, slot, &l);
 
 	if (err)

@@ -1,5 +1,6 @@
 #include "question.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include <postrider/base/time.h>
@@ -250,6 +251,7 @@ static enum err send_datagram(struct attempt *a)
 
 static struct attempt *attempt_of_turn(struct question *q, unsigned turn)
 {
+	assert(q->servers->count > 0);
 	return &q->attempts[(q->first + turn) % q->servers->count];
 }
 

@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include <postrider/io/uv.h>
@@ -701,6 +703,67 @@ static void it_listens_on_a_real_port(void **state)
 	io_uv_free(&io);
 }
 
+#define CLIENTS 8
+
+struct crowd {
+	struct io *io;
+	unsigned left;
+};
+
+static void one_less(void *owner)
+{
+	struct crowd *c = owner;
+
+	if (--c->left == 0)
+		io_uv_stop(c->io);
+}
+
+static size_t count_lines(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	size_t lines = 0;
+
+	assert_non_null(f);
+	for (int c; (c = getc(f)) != EOF;)
+		lines += c == '\n';
+	fclose(f);
+	return lines;
+}
+
+static void it_writes_to_a_real_disk(void **state)
+{
+	static const char script[] = HELLO MESSAGE("1") MESSAGE("2") MESSAGE("3") "C: QUIT\nS: 221\nclosed";
+	struct smtp_client clients[CLIENTS] = { 0 };
+	char directory[] = "/tmp/sink-test-XXXXXX", path[64];
+	struct crowd crowd = { .left = CLIENTS };
+	struct sink_counts counts;
+	struct sink *sink = NULL;
+
+	(void)state;
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/ledger", directory);
+	assert_int_equal(io_uv_new(&(struct io_uv_options){ 0 }, &crowd.io), ERR_OK);
+	struct sink_options o = { .io = crowd.io, .address = address_of("127.0.0.1:0"), .ledger = path };
+
+	assert_int_equal(sink_open(&o, &sink), ERR_OK);
+	for (size_t i = 0; i < CLIENTS; i++) {
+		clients[i].on_done = one_less;
+		clients[i].owner = &crowd;
+		smtp_client_start(&clients[i], crowd.io, sink_address(sink), script, NULL);
+	}
+	io_uv_run(crowd.io);
+	for (size_t i = 0; i < CLIENTS; i++)
+		smtp_client_fini(&clients[i]);
+	/* all were answered, so all lines are there */
+	assert_int_equal(count_lines(path), 3 * CLIENTS);
+	counts = sink_count(sink);
+	assert_int_equal(counts.messages, 3 * CLIENTS);
+	sink_close(&sink);
+	io_uv_free(&crowd.io);
+	unlink(path);
+	rmdir(directory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -721,6 +784,7 @@ int main(void)
 		cmocka_unit_test(a_client_may_leave_while_its_message_is_written),
 		cmocka_unit_test(the_sink_may_close_while_a_message_is_written),
 		cmocka_unit_test(it_listens_on_a_real_port),
+		cmocka_unit_test(it_writes_to_a_real_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
