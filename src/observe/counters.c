@@ -51,15 +51,11 @@ static const struct registered registry[] = {
 	TOTAL("smtp_connections_refused", smtp_connections_refused, "Inbound connections refused at the door"),
 	{ .name = "smtp_sessions", .help = "Inbound sessions now open", .field = FIELD(smtp_sessions),
 	  .kind = COUNTER_GAUGE },
-	TOTAL("delivery_connections", delivery_connections, "Outbound connections"),
-	TOTAL("delivery_connections_reused", delivery_connections_reused, "Transactions on a kept connection"),
 	TOTAL("tls_sessions_in", tls_sessions_in, "Inbound TLS sessions"),
 	TOTAL("tls_sessions_out", tls_sessions_out, "Outbound TLS sessions"),
-	TOTAL("dns_queries", dns_queries, "Questions sent to name servers"),
-	TOTAL("dns_cache_hits", dns_cache_hits, "Questions answered from memory"),
-	TOTAL("spool_commits", spool_commits, "Commits of the queue"),
-	SPREAD("spool_commit_duration", spool_commit_us, 1e-6, "A commit of the queue, until it is on disk"),
-	TOTAL("log_lines_dropped", log_lines_dropped, "Log lines that their reader did not take in time"),
+	TOTAL("delivery_connections", delivery_connections, "Outbound connections"),
+	TOTAL("delivery_connections_reused", delivery_connections_reused, "Transactions on a kept connection"),
+	TOTAL("log_lines_dropped", log_lines_dropped, "Events that came to no line for want of memory"),
 };
 
 static void show(const struct counters *c, const struct registered *r, counter_fn *fn, void *owner)

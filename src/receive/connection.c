@@ -1,6 +1,7 @@
 /* One client: joins the session with its stream and with the queue. */
 #include "server.h"
 
+#include <postrider/observe/observe.h>
 #include <postrider/route.h>
 
 struct connection {
@@ -177,6 +178,8 @@ static void on_tls_done(void *owner, enum err err, const struct tls_info *info)
 	struct connection *c = owner;
 
 	c->active_at = io_now_at(c->receive->io);
+	if (!err)
+		observe_counters(c->receive->observe)->tls_sessions_in++;
 	receive_session_tls_done(&c->session, err, info);
 	resume_if_wanted(c);
 	flush(c);
@@ -278,6 +281,7 @@ static void on_closed(void *owner, enum err why)
 	receive_listener_unref(c->listener);
 	tls_context_unref(&c->tls);
 	r->counts.sessions--;
+	observe_counters(r->observe)->smtp_sessions = r->counts.sessions;
 	free(c);
 	receive_check_stopped(r);
 }
@@ -376,11 +380,13 @@ void receive_connection_accept(void *owner, struct io_stream *stream)
 	const char *no = !c || !client ? "is out of memory, come back later" : why_not(l, client);
 
 	r->counts.connections++;
+	observe_counters(r->observe)->smtp_connections++;
 	if (!no &&
 	    io_timer_start(r->io, &c->deadline, io_now_at(r->io) + l->config->timeout_ms, on_deadline, c))
 		no = "is out of memory, come back later";
 	if (no) {
 		r->counts.refused_connections++;
+		observe_counters(r->observe)->smtp_connections_refused++;
 		receive_client_drop(r, client);
 		free(c);
 		io_stream_attach(stream, &refused_events, NULL);
@@ -396,6 +402,7 @@ void receive_connection_accept(void *owner, struct io_stream *stream)
 	l->references++;
 	l->sessions++;
 	r->counts.sessions++;
+	observe_counters(r->observe)->smtp_sessions = r->counts.sessions;
 	list_append(&r->connections, &c->link);
 	io_stream_attach(stream, &stream_events, c);
 	receive_session_init(&c->session, &session_ops, c, r->config, l->config, peer->ip.ip, peer->ip.port,

@@ -1,6 +1,7 @@
 /* postrider/observe/counters.h - the numbers of this process since its start: a closed registry.
- * observe_emit counts what events say; a room adds to the rest on the loop's thread by naming the field. All are there
- * from the start, at zero. A name is the name of the metric without the prefix. */
+ * observe_emit counts what events say; what no event tells a room adds on the loop's thread by naming its field. All are
+ * there from the start, at zero; a field that nobody counts has no place here. A name is that of the metric without its
+ * prefix. */
 #ifndef POSTRIDER_OBSERVE_COUNTERS_H
 #define POSTRIDER_OBSERVE_COUNTERS_H
 
@@ -18,15 +19,13 @@ struct counters {
 	struct histogram attempt_ms;
 	struct histogram delivery_delay_ms;          /* accepted to delivered, a recipient */
 
-	/* Counted by the rooms themselves. */
+
+	/* Counted by the rooms. */
 	uint64_t smtp_connections, smtp_connections_refused;
 	uint64_t smtp_sessions;                      /* a gauge: now open */
-	uint64_t delivery_connections, delivery_connections_reused;
 	uint64_t tls_sessions_in, tls_sessions_out;
-	uint64_t dns_queries, dns_cache_hits;
-	uint64_t spool_commits;
-	struct histogram spool_commit_us;
-	uint64_t log_lines_dropped;
+	uint64_t delivery_connections, delivery_connections_reused;
+	uint64_t log_lines_dropped;                  /* events that came to no line for want of memory */
 };
 
 enum counter_kind { COUNTER_TOTAL, COUNTER_GAUGE, COUNTER_HISTOGRAM };
