@@ -33,7 +33,7 @@ struct dns_options {
 	size_t max_in_flight;   /* questions at a time, the others wait in order; 0: 256 */
 };
 
-/* Everything in options is copied. */
+/* Everything in options is copied. ERR_SYNTAX: a static name that is no domain name. */
 MUST_USE enum err dns_new(const struct dns_options *options, struct dns **out);
 /* New servers and statics (resolv.conf changed, reload); the cache is emptied, lookups in flight go on. */
 MUST_USE enum err dns_configure(struct dns *dns, const struct dns_options *options);
@@ -86,7 +86,7 @@ struct dns_counts dns_count(const struct dns *dns);
 
 /* Reads what the system says. resolv.conf: its `nameserver` lines, the first max of them, with port 53; ERR_NOT_FOUND:
  * there is none, *count is 0. A hosts file: each is called for every name of every line; what it hears is borrowed.
- * Lines that make no sense, and addresses with a zone (fe80::1%eth0), are passed over. */
+ * Lines that make no sense, names that are no domain names, and addresses with a zone (fe80::1%eth0) are passed over. */
 MUST_USE enum err dns_parse_resolv_conf(struct text t, struct ip_port *out, size_t max, size_t *count);
 typedef void dns_hosts_fn(void *owner, struct text name, struct ip ip);
 void dns_parse_hosts(struct text t, dns_hosts_fn *each, void *owner);

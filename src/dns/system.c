@@ -1,6 +1,8 @@
 /* What the system's files say: resolv.conf and hosts. Lines that make no sense are passed over, as the C library does. */
 #include <postrider/dns.h>
 
+#include "name.h"
+
 #define DNS_PORT 53
 
 static bool is_space(char c)
@@ -42,6 +44,8 @@ enum err dns_parse_resolv_conf(struct text t, struct ip_port *out, size_t max, s
 
 void dns_parse_hosts(struct text t, dns_hosts_fn *each, void *owner)
 {
+	struct name name;
+
 	while (t.len > 0) {
 		struct text line = text_cut(&t, '\n');
 		struct ip ip;
@@ -49,7 +53,8 @@ void dns_parse_hosts(struct text t, dns_hosts_fn *each, void *owner)
 		line = text_head(line, text_find_octet(line, '#'));
 		if (ip_parse(next_word(&line), &ip))
 			continue;
-		for (struct text name = next_word(&line); name.len > 0; name = next_word(&line))
-			each(owner, name, ip);
+		for (struct text word = next_word(&line); word.len > 0; word = next_word(&line))
+			if (name_from_text(word, &name) == ERR_OK)
+				each(owner, word, ip);
 	}
 }

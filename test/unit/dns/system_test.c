@@ -69,6 +69,8 @@ static const struct {
 	{ "IPv6 and no final newline", "::1 localhost ip6-localhost", "localhost=::1 ip6-localhost=::1 " },
 	{ "a comment without a space", "192.0.2.1 a#b c\n", "a=192.0.2.1 " },
 	{ "CRLF", "192.0.2.1 a\r\n192.0.2.2 b\r\n", "a=192.0.2.1 b=192.0.2.2 " },
+	{ "a name that is none", "192.0.2.1 a*b fine b..c also.fine.\n",
+	  "fine=192.0.2.1 also.fine.=192.0.2.1 " },
 	{ "lines that make no sense", "host 192.0.2.1\n192.0.2.1\nfe80::1%lo0 a\n\n \n192.0.2.300 b\n", "" },
 };
 
