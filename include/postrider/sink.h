@@ -7,7 +7,7 @@
  *   full...     452 4.2.2 mailbox full              block...   550 5.7.1 not wanted here
  *   content...  554 5.6.0 to the final dot          tempdot... 451 4.3.0 to the final dot
  *   busy...     421 4.3.2, and closes               drop...    takes the message, then closes without a word
- *   silent...   takes the message and says nothing more */
+ *   silent...   takes the message and says nothing more     grey...    451 4.7.1 the first time */
 #ifndef POSTRIDER_SINK_H
 #define POSTRIDER_SINK_H
 

@@ -11,6 +11,7 @@ static const struct fate fates[] = {
 	{ LIT("tempdot"),
 	  FATE_REFUSED_AT_DOT,
 	  { 451, "4.3.0", LIT("Something is wrong here, try again later") } },
+	{ LIT("grey"), FATE_GREYLISTED, { 451, "4.7.1", LIT("Greylisted, please try again later") } },
 	{ LIT("busy"), FATE_CLOSED, { 421, "4.3.2", LIT("Too busy, closing the connection") } },
 	{ LIT("drop"), FATE_DROPPED, { 0, "", LIT("") } },
 	{ LIT("silent"), FATE_SILENT, { 0, "", LIT("") } },

@@ -7,6 +7,7 @@
 enum fate_kind {
 	FATE_REFUSED,        /* the reply to RCPT */
 	FATE_REFUSED_AT_DOT, /* the reply to the final dot */
+	FATE_GREYLISTED,     /* the first try of it is deferred, as if `greylist` were set for everybody */
 	FATE_CLOSED,         /* the reply to RCPT, and the connection ends */
 	FATE_DROPPED,        /* taken, then the connection ends without a reply */
 	FATE_SILENT          /* taken, and never answered */

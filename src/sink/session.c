@@ -194,12 +194,13 @@ static const struct reply *judge(struct session *s, const struct smtp_path *path
 		return &failed;
 	if (sink->o.defer_ppm && random_below(&sink->random, ONE_MILLION) < sink->o.defer_ppm)
 		return &deferred;
-	if (sink->o.greylist && !greylist_passes(&sink->greylist, reverse_path_of(s), path->mailbox,
-	                                         io_now_at(sink->o.io), sink->o.greylist_ms)) {
+	if ((sink->o.greylist || (fate && fate->kind == FATE_GREYLISTED)) &&
+	    !greylist_passes(&sink->greylist, reverse_path_of(s), path->mailbox, io_now_at(sink->o.io),
+	                     sink->o.greylist_ms)) {
 		sink->counts.greylisted++;
 		return &grey;
 	}
-	if (fate && !s->fate)
+	if (fate && !s->fate && fate->kind != FATE_GREYLISTED)
 		s->fate = fate;
 	return NULL;
 }
