@@ -160,6 +160,8 @@ struct config_upstreams {
 	size_t count;
 };
 
+struct config_route_index; /* opaque: src/config/pattern.h */
+
 struct config_route {
 	struct config_place place;
 	struct config_patterns to; /* `any` when not given, as the next */
@@ -175,7 +177,11 @@ struct config_route {
 struct config_routes {
 	const struct config_route *items; /* at least one; the last need not match everything */
 	size_t count;
+	const struct config_route_index *index; /* over all `to`; NULL for a short list */
 };
+
+/* The number (from 0) of the first route whose `to` matches, whatever its other conditions; count: none. */
+size_t config_routes_first(const struct config_routes *routes, const struct config_mailbox *forward_path);
 
 struct config_direct {
 	uint16_t port;

@@ -303,20 +303,25 @@ static bool covers_listeners(const struct config_texts *wide, const struct confi
 	return narrow->count > 0;
 }
 
+static bool covers_route(const struct config_route *wide, const struct config_route *narrow, size_t *budget)
+{
+	return covers_listeners(&wide->listener, &narrow->listener) &&
+	       covers_patterns(&wide->to, &narrow->to, budget) &&
+	       covers_patterns(&wide->from, &narrow->from, budget);
+}
+
 static void check_reached(struct load *load, size_t number, size_t *budget)
 {
 	const struct config_routes *routes = &load->snapshot->config.routes;
-	const struct config_route *late = &routes->items[number];
 
-	for (size_t i = 0; i<number && * budget> 0; i++) {
-		const struct config_route *early = &routes->items[i];
-		const struct origin *first = origin_find_format(load->snapshot, "routes[%zu]", i);
-		const struct origin *second = origin_find_format(load->snapshot, "routes[%zu]", number);
+	for (size_t i = 0; i<number && * budget> 0; i++, --*budget) {
+		if (!covers_route(&routes->items[i], &routes->items[number], budget))
+			continue;
+		const struct origin *first = WRITTEN(load, "routes[%zu]", i);
+		const struct origin *second = WRITTEN(load, "routes[%zu]", number);
 
-		--*budget;
-		if (!first || first->bad || !second || !covers_listeners(&early->listener, &late->listener) ||
-		    !covers_patterns(&early->to, &late->to, budget) ||
-		    !covers_patterns(&early->from, &late->from, budget))
+		/* a route with an error may look wider than it is meant */
+		if (!first || !second)
 			continue;
 		struct config_finding *f =
 			load_warn(load, &second->spot,

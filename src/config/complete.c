@@ -137,6 +137,8 @@ void complete(struct load *load)
 	complete_listeners(load);
 	complete_upstreams(load);
 	complete_routes(load);
+	load->nomem |=
+		route_index_make(&load->snapshot->arena, &config->routes, &load->snapshot->indexes) != ERR_OK;
 	/* in this order nothing overflows: max_size is at most 2^46 */
 	config->spool.reserve_bytes = config->spool.max_size_bytes / 10000 * config->spool.reserve_hundredths;
 }

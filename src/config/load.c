@@ -120,7 +120,8 @@ const struct config_rewrite_rule *config_rewrites_find(const struct config_rewri
 	const struct config_rewrite_rule *best = NULL;
 
 	if (rewrites->index) {
-		size_t number = pattern_index_find(rewrites->index, mailbox, PATTERN_SPECIFIC_FIRST);
+		struct config_mailbox m = config_mailbox_of(mailbox);
+		size_t number = pattern_index_find(rewrites->index, &m, PATTERN_SPECIFIC_FIRST);
 
 		return number == SIZE_MAX ? NULL : &rewrites->items[number];
 	}

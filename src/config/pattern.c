@@ -39,7 +39,9 @@ static size_t find_at(struct text mailbox)
 struct config_mailbox config_mailbox_of(struct text mailbox)
 {
 	size_t at = find_at(mailbox);
-	struct config_mailbox parts = { text_head(mailbox, at), text_skip(mailbox, at + 1), false };
+	struct config_mailbox parts = { .local = text_head(mailbox, at),
+		                        .domain = text_skip(mailbox, at + 1),
+		                        .is_null = mailbox.len == 0 };
 	struct text local = parts.local;
 
 	/* "ann"@example.com is ann@example.com (RFC 5321 section 4.1.2): nobody gets around a rule by quotes */
@@ -62,63 +64,64 @@ static bool is_subdomain(struct text domain, struct text parent)
 }
 
 /* Adds the meaning of the local part to key; false: there is no room. */
-static bool add_local(struct config_mailbox m, char *key, size_t room, size_t *len)
+static bool add_local(const struct config_mailbox *m, char *key, size_t room, size_t *len)
 {
-	for (size_t i = 0; i < m.local.len; i++) {
-		i += m.escaped && m.local.at[i] == '\\' && i + 1 < m.local.len;
+	for (size_t i = 0; i < m->local.len; i++) {
+		i += m->escaped && m->local.at[i] == '\\' && i + 1 < m->local.len;
 		if (*len >= room)
 			return false;
-		key[(*len)++] = m.local.at[i];
+		key[(*len)++] = m->local.at[i];
 	}
 	return true;
 }
 
-static bool is_local(struct config_mailbox m, struct text local)
+static bool is_local(const struct config_mailbox *m, struct text local)
 {
 	char meaning[KEY_MAX];
 	size_t len = 0;
 
-	if (!m.escaped)
-		return text_eq_nocase(m.local, local);
+	if (!m->escaped)
+		return text_eq_nocase(m->local, local);
 	return add_local(m, meaning, sizeof(meaning), &len) && text_eq_nocase(text_of(meaning, len), local);
 }
 
-static bool matches_parts(const struct config_pattern *p, bool is_null, struct config_mailbox m)
+static bool matches_parts(const struct config_pattern *p, const struct config_mailbox *m)
 {
 	switch (p->kind) {
 	case CONFIG_PATTERN_ANY:
 		return true;
 	case CONFIG_PATTERN_NULL:
-		return is_null;
+		return m->is_null;
 	case CONFIG_PATTERN_ADDRESS:
-		return !is_null && text_eq_nocase(m.domain, p->domain) && is_local(m, p->local);
+		return !m->is_null && text_eq_nocase(m->domain, p->domain) && is_local(m, p->local);
 	case CONFIG_PATTERN_DOMAIN:
-		return !is_null && text_eq_nocase(m.domain, p->domain);
+		return !m->is_null && text_eq_nocase(m->domain, p->domain);
 	case CONFIG_PATTERN_SUBDOMAINS:
-		return is_subdomain(m.domain, p->domain);
+		return is_subdomain(m->domain, p->domain);
 	}
 	return false;
 }
 
 bool config_pattern_matches(const struct config_pattern *pattern, struct text mailbox)
 {
-	return matches_parts(pattern, mailbox.len == 0, config_mailbox_of(mailbox));
+	struct config_mailbox m = config_mailbox_of(mailbox);
+
+	return matches_parts(pattern, &m);
 }
 
 bool config_pattern_covers(const struct config_pattern *wide, const struct config_pattern *narrow)
 {
+	const struct config_mailbox inside = { .local = narrow->local, .domain = narrow->domain };
+
 	switch (narrow->kind) {
 	case CONFIG_PATTERN_ANY:
 		return wide->kind == CONFIG_PATTERN_ANY;
 	case CONFIG_PATTERN_NULL:
 		return wide->kind == CONFIG_PATTERN_ANY || wide->kind == CONFIG_PATTERN_NULL;
 	case CONFIG_PATTERN_ADDRESS:
-		return matches_parts(wide, false,
-		                     (struct config_mailbox){ narrow->local, narrow->domain, false });
+		return matches_parts(wide, &inside);
 	case CONFIG_PATTERN_DOMAIN:
-		return wide->kind != CONFIG_PATTERN_ADDRESS &&
-		       matches_parts(wide, false,
-		                     (struct config_mailbox){ TEXT_EMPTY, narrow->domain, false });
+		return wide->kind != CONFIG_PATTERN_ADDRESS && matches_parts(wide, &inside);
 	case CONFIG_PATTERN_SUBDOMAINS:
 		return wide->kind == CONFIG_PATTERN_ANY || (wide->kind == CONFIG_PATTERN_SUBDOMAINS &&
 		                                            (text_eq(wide->domain, narrow->domain) ||
@@ -134,34 +137,32 @@ static size_t number_of(const struct map *map, struct text key)
 	return found ? CONTAINER_OF(found, struct indexed_pattern, item)->number : SIZE_MAX;
 }
 
-static size_t number_of_address(const struct map *map, struct config_mailbox m)
+static size_t number_of_address(const struct map *map, const struct config_mailbox *m)
 {
 	char key[KEY_MAX];
 	size_t len = 0;
 
-	if (map->count == 0 || !add_local(m, key, sizeof(key), &len) || m.domain.len + 1 > sizeof(key) - len)
+	if (map->count == 0 || !add_local(m, key, sizeof(key), &len) || m->domain.len + 1 > sizeof(key) - len)
 		return SIZE_MAX;
 	key[len++] = '@';
-	if (m.domain.len)
-		memcpy(key + len, m.domain.at, m.domain.len);
-	return number_of(map, text_of(key, len + m.domain.len));
+	if (m->domain.len)
+		memcpy(key + len, m->domain.at, m->domain.len);
+	return number_of(map, text_of(key, len + m->domain.len));
 }
 
-size_t pattern_index_find(const struct config_pattern_index *index, struct text mailbox,
+size_t pattern_index_find(const struct config_pattern_index *index, const struct config_mailbox *m,
                           enum pattern_order order)
 {
-	struct config_mailbox m = config_mailbox_of(mailbox);
-
-	if (mailbox.len == 0)
+	if (m->is_null)
 		return MIN(index->null, index->any);
 	size_t best = number_of_address(&index->addresses, m), found;
 
 	if (order == PATTERN_SPECIFIC_FIRST && best != SIZE_MAX)
 		return best;
-	found = number_of(&index->domains, m.domain);
+	found = number_of(&index->domains, m->domain);
 	best = MIN(best, found);
 	/* a domain that begins with a dot is in no domain */
-	struct text rest = m.domain.len && m.domain.at[0] == '.' ? TEXT_EMPTY : m.domain;
+	struct text rest = m->domain.len && m->domain.at[0] == '.' ? TEXT_EMPTY : m->domain;
 
 	while (rest.len && index->parents.count) {
 		if (order == PATTERN_SPECIFIC_FIRST && best != SIZE_MAX)
@@ -175,19 +176,25 @@ size_t pattern_index_find(const struct config_pattern_index *index, struct text 
 	return MIN(best, index->any);
 }
 
-const struct config_pattern *config_patterns_find(const struct config_patterns *patterns, struct text mailbox)
+const struct config_pattern *config_patterns_find_parts(const struct config_patterns *patterns,
+                                                        const struct config_mailbox *m)
 {
 	if (patterns->index) {
-		size_t number = pattern_index_find(patterns->index, mailbox, PATTERN_FIRST_WRITTEN);
+		size_t number = pattern_index_find(patterns->index, m, PATTERN_FIRST_WRITTEN);
 
 		return number == SIZE_MAX ? NULL : &patterns->items[number];
 	}
-	struct config_mailbox m = config_mailbox_of(mailbox);
-
 	for (size_t i = 0; i < patterns->count; i++)
-		if (matches_parts(&patterns->items[i], mailbox.len == 0, m))
+		if (matches_parts(&patterns->items[i], m))
 			return &patterns->items[i];
 	return NULL;
+}
+
+const struct config_pattern *config_patterns_find(const struct config_patterns *patterns, struct text mailbox)
+{
+	struct config_mailbox m = config_mailbox_of(mailbox);
+
+	return config_patterns_find_parts(patterns, &m);
 }
 
 /* ---------------------------------------------------------------- making */
@@ -217,7 +224,7 @@ static enum err parse_address(struct arena *arena, struct text t, struct config_
 	char *local = arena_alloc(arena, m.local.len + 1);
 	size_t len = 0;
 
-	if (!local || !add_local(m, local, m.local.len, &len))
+	if (!local || !add_local(&m, local, m.local.len, &len))
 		return ERR_NOMEM;
 	p->kind = CONFIG_PATTERN_ADDRESS;
 	p->local = text_of(local, len);
@@ -321,6 +328,50 @@ enum err pattern_index_make(struct arena *arena, const void *items, size_t count
 	}
 	*out = index;
 	return ERR_OK;
+}
+
+static const struct config_pattern *get_route_pattern(const void *items, size_t i)
+{
+	return ((const struct route_pattern *)items)[i].pattern;
+}
+
+enum err route_index_make(struct arena *arena, struct config_routes *routes,
+                          struct config_pattern_index **all)
+{
+	size_t count = 0, done = 0;
+
+	for (size_t i = 0; i < routes->count; i++)
+		count += routes->items[i].to.count;
+	if (routes->count < PATTERN_INDEX_FROM || count < PATTERN_INDEX_FROM)
+		return ERR_OK;
+	struct config_route_index *index = arena_alloc(arena, sizeof(*index));
+	struct route_pattern *items = arena_alloc(arena, count * sizeof(*items));
+
+	if (!index || !items)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < routes->count; i++)
+		for (size_t p = 0; p < routes->items[i].to.count; p++)
+			items[done++] = (struct route_pattern){ &routes->items[i].to.items[p], i };
+	index->items = items;
+	enum err err = pattern_index_make(arena, items, count, get_route_pattern, all, &index->patterns);
+
+	if (!err)
+		routes->index = index;
+	return err;
+}
+
+size_t config_routes_first(const struct config_routes *routes, const struct config_mailbox *forward_path)
+{
+	if (routes->index) {
+		size_t number =
+			pattern_index_find(routes->index->patterns, forward_path, PATTERN_FIRST_WRITTEN);
+
+		return number == SIZE_MAX ? routes->count : routes->index->items[number].route;
+	}
+	for (size_t i = 0; i < routes->count; i++)
+		if (config_patterns_find_parts(&routes->items[i].to, forward_path))
+			return i;
+	return routes->count;
 }
 
 void pattern_index_free_all(struct config_pattern_index **all)

@@ -4,7 +4,7 @@
 
 #include <postrider/base/arena.h>
 #include <postrider/base/map.h>
-#include <postrider/config/pattern.h>
+#include <postrider/config.h>
 
 /* Up to here a list is compared one by one, which is faster than hashing. */
 #define PATTERN_INDEX_FROM 9
@@ -36,9 +36,23 @@ MUST_USE enum err pattern_index_make(struct arena *arena, const void *items, siz
 /* The number of the pattern that matches, SIZE_MAX without one: the first of the list, or the most specific (address,
  * domain, longest subdomains, any). */
 enum pattern_order { PATTERN_FIRST_WRITTEN, PATTERN_SPECIFIC_FIRST };
-size_t pattern_index_find(const struct config_pattern_index *index, struct text mailbox,
+size_t pattern_index_find(const struct config_pattern_index *index, const struct config_mailbox *m,
                           enum pattern_order order);
 void pattern_index_free_all(struct config_pattern_index **all);
+
+/* All patterns of all routes in one index: which route may be the first? */
+struct config_route_index {
+	const struct config_pattern_index *patterns;
+	const struct route_pattern *items;
+};
+
+struct route_pattern {
+	const struct config_pattern *pattern;
+	size_t route;
+};
+
+MUST_USE enum err route_index_make(struct arena *arena, struct config_routes *routes,
+                                   struct config_pattern_index **all);
 
 bool domain_is_valid(struct text domain); /* a domain or an address literal */
 bool mailbox_is_valid(struct text mailbox);

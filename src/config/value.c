@@ -328,7 +328,7 @@ const struct type type_number = { .name = "number",
 
 static bool parse_port(struct parsing *p, struct text t, void *place)
 {
-	uint64_t value;
+	uint64_t value = 0;
 
 	if (!parse_number(p, t, &value))
 		return false;

@@ -11,19 +11,20 @@ static bool matches_listener(const struct config_route *route, struct text liste
 	return route->listener.count == 0;
 }
 
-static bool matches(const struct config_patterns *patterns, struct text mailbox)
+static bool matches(const struct config_patterns *patterns, const struct config_mailbox *m)
 {
 	if (patterns->count == 1 && patterns->items[0].kind == CONFIG_PATTERN_ANY)
 		return true;
-	return config_patterns_find(patterns, mailbox) != NULL;
+	return config_patterns_find_parts(patterns, m) != NULL;
 }
 
-static size_t find_route(const struct config *config, struct text listener, struct text reverse_path,
-                         struct text forward_path)
+static size_t find_route(const struct config *config, struct text listener,
+                         const struct config_mailbox *reverse_path, const struct config_mailbox *forward_path)
 {
 	const struct config_routes *routes = &config->routes;
 
-	for (size_t i = 0; i < routes->count; i++)
+	/* found by its `to` at once, if there is an index; only its other conditions can send us on */
+	for (size_t i = config_routes_first(routes, forward_path); i < routes->count; i++)
 		if (matches_listener(&routes->items[i], listener) &&
 		    matches(&routes->items[i].to, forward_path) &&
 		    matches(&routes->items[i].from, reverse_path))
@@ -49,12 +50,14 @@ static enum config_tls tls_of(const struct config *config, const struct route_ch
 enum err route_find(const struct config *config, struct text listener, struct text reverse_path,
                     struct text forward_path, struct route_choice *out)
 {
-	struct text domain = config_mailbox_of(forward_path).domain;
-	size_t number = find_route(config, listener, reverse_path, forward_path);
+	const struct config_mailbox from = config_mailbox_of(reverse_path),
+				    to = config_mailbox_of(forward_path);
+
+	if (to.domain.len == 0 || to.domain.len > DOMAIN_MAX)
+		return ERR_SYNTAX;
+	size_t number = find_route(config, listener, &from, &to);
 	const struct config_route *route = number ? &config->routes.items[number - 1] : NULL;
 
-	if (domain.len == 0 || domain.len > DOMAIN_MAX)
-		return ERR_SYNTAX;
 	out->route = route;
 	out->route_number = number;
 	out->via = route ? route->via : CONFIG_VIA_REJECT;
@@ -68,7 +71,7 @@ enum err route_find(const struct config *config, struct text listener, struct te
 		out->key_len += out->upstream->name.len;
 		break;
 	case CONFIG_VIA_DIRECT:
-		set_key(out, TEXT_EMPTY, domain);
+		set_key(out, TEXT_EMPTY, to.domain);
 		break;
 	case CONFIG_VIA_DISCARD:
 	case CONFIG_VIA_HOLD:

@@ -38,6 +38,7 @@ struct config_mailbox {
 	struct text local; /* without quotes */
 	struct text domain;
 	bool escaped; /* local still has backslashes, which mean nothing */
+	bool is_null; /* the null reverse-path */
 };
 
 struct config_mailbox config_mailbox_of(struct text mailbox);
@@ -45,8 +46,10 @@ struct config_mailbox config_mailbox_of(struct text mailbox);
 bool config_pattern_matches(const struct config_pattern *pattern, struct text mailbox);
 bool config_pattern_covers(const struct config_pattern *wide, const struct config_pattern *narrow);
 
-/* The first pattern of the list that matches; NULL when none does. With an index the list's order is kept. */
-const struct config_pattern *config_patterns_find(const struct config_patterns *patterns,
-                                                  struct text mailbox);
+/* The first pattern of the list that matches; NULL when none does. With an index the list's order is kept. The second
+ * form is for a mailbox that is looked up in many lists. */
+const struct config_pattern *config_patterns_find(const struct config_patterns *patterns, struct text mailbox);
+const struct config_pattern *config_patterns_find_parts(const struct config_patterns *patterns,
+                                                        const struct config_mailbox *m);
 
 #endif

@@ -55,12 +55,11 @@ static const struct {
 	  "route:discard", CONFIG_TLS_OPPORTUNISTIC },
 };
 
-static void the_first_route_that_matches_wins(void **state)
+static void check_ways(const char *yaml)
 {
 	struct world w;
 
-	(void)state;
-	if (world_load_text(&w, routes))
+	if (world_load_text(&w, yaml))
 		fail_msg("%.*s", TEXT_ARGS(buf_text(&w.said)));
 	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
 		struct route_choice choice;
@@ -78,6 +77,77 @@ static void the_first_route_that_matches_wins(void **state)
 		if (choice.route)
 			CHECK_INT(ways[i].name, choice.route->place.line, 4 + ways[i].number);
 	}
+	world_fini(&w);
+}
+
+static void the_first_route_that_matches_wins(void **state)
+{
+	(void)state;
+	check_ways(routes);
+}
+
+/* So many routes behind those above that there is an index. */
+static void the_first_of_many_routes_wins(void **state)
+{
+	AUTO(buf_fini) struct buf yaml = BUF(100000);
+	struct text listeners = text_from(routes);
+	size_t split = text_find(listeners, TEXT("listen:"));
+
+	(void)state;
+	buf_add(&yaml, text_head(listeners, split));
+	for (unsigned i = 0; i < 50; i++)
+		buf_add_format(
+			&yaml,
+			"  - {to: [d%u.example, .e%u.example, f@g%u.example], listener: apps, via: hold}\n",
+			i, i, i);
+	buf_add(&yaml, text_skip(listeners, split));
+	buf_add_octet(&yaml, '\0');
+	check_ways(yaml.at);
+}
+
+static void each_of_many_routes_is_found(void **state)
+{
+	AUTO(buf_fini) struct buf yaml = BUF(100000);
+	struct route_choice choice;
+	struct world w;
+
+	(void)state;
+	buf_add_string(&yaml, "routes:\n");
+	for (unsigned i = 0; i < 50; i++)
+		buf_add_format(&yaml, "  - {to: [d%u.example, .d%u.example], from: a.example, via: hold}\n",
+		               i, i);
+	for (unsigned i = 0; i < 50; i++)
+		buf_add_format(&yaml, "  - {to: [d%u.example, x@y.d%u.example], via: discard}\n", i, i);
+	buf_add_octet(&yaml, '\0');
+	assert_int_equal(world_load_text(&w, yaml.at), ERR_OK);
+	assert_non_null(w.config->routes.index);
+	for (unsigned i = 0; i < 50; i++) {
+		AUTO(buf_fini) struct buf to = BUF(100);
+
+		buf_add_format(&to, "x@d%u.example", i);
+		assert_int_equal(
+			route_find(w.config, TEXT("default"), TEXT("b@a.example"), buf_text(&to), &choice),
+			ERR_OK);
+		assert_int_equal(choice.route_number, i + 1);
+		assert_int_equal(
+			route_find(w.config, TEXT("default"), TEXT("b@b.example"), buf_text(&to), &choice),
+			ERR_OK);
+		assert_int_equal(choice.route_number, i + 51);
+		buf_reset(&to);
+		buf_add_format(&to, "x@y.d%u.example", i);
+		assert_int_equal(
+			route_find(w.config, TEXT("default"), TEXT("b@a.example"), buf_text(&to), &choice),
+			ERR_OK);
+		assert_int_equal(choice.route_number, i + 1);
+		assert_int_equal(
+			route_find(w.config, TEXT("default"), TEXT("b@b.example"), buf_text(&to), &choice),
+			ERR_OK);
+		assert_int_equal(choice.route_number, i + 51);
+	}
+	assert_int_equal(
+		route_find(w.config, TEXT("default"), TEXT("b@b.example"), TEXT("x@none.example"), &choice),
+		ERR_OK);
+	assert_int_equal(choice.route_number, 0);
 	world_fini(&w);
 }
 
@@ -148,6 +218,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_first_route_that_matches_wins),
+		cmocka_unit_test(the_first_of_many_routes_wins),
+		cmocka_unit_test(each_of_many_routes_is_found),
 		cmocka_unit_test(a_recipient_without_a_domain_has_no_way),
 		cmocka_unit_test(the_longest_name_of_an_upstream_fits_into_a_key),
 		cmocka_unit_test(the_longest_domain_gives_the_limit),
