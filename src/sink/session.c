@@ -610,7 +610,7 @@ static void on_help(struct session *s, struct text args)
 	(void)args;
 	SAY(s, 214, "2.0.0",
 	    "Everything is accepted and nothing delivered. Recipients that begin with refuse, defer, full,\n"
-	    "block, content, tempdot, busy, drop or silent get what they ask for");
+	    "block, content, tempdot, grey, busy, drop or silent get what they ask for");
 }
 
 static void on_quit(struct session *s, struct text args)

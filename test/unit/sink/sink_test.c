@@ -253,6 +253,15 @@ static const struct {
 	  0,
 	  0,
 	  3 },
+	{ "a recipient that asks to be greylisted",
+	  { .want_content = false },
+	  HELLO TO(
+		  "greyfox@d.example") "C: RCPT TO:<greyfox@d.example>\nC: RCPT TO:<c@d.example>\nC: DATA\nC: .\n"
+	                               "S: 250\nS: 451 4.7.1\nS: 250\nS: 250\nS: 354\nS: 250\ndrops",
+	  1,
+	  2,
+	  0,
+	  1 },
 	{ "an end of data that is none",
 	  { .want_content = false },
 	  HELLO TO(
