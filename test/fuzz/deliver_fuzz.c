@@ -1,0 +1,365 @@
+/* Arbitrary octets of a peer, and events in any order, into the outbound session: nothing breaks, every recipient gets one
+ * result and every job one end, nothing comes after the close, and what is sent is lines.
+ *
+ * The first octet chooses (TLS, memory of the host, jobs); the others are what the peer says, but for these:
+ *	01 deadline  02 closed  03 tls ok  04 tls fails  05 all sent  06 body ready  07 a job  0b finish  0c abort
+ *	0e nothing is taken any more  0f the next packet */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <postrider/deliver.h>
+#include <postrider/mail/body_source.h>
+#include <postrider/mail/envelope.h>
+
+#include "deliver/session.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define JOBS 8
+#define RECIPIENTS 3
+
+struct slow_body {
+	struct body_source source;
+	unsigned left;
+	bool waiting, slow;
+};
+
+struct fuzz_job {
+	struct deliver_job job;
+	struct slow_body *body;
+	unsigned results[RECIPIENTS];
+	unsigned done;
+};
+
+struct fuzz {
+	struct session session;
+	struct outbox outbox;
+	struct envelope *envelope;
+	struct fuzz_job jobs[JOBS];
+	size_t job_count;
+	uint8_t choice;
+	unsigned closed, failed, up, tls_started;
+	bool stalled, later;
+	size_t unsent;
+	char last;                       /* octet sent */
+	int64_t now;
+};
+
+/* ---------------------------------------------------------------- a body that may wait */
+
+static const char span[] = "Subject: x\r\n.\r\n..dots\r\n\r\nno end";
+
+static enum err next(struct body_source *source, struct text *out)
+{
+	struct slow_body *b = (struct slow_body *)source;
+
+	if (b->slow && !b->waiting) {
+		b->waiting = true;
+		return ERR_MORE;
+	}
+	b->waiting = false;
+	*out = b->left ? text_of(span, sizeof(span) - 1) : TEXT_EMPTY;
+	if (b->left)
+		b->left--;
+	return ERR_OK;
+}
+
+static void rewind_body(struct body_source *source)
+{
+	(void)source;
+}
+
+static void release(struct body_source *source)
+{
+	free(source);
+}
+
+static const struct body_source_ops body_ops = { next, rewind_body, release };
+
+static void give_job(struct fuzz *f)
+{
+	static const uint32_t places[RECIPIENTS] = { 0, 1, 2 };
+	struct fuzz_job *j = &f->jobs[f->job_count];
+
+	if (f->job_count == JOBS || !session_is_ready(&f->session))
+		return;
+	f->job_count++;
+	j->body = calloc(1, sizeof(*j->body));
+	assert(j->body);
+	j->body->left = f->choice & 0x20 ? 5000 : 1;
+	j->body->slow = f->choice & 0x40;
+	j->body->source.ops = &body_ops;
+	j->body->source.bytes = j->body->left * (sizeof(span) - 1);
+	j->job = (struct deliver_job){ f->envelope, places, f->job_count % 2 ? RECIPIENTS : 1, &j->body->source, j };
+	session_send(&f->session, &j->job);
+}
+
+/* ---------------------------------------------------------------- what the session does */
+
+static void on_send(void *owner, const struct text *pieces, size_t count)
+{
+	struct fuzz *f = owner;
+
+	assert(!f->closed);
+	for (size_t i = 0; i < count; i++) {
+		assert(pieces[i].len > 0);
+		for (size_t n = 0; n < pieces[i].len; n++) {
+			char c = pieces[i].at[n];
+
+			assert((c == '\n') == (f->last == '\r'));
+			f->last = c;
+		}
+		if (f->stalled)
+			f->unsent += pieces[i].len;
+	}
+	assert(f->unsent < 400000);
+}
+
+static size_t unsent(void *owner)
+{
+	return ((struct fuzz *)owner)->unsent;
+}
+
+static int64_t now_at(void *owner)
+{
+	return ((struct fuzz *)owner)->now;
+}
+
+static void on_deadline(void *owner, int64_t wait_ms)
+{
+	(void)owner;
+	assert(wait_ms >= 0);
+}
+
+static void on_start_tls(void *owner)
+{
+	struct fuzz *f = owner;
+
+	assert(f->last == '\n' && f->tls_started == 0);
+	f->tls_started = 1;
+}
+
+static void on_later(void *owner)
+{
+	((struct fuzz *)owner)->later = true;
+}
+
+static void on_up(void *owner)
+{
+	struct fuzz *f = owner;
+
+	assert(f->up++ == 0 && !f->failed);
+}
+
+static void on_ready(void *owner)
+{
+	struct fuzz *f = owner;
+
+	if (f->choice & 0x10)
+		give_job(f);
+}
+
+static void on_result(void *owner, struct deliver_job *job, size_t index, struct deliver_result *r)
+{
+	struct fuzz *f = owner;
+	struct fuzz_job *j = job->owner;
+
+	assert(!f->closed && !j->done && index < job->recipient_count);
+	assert(j->results[index]++ == 0);
+	assert(r->enhanced.len > 0 && r->reply.len > 0);
+	assert((r->kind == DELIVER_DELIVERED) == (r->reason == REASON_NONE));
+	assert(!r->untouched || r->kind == DELIVER_TRANSIENT);
+}
+
+static void on_done(void *owner, struct deliver_job *job)
+{
+	struct fuzz *f = owner;
+	struct fuzz_job *j = job->owner;
+
+	assert(!f->closed && j->done++ == 0);
+	assert(j == f->jobs || (j - 1)->done);
+	for (size_t i = 0; i < job->recipient_count; i++)
+		assert(j->results[i] == 1);
+}
+
+static void on_failed(void *owner, enum session_fault fault, struct deliver_result *r)
+{
+	struct fuzz *f = owner;
+
+	(void)fault;
+	assert(f->failed++ == 0 && !f->up && !f->closed);
+	assert(r->enhanced.len > 0 && r->reply.len > 0 && r->reason != REASON_NONE);
+}
+
+static void on_learned(void *owner, enum session_lesson lesson)
+{
+	(void)owner;
+	(void)lesson;
+}
+
+static void on_close(void *owner, bool finish)
+{
+	struct fuzz *f = owner;
+
+	(void)finish;
+	assert(f->closed++ == 0);
+	assert(f->up || f->failed);
+}
+
+static const struct session_output output = { on_send,  unsent,    now_at,  on_deadline, on_start_tls, on_later, on_up,
+	                                      on_ready, on_result, on_done, on_failed,   on_learned,   on_close };
+
+/* ---------------------------------------------------------------- events */
+
+static void wake_body(struct fuzz *f)
+{
+	for (size_t i = 0; i < f->job_count; i++) {
+		struct fuzz_job *j = &f->jobs[i];
+
+		if (!j->done && j->body->waiting) {
+			j->body->source.on_ready(j->body->source.owner);
+			return;
+		}
+	}
+}
+
+static void happen(struct fuzz *f, uint8_t event)
+{
+	struct session *s = &f->session;
+
+	f->now += 1000;
+	switch (event) {
+	case 1:
+		session_deadline(s);
+		break;
+	case 2:
+		session_closed(s, ERR_CLOSED);
+		break;
+	case 3:
+	case 4:
+		if (f->tls_started == 1) {
+			f->tls_started = 2;
+			session_tls_done(s, event == 3 ? ERR_OK : ERR_TLS, TEXT("x"));
+		}
+		break;
+	case 5:
+		f->stalled = false;
+		f->unsent = 0;
+		session_drained(s);
+		break;
+	case 6:
+		wake_body(f);
+		break;
+	case 7:
+		give_job(f);
+		break;
+	case 11:
+		session_finish(s);
+		break;
+	case 12:
+		session_abort(s);
+		break;
+	case 14:
+		f->stalled = true;
+		break;
+	default:
+		break;
+	}
+	while (f->later) {
+		f->later = false;
+		session_later(s);
+	}
+}
+
+static bool is_event(uint8_t octet)
+{
+	return (octet >= 1 && octet <= 7) || octet == 11 || octet == 12 || octet == 14 || octet == 15;
+}
+
+/* The octets lie in a block of their own size, what was left of the last ones before them. */
+static char *hear(struct fuzz *f, char *kept, size_t *kept_len, const uint8_t *data, size_t len)
+{
+	char *bytes = malloc(*kept_len + len + 1);
+	size_t taken, left;
+	char *rest;
+
+	assert(bytes);
+	memcpy(bytes, kept, *kept_len);
+	memcpy(bytes + *kept_len, data, len);
+	free(kept);
+	bytes = realloc(bytes, *kept_len + len + (*kept_len + len == 0));
+	taken = session_data(&f->session, text_of(bytes, *kept_len + len));
+	assert(taken <= *kept_len + len);
+	left = *kept_len + len - taken;
+	assert(left <= 16384);
+	rest = malloc(left + 1);
+	assert(rest);
+	memcpy(rest, bytes + taken, left);
+	free(bytes);
+	*kept_len = left;
+	return rest;
+}
+
+static void run(struct fuzz *f, const uint8_t *data, size_t size)
+{
+	char *kept = malloc(1);
+	size_t kept_len = 0;
+
+	session_connected(&f->session);
+	while (size > 0 && !f->closed) {
+		size_t len = 0;
+
+		while (len < size && !is_event(data[len]))
+			len++;
+		if (len)
+			kept = hear(f, kept, &kept_len, data, len);
+		while (f->later) {
+			f->later = false;
+			session_later(&f->session);
+		}
+		if (len < size)
+			happen(f, data[len++]);
+		data += len;
+		size -= len;
+	}
+	free(kept);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const struct config_timeouts timeouts = { 1, 2, 3, 4, 5, 6, 7 };
+	static const enum config_tls tls[] = { CONFIG_TLS_NONE, CONFIG_TLS_OPPORTUNISTIC, CONFIG_TLS_REQUIRE,
+		                               CONFIG_TLS_OPPORTUNISTIC };
+	struct fuzz *f;
+	struct session_options o = { .helo = TEXT("relay.example"), .timeouts = &timeouts, .out = &output };
+
+	if (size == 0)
+		return 0;
+	f = calloc(1, sizeof(*f));
+	assert(f);
+	f->choice = data[0];
+	f->last = '\n';
+	f->envelope = envelope_new(10000);
+	assert(f->envelope);
+	for (unsigned i = 0; i < RECIPIENTS; i++)
+		if (envelope_add_recipient(f->envelope, i == 1 && (f->choice & 0x80) ? TEXT("un\rfit") : TEXT("a@example.net"),
+		                           TEXT_EMPTY))
+			abort();
+	o.tls = tls[f->choice & 3];
+	o.no_tls = (f->choice & 3) == 3;
+	o.joins = f->choice & 4;
+	o.no_ehlo = f->choice & 8;
+	o.outbox = &f->outbox;
+	o.owner = f;
+	session_init(&f->session, &o);
+	run(f, data + 1, size - 1);
+	session_abort(&f->session);
+	assert(f->closed == 1);
+	for (size_t i = 0; i < f->job_count; i++)
+		assert(f->jobs[i].done == 1);
+	session_fini(&f->session);
+	envelope_free(&f->envelope);
+	free(f);
+	return 0;
+}
