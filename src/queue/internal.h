@@ -386,7 +386,7 @@ struct queue_ticket {
 	uint64_t began_us;
 	enum err early;                          /* failed before it came to the writer */
 	struct io_later later;
-	struct through *through;                 /* while it is a volatile entry */
+	bool unannounced;                        /* stored before on_fresh ran for it */
 };
 void ticket_decide(struct queue_ticket *t, const struct queue_decision *decision);
 /* Hands the operation to the writer; its space counts as taken until ticket_give_space. */

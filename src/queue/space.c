@@ -8,17 +8,28 @@
 /* Room that new mail leaves free: a commit copies the pages it touches before it frees the old ones. */
 #define FLOOR_MAX_BYTES (UINT64_C(4) << 20)
 
+/* With less room than this nothing new is taken, however small: "full" is a state, not a matter of luck. */
+#define SMALLEST_ROOM_BYTES (UINT64_C(64) << 10)
+
 static uint64_t floor_bytes(const struct queue *q)
 {
-	return MIN(FLOOR_MAX_BYTES, q->space.limit_bytes / 16);
+	const struct space *s = &q->space;
+	uint64_t disk = s->disk_free_bytes + s->usage.file_bytes + s->file_bytes;
+
+	return MIN(FLOOR_MAX_BYTES, MIN(s->limit_bytes, disk) / 16);
+}
+
+/* Free space, and pages of the file that are free again. */
+static uint64_t disk_room_bytes(const struct space *s)
+{
+	return s->disk_free_bytes + s->usage.file_bytes - MIN(s->usage.used_bytes, s->usage.file_bytes);
 }
 
 static uint64_t room_bytes(const struct queue *q)
 {
 	const struct space *s = &q->space;
 	uint64_t used = s->usage.used_bytes + s->file_bytes + s->pending_bytes;
-	uint64_t free_pages = s->usage.file_bytes - MIN(s->usage.used_bytes, s->usage.file_bytes);
-	uint64_t on_disk = s->disk_free_bytes + free_pages;
+	uint64_t on_disk = disk_room_bytes(s);
 	uint64_t taken = s->pending_bytes + floor_bytes(q);
 	uint64_t by_limit = s->limit_bytes > used ? s->limit_bytes - used : 0;
 	uint64_t by_disk = on_disk > taken ? on_disk - taken : 0;
@@ -86,7 +97,7 @@ static void probe_done(struct io_job *job)
 	s->probed_at = io_now_at(q->io);
 	if (!s->probe_err) {
 		s->disk_free_bytes = s->found_free_bytes;
-		s->disk_full = s->disk_full && s->disk_free_bytes < floor_bytes(q);
+		s->disk_full = s->disk_full && disk_room_bytes(s) < 2 * floor_bytes(q);
 	}
 	s->reserve_held = s->reserve_held || s->reserve_made;
 	if (wants_watching(s) && !q->closing) {
@@ -125,7 +136,7 @@ enum err space_admit(struct queue *q, uint64_t bytes)
 		return ERR_IO;
 	if (io_now_at(q->io) - s->probed_at >= PROBE_INTERVAL_MS)
 		start_probe(q);
-	return bytes < room_bytes(q) ? ERR_OK : ERR_FULL;
+	return bytes + SMALLEST_ROOM_BYTES <= room_bytes(q) ? ERR_OK : ERR_FULL;
 }
 
 void space_after_group(struct queue *q, const struct writer_result *r)
@@ -169,7 +180,7 @@ struct queue_space queue_space(const struct queue *q)
 		.files = s->usage.rows[TABLE_FILE],
 		.file_bytes = s->file_bytes,
 		.body_memory_bytes = q->memory.used_bytes,
-		.full = !s->failed && room_bytes(q) == 0,
+		.full = !s->failed && room_bytes(q) < SMALLEST_ROOM_BYTES,
 		.failed = s->failed,
 	};
 }

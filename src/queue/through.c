@@ -157,7 +157,7 @@ static void decide_rest(struct queue *q, struct op *op)
 	ticket_decide(ticket, &(struct queue_decision){ .err = op->err, .stored = !op->err });
 }
 
-/* Those that are under way stay with whoever took them; the others are news. */
+/* Those that are under way stay with whoever took them; the others are news. An entry that was never announced is. */
 static void announce_rest(struct queue *q, struct op *op)
 {
 	struct queue_ticket *ticket = ticket_of(op);
@@ -167,6 +167,8 @@ static void announce_rest(struct queue *q, struct op *op)
 		if (in->recipients[i].state == QUEUE_WAITING)
 			announce_due(q, &(enum queue_verdict){ QUEUE_DEFERRED }, &in->recipients[i], 1);
 	}
+	if (!op->err && ticket->unannounced)
+		newcomer_announce(q, in);
 	for (size_t i = 0; i < ticket->accept.notice_count && !op->err; i++) {
 		message_was_stored(q, ticket->accept.notices[i].message);
 		newcomer_announce(q, &ticket->accept.notices[i]);
@@ -192,7 +194,6 @@ static void hand_to_writer(struct through *t)
 		through_free(t);
 		return;
 	}
-	ticket->through = NULL;
 	ticket->accept.notices = TAKE(t->notices);
 	ticket->accept.notice_count = t->notice_count;
 	t->notice_count = 0;
@@ -382,7 +383,10 @@ static void begin(void *owner)
 
 static void begin_storing(void *owner)
 {
-	store(owner);
+	struct through *t = owner;
+
+	t->ticket->unannounced = true;
+	store(t);
 }
 
 /* A recipient that begins held waits for a person: no client waits so long. */
@@ -401,6 +405,11 @@ void through_begin(struct queue_ticket *ticket)
 	size_t count = ticket->accept.in.recipient_count;
 	struct through *t = calloc(1, sizeof(*t) + count * sizeof(t->settled[0]));
 
+	if (q->closing) {
+		free(t);
+		ticket_refuse(ticket, ERR_CANCELLED);
+		return;
+	}
 	if (!t || map_add(&q->volatiles, &t->item, id_key(&ticket->accept.in.message->envelope->id))) {
 		free(t);
 		ticket_refuse(ticket, ERR_NOMEM);
@@ -411,9 +420,7 @@ void through_begin(struct queue_ticket *ticket)
 	t->queue = q;
 	t->ticket = ticket;
 	t->count = t->open = count;
-	ticket->through = t;
 	if (any_held(&ticket->accept.in)) {
-		ticket->mode = QUEUE_STORE;
 		io_later_run(q->io, &t->later, begin_storing, t);
 	} else {
 		io_later_run(q->io, &t->later, begin, t);

@@ -3,6 +3,7 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "support/check.h"
@@ -38,8 +39,13 @@ static const struct queue_events rig_events = { .on_fresh = keep_fresh, .on_due 
 static const char *directory_for_tests(void)
 {
 	const char *tmp = getenv("TMPDIR");
+	struct statvfs fs;
 
-	return tmp ? tmp : access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+	if (tmp)
+		return tmp;
+	bool roomy = statvfs("/dev/shm", &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize > UINT64_C(1) << 30;
+
+	return roomy && access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
 }
 
 void rig_init(struct rig *r, enum rig_store store)
@@ -250,7 +256,22 @@ void rig_settle(struct rig *r, struct id id, uint32_t n, enum queue_verdict verd
 	             answer ? rig_on_settled : NULL, answer);
 }
 
-static void ignore(void *owner)
+void rig_settle_with_notice(struct rig *r, struct id id, size_t notice_bytes, struct rig_answer *answer)
+{
+	struct envelope *e = rig_envelope(r, 1);
+	char *content = rig_octets(notice_bytes, 9);
+	const struct text key = TEXT("origin.example");
+	struct queue_outcome o = { .verdict = QUEUE_BOUNCED, .recipient = { .n = 0 } };
+	struct queue_notice n = { .envelope = e, .prepended = TEXT_EMPTY, .content = text_of(content, notice_bytes), .keys = &key };
+
+	queue_settle(r->queue,
+	             &(struct queue_settlement){ .id = id, .outcomes = &o, .outcome_count = 1, .notices = &n, .notice_count = 1 },
+	             answer ? rig_on_settled : NULL, answer);
+	free(content);
+	envelope_free(&e);
+}
+
+void rig_ignore(void *owner)
 {
 	(void)owner;
 }
@@ -263,7 +284,7 @@ char *rig_read_body(struct rig *r, struct queue_message *m, size_t *len, enum er
 
 	*err = queue_message_body(r->queue, m, &s);
 	assert_int_equal(*err, ERR_OK);
-	body_source_listen(s, ignore, NULL);
+	body_source_listen(s, rig_ignore, NULL);
 	for (;;) {
 		*err = body_source_next(s, &span);
 		if (*err == ERR_MORE) {

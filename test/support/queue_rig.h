@@ -63,9 +63,12 @@ struct id rig_accept(struct rig *r, const struct rig_mail *mail, struct rig_answ
 struct id rig_accepted(struct rig *r, const struct rig_mail *mail);
 
 void rig_settle(struct rig *r, struct id id, uint32_t n, enum queue_verdict verdict, int64_t due_time, struct rig_answer *answer);
+/* Bounces recipient 0 with a notice of so many octets. */
+void rig_settle_with_notice(struct rig *r, struct id id, size_t notice_bytes, struct rig_answer *answer);
 /* Everything that body gives; to be freed; *err says how it ended. */
 char *rig_read_body(struct rig *r, struct queue_message *m, size_t *len, enum err *err);
 void rig_drop_works(struct rig *r);
+void rig_ignore(void *owner);            /* a callback that does nothing */
 /* The work of a message that on_fresh gave, or NULL. */
 struct queue_work *rig_work(struct rig *r, struct id id);
 /* Loads recipient n; NULL with *err. To be freed with queue_work_free. */
