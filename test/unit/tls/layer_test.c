@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <time.h>
 
 #include <postrider/io/uv.h>
 #include <postrider/tls.h>
@@ -760,8 +761,16 @@ static bool storm_is_over(const struct storm *s)
 	return true;
 }
 
-/* On the loop these handshakes would take 50 x 4 ms in one piece. Beside it the loop goes on; how late it may be here
- * allows for sanitizers and for a machine with few processors. */
+static double cpu_ms(clockid_t of)
+{
+	struct timespec used;
+
+	clock_gettime(of, &used);
+	return (double)used.tv_sec * 1e3 + (double)used.tv_nsec / 1e6;
+}
+
+/* On the loop these handshakes would take 50 x 4 ms. What the loop's own thread works is what counts here: how late it
+ * is depends on what else this machine does. */
 static void many_handshakes_at_once_do_not_hold_up_the_loop(void **state)
 {
 	struct world *w = *state;
@@ -769,6 +778,8 @@ static void many_handshakes_at_once_do_not_hold_up_the_loop(void **state)
 	struct io_address any = { .ip = { .ip = ip_from_v4(0x7f000001) } };
 
 	assert_non_null(s);
+	double loop_ms = -cpu_ms(CLOCK_THREAD_CPUTIME_ID), all_ms = -cpu_ms(CLOCK_PROCESS_CPUTIME_ID);
+
 	s->world = w;
 	assert_int_equal(io_listen(w->ends.io, &any, 0, on_storm_accept, s, &s->listener), ERR_OK);
 	on_tick(s);
@@ -781,8 +792,12 @@ static void many_handshakes_at_once_do_not_hold_up_the_loop(void **state)
 	}
 	LOOP_UNTIL(w->ends.io, storm_is_over(s));
 	io_timer_stop(w->ends.io, &s->tick);
-	print_message("the loop was late by %u us at most\n", (unsigned)s->late_us);
-	assert_true(s->late_us < 60000);
+	loop_ms += cpu_ms(CLOCK_THREAD_CPUTIME_ID);
+	all_ms += cpu_ms(CLOCK_PROCESS_CPUTIME_ID);
+	print_message("the loop worked %.0f ms of %.0f and was late by %u us at most\n", loop_ms, all_ms,
+	              (unsigned)s->late_us);
+	assert_true(loop_ms < all_ms / 2);
+	assert_true(s->late_us < 1000000);
 	for (unsigned i = 0; i < STORM; i++) {
 		assert_int_equal(s->of_clients[i].times, 1);
 		assert_int_equal(s->of_servers[i].times, 1);
