@@ -237,6 +237,19 @@ static bool is_used(const struct config *config, const struct config_upstream *u
 	return false;
 }
 
+/* By itself, or for the mail of a route. Without that no certificate is checked anyway. */
+static bool ever_requires_tls(const struct config *config, const struct config_upstream *upstream)
+{
+	bool requires = upstream->tls == CONFIG_TLS_REQUIRE;
+
+	for (size_t i = 0; i < config->routes.count; i++) {
+		const struct config_route *route = &config->routes.items[i];
+
+		requires |= route->upstream == upstream && route->has_tls && route->tls == CONFIG_TLS_REQUIRE;
+	}
+	return requires;
+}
+
 static void check_upstreams(struct load *load)
 {
 	const struct config *config = &load->snapshot->config;
@@ -257,7 +270,7 @@ static void check_upstreams(struct load *load)
 			              "hosts: [mx1.corp.example:25]");
 		else
 			check_hosts(load, upstream, hosts ? &hosts->spot : &origin->spot);
-		if (!upstream->verify && verify && upstream->tls == CONFIG_TLS_REQUIRE)
+		if (!upstream->verify && verify && ever_requires_tls(config, upstream))
 			load_detail(load,
 			            load_warn(load, &verify->spot,
 			                      "the certificate of upstream \"%.*s\" is not checked",

@@ -193,6 +193,14 @@ static const struct {
 	  "      |                                                 ^^\n"
 	  "  anyone between us and it can read and change the mail\n"
 	  "\n" },
+	{ "a certificate that nobody checks, for the mail of a route",
+	  "upstreams: {a: {hosts: [mx.example:25], verify: no, tls: none}}\n"
+	  "routes: [{via: a, tls: require}]\n",
+	  "c.yaml:1:49: warning: the certificate of upstream \"a\" is not checked\n"
+	  "    1 | upstreams: {a: {hosts: [mx.example:25], verify: no, tls: none}}\n"
+	  "      |                                                 ^^\n"
+	  "  anyone between us and it can read and change the mail\n"
+	  "\n" },
 	{ "a disk that is not waited for", "spool: {durable: false}\n",
 	  "c.yaml:1:18: warning: spool.durable is off: nothing is synced to disk\n"
 	  "    1 | spool: {durable: false}\n"
@@ -251,6 +259,8 @@ static const struct {
 	  "routes: [{listener: a, via: hold}, {listener: b, via: hold}, {from: x.example, via: hold}, {via: direct}]\n" },
 	{ "subdomains are not the domain",
 	  "routes: [{to: .example.com, via: hold}, {to: example.com, via: direct}]\n" },
+	{ "no TLS, no certificate to check",
+	  "upstreams: {a: {hosts: [mx.example:25], verify: no, tls: none}}\n" },
 	{ "one upstream needs no routes", "upstreams: {a: {hosts: [a.example:25]}}\n" },
 	{ "an upstream called default needs none",
 	  "upstreams: {b: {hosts: [b.example:25]}, default: {hosts: [a.example:25]}}\n"
