@@ -191,7 +191,7 @@ static const struct {
 	enum err (*add)(struct selector *s, struct text value);
 	const char *expected;
 } names[] = {
-	{ LIT("id"), add_id, "an id or its beginning: letters and digits, 26 at most" },
+	{ LIT("id"), add_id, "an id or its beginning, as `postrider queue` shows them" },
 	{ LIT("to"), add_to, "an address, a domain, .domain for its subdomains, or any" },
 	{ LIT("from"), add_from, "an address, a domain, .domain for its subdomains, <> or any" },
 	{ LIT("domain"), add_domain, "a domain, or .domain for its subdomains" },

@@ -21,7 +21,7 @@ struct http_call {
 	struct http_parser *parser;
 	struct buf head, body, piece;
 	bool has_body, is_pulled;        /* the body is asked for by pieces */
-	bool body_sent;
+	bool body_sent, is_head;
 	bool has_answer;                 /* the response's final head is there: sending on is no use */
 	bool cancelled;
 	enum err result;                 /* what on_done is to say, once set */
@@ -59,6 +59,8 @@ static void on_head(void *owner)
 	if (status < 200)
 		return;                          /* 100: go on, which we do anyway */
 	c->has_answer = true;
+	if (c->is_head)
+		http_parser_skip_body(c->parser);
 	if (c->events->on_head)
 		c->events->on_head(c->owner, status, http_parser_field(c->parser, TEXT("Content-Type")));
 }
@@ -218,6 +220,7 @@ enum err http_call_start(const struct http_call_options *o, struct http_call **o
 	c->events = o->events;
 	c->owner = o->owner;
 	c->has_body = o->content_type.len > 0;
+	c->is_head = text_eq(o->method, TEXT("HEAD"));
 	c->is_pulled = c->has_body && !o->body.at;
 	buf_init(&c->head, REQUEST_HEAD_MAX);
 	buf_init(&c->body, o->body.len);

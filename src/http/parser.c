@@ -20,7 +20,7 @@ struct http_parser {
 	unsigned field_count;
 	bool in_value;
 	size_t extra;
-	bool has_head, is_complete, stopped;
+	bool has_head, is_complete, stopped, no_body;
 	int refusal;
 };
 
@@ -107,7 +107,7 @@ static int on_headers_complete(llhttp_t *llhttp)
 	llhttp->upgrade = 0;
 	p->has_head = true;
 	p->events->on_head(p->owner);
-	return p->stopped ? HPE_PAUSED : 0;
+	return p->stopped ? HPE_PAUSED : p->no_body;
 }
 
 static int on_body(llhttp_t *llhttp, const char *at, size_t len)
@@ -177,6 +177,11 @@ void http_parser_stop(struct http_parser *p)
 	p->stopped = true;
 }
 
+void http_parser_skip_body(struct http_parser *p)
+{
+	p->no_body = true;
+}
+
 void http_parser_next(struct http_parser *p)
 {
 	buf_reset(&p->head);
@@ -184,7 +189,7 @@ void http_parser_next(struct http_parser *p)
 	p->field_count = 0;
 	p->in_value = false;
 	p->extra = 0;
-	p->has_head = p->is_complete = p->stopped = false;
+	p->has_head = p->is_complete = p->stopped = p->no_body = false;
 	p->refusal = 0;
 }
 

@@ -30,6 +30,8 @@ MUST_USE enum err http_parser_feed(struct http_parser *p, struct text octets, si
 MUST_USE enum err http_parser_end(struct http_parser *p);
 /* No more callbacks: whoever owns the connection is giving it up. */
 void http_parser_stop(struct http_parser *p);
+/* From inside on_head of a response: it has no body, whatever its fields say (the answer to HEAD; RFC 9110 section 9.3.2). */
+void http_parser_skip_body(struct http_parser *p);
 /* After a complete message: ready for the next. */
 void http_parser_next(struct http_parser *p);
 

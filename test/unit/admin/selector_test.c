@@ -100,7 +100,7 @@ static const struct {
 	const char *says;
 } bad_cases[] = {
 	{ "id=", ERR_SYNTAX, "expected an id" },
-	{ "id=01ARZ3NDEKTSV4RRFFQ69G5FAVX", ERR_SYNTAX, "26" },
+	{ "id=01ARZ3NDEKTSV4RRFFQ69G5FAVX", ERR_SYNTAX, "beginning" },
 	{ "id=not!", ERR_SYNTAX, "expected an id" },
 	{ "to=", ERR_SYNTAX, "an address" },
 	{ "domain=a@b", ERR_SYNTAX, "a domain" },
