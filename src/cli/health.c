@@ -10,7 +10,9 @@ static void print_check(struct cli *cli, const struct json *check)
 	cli_colour(cli, ok ? GREEN : RED);
 	cli_put_cell(cli, ok ? TEXT("ok") : TEXT("bad"), 4);
 	cli_colour(cli, PLAIN);
-	cli_put_cell(cli, json_as_text(json_member(check, "name")), ok ? 12 : 14);
+	cli_put(cli, json_as_text(json_member(check, "name")));
+	if (!ok)
+		fputs(": ", cli->out);
 	cli_put(cli, json_as_text(json_member(check, "detail")));
 	fputc('\n', cli->out);
 }

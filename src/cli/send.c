@@ -1,5 +1,6 @@
 /* send: hands a message in and prints what became of it. */
 #include "cli.h"
+#include "words.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,54 +20,6 @@ struct sending {
 };
 
 /* ---------------------------------------------------------------- a message put together */
-
-static bool needs_encoding(struct text t)
-{
-	for (size_t i = 0; i < t.len; i++)
-		if ((unsigned char)t.at[i] < 0x20 || (unsigned char)t.at[i] > 0x7e)
-			return true;
-	return false;
-}
-
-static size_t character_length(struct text t)
-{
-	size_t len = 1;
-
-	while (len < t.len && ((unsigned char)t.at[len] & 0xc0) == 0x80)
-		len++;
-	return len;
-}
-
-/* RFC 2047, the Q encoding: words of 75 characters at most, no character cut in two. Line ends cannot get through. */
-static void add_encoded_words(struct buf *out, struct text t)
-{
-	while (t.len > 0) {
-		size_t used = sizeof("=?utf-8?Q?") - 1 + 2;
-
-		buf_add(out, TEXT("=?utf-8?Q?"));
-		while (t.len > 0) {
-			size_t len = character_length(t);
-
-			if (used + 3 * len > 75)
-				break;
-			used += 3 * len;
-			for (size_t i = 0; i < len; i++)
-				buf_add_format(out, ascii_is_alnum(t.at[i]) ? "%c" : "=%02X", (unsigned char)t.at[i]);
-			t = text_skip(t, len);
-		}
-		buf_add(out, t.len > 0 ? TEXT("?=\r\n ") : TEXT("?="));
-	}
-}
-
-static void add_subject(struct buf *out, struct text subject)
-{
-	buf_add(out, TEXT("Subject: "));
-	if (needs_encoding(subject) || subject.len > 900)
-		add_encoded_words(out, subject);
-	else
-		buf_add(out, subject);
-	buf_add(out, TEXT("\r\n"));
-}
 
 static void add_recipients(const struct cli *cli, struct buf *out)
 {
@@ -91,8 +44,9 @@ static void put_together(struct cli *cli, struct text from, struct buf *out)
 
 	buf_add_format(out, "From: <%.*s>\r\n", TEXT_ARGS(from));
 	add_recipients(cli, out);
-	add_subject(out, text_from(cli_value(cli, "subject")));
-	buf_add(out, TEXT("Date: "));
+	buf_add(out, TEXT("Subject: "));
+	words_add_encoded(out, text_from(cli_value(cli, "subject")));
+	buf_add(out, TEXT("\r\nDate: "));
 	time_add_rfc5322(out, now);
 	buf_add_format(out, "\r\nMessage-ID: <%llx.%llx@%.*s>\r\n", (unsigned long long)now,
 	               (unsigned long long)io_random_u64(cli->io), TEXT_ARGS(hostname));

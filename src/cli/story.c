@@ -1,5 +1,6 @@
 /* A message's story as people read it: who, whither, and each attempt with the times of its parts. */
 #include "cli.h"
+#include "words.h"
 
 #include <postrider/base/id.h>
 #include <postrider/base/time.h>
@@ -145,7 +146,7 @@ static void put_pair(struct cli *cli, const char *name, struct text value)
 {
 	if (value.len == 0)
 		return;
-	fprintf(cli->out, "   %s ", name);
+	fprintf(cli->out, "   %s%s", name, name[0] ? " " : "");
 	cli_put(cli, value);
 }
 
@@ -188,16 +189,14 @@ static void print_head(struct cli *cli, const struct json *story)
 	struct text subject = first_of(member_text(queue, "subject"),
 	                               member_text(json_member(received, "headers"), "Subject"));
 	int64_t size = queue ? member_number(queue, "message_size") : -1;
-	AUTO(buf_fini) struct buf date = BUF(64);
+	AUTO(buf_fini) struct buf date = BUF(64), decoded = BUF(16384);
 
 	time_add_rfc3339(&date, received_time(story) * 1000);
+	words_add_decoded(&decoded, subject);
 	cli_colour(cli, BOLD);
 	cli_put(cli, member_text(story, "id"));
 	cli_colour(cli, PLAIN);
-	if (subject.len > 0) {
-		fputs("   ", cli->out);
-		cli_put(cli, subject);
-	}
+	put_pair(cli, "", buf_text(&decoded));
 	put_pair(cli, "", first_of(member_text(queue, "message_id"), member_text(received, "message_id")));
 	size = size >= 0 ? size : member_number(received, "size");
 	if (size >= 0) {
@@ -252,7 +251,7 @@ static void put_where(struct cli *cli, const struct json *e)
 	AUTO(buf_fini) struct buf where = BUF(1024);
 	size_t colon = text_find_last_octet(remote, ':');
 
-	if (mx.len > 0 && remote.len > 0)
+	if (mx.len > 0 && remote.len > 0 && !text_eq(mx, text_head(remote, colon)))
 		buf_add_format(&where, "%.*s [%.*s]:%.*s", TEXT_ARGS(mx), TEXT_ARGS(text_head(remote, colon)),
 		               TEXT_ARGS(text_skip(remote, colon + 1)));
 	else
