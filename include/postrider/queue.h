@@ -28,6 +28,7 @@ struct queue_options {
 	uint64_t reserve_bytes;          /* preallocated, given up when a settle finds no space */
 	size_t inline_max_bytes;         /* larger bodies get a spool file; 0: 128 KiB */
 	size_t memory_budget_bytes;      /* for all bodies in memory; 0: 32 MiB */
+	int64_t settle_wait_ms;          /* how long a settle waits for new mail to share its sync with; 0: not at all */
 	bool durable;                    /* false: nothing is synced */
 	bool in_memory;                  /* the store's memory twin (the simulated world, tests) */
 	struct queue_memory *memory;     /* with in_memory: what outlives the queue (postrider/queue/memory.h); NULL: nothing */

@@ -104,6 +104,7 @@ struct op {
 	enum op_kind kind;
 	enum err err;                            /* what became of it */
 	bool lazy;                               /* nobody waits: it joins a commit and does not ask for one */
+	bool patient;                            /* it asks for one only if none comes by itself in a moment */
 	size_t weight_bytes;                     /* about what it writes */
 	void (*decide)(struct queue *q, struct op *op);      /* on the loop, first for all of a group: whoever waits is told */
 	void (*announce)(struct queue *q, struct op *op);    /* then, for all: news for the scheduler; frees the op */
@@ -232,6 +233,8 @@ struct writer_result {
 struct writer {
 	struct list waiting;
 	size_t eager;                            /* of those, how many somebody waits for */
+	size_t patient;
+	struct io_timer patience;
 	bool running;
 	struct io_later kick;
 	struct io_job job;

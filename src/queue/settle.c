@@ -145,6 +145,8 @@ static struct settle_op *settle_new(struct id id, queue_settled_fn *on_settled, 
 static void submit(struct queue *q, struct settle_op *op)
 {
 	op->op.weight_bytes = 200 * op->count;
+	/* with notices of ours a client waits for it */
+	op->op.patient = !op->ours && q->shared.options.settle_wait_ms > 0;
 	for (size_t i = 0; i < op->notice_count; i++)
 		op->op.weight_bytes += newcomer_bytes(&op->notices[i]);
 	writer_add(q, &op->op);

@@ -1,5 +1,5 @@
 /* Group commit: one job at a time in the writer lane takes everything that waited while the one before was syncing. No
- * timer is involved: an idle relay commits at once, a busy one in large groups.
+ * timer is involved for new mail: an idle relay commits at once, a busy one in large groups.
  *
  * A group that does not fit on the disk is taken apart: what is new is refused, and what gives space back (settles,
  * claims, removals) goes again alone; when that does not fit either, the reserve is given up for it. */
@@ -264,6 +264,7 @@ static void start_group(void *owner)
 	struct writer *w = &q->writer;
 	size_t bytes = 0, count = 0;
 
+	io_timer_stop(q->io, &w->patience);
 	if (w->running || list_is_empty(&w->waiting))
 		return;
 	w->running = true;
@@ -274,10 +275,24 @@ static void start_group(void *owner)
 		list_append(&w->group, &op->link);
 		bytes += op->weight_bytes;
 		count++;
-		if (!op->lazy)
+		if (op->patient)
+			w->patient--;
+		else if (!op->lazy)
 			w->eager--;
 	}
 	io_job_submit(q->io, IO_LANE_WRITER, &w->job);
+}
+
+/* A client waits for the sync of its message, and nobody for that of a settle: a settle that went at once would make the
+ * next client wait for a sync that is not its own. Without new mail it goes alone, a moment later. */
+static void be_patient(struct queue *q)
+{
+	struct writer *w = &q->writer;
+
+	if (w->running || io_timer_runs(&w->patience))
+		return;
+	if (io_timer_start(q->io, &w->patience, io_now_at(q->io) + q->shared.options.settle_wait_ms, start_group, q))
+		start_group(q);
 }
 
 static void group_done(struct io_job *job)
@@ -294,6 +309,8 @@ static void group_done(struct io_job *job)
 	/* The next sync runs while those who waited for this one are told. */
 	if (w->eager > 0 || q->closing)
 		start_group(q);
+	else if (w->patient > 0)
+		be_patient(q);
 	for (LIST_EACH(it, &done)) {
 		struct op *op = LIST_ITEM(it, struct op, link);
 
@@ -320,6 +337,11 @@ void writer_add(struct queue *q, struct op *op)
 	list_append(&w->waiting, &op->link);
 	if (op->lazy)
 		return;
+	if (op->patient) {
+		w->patient++;
+		be_patient(q);
+		return;
+	}
 	w->eager++;
 	/* At the end of the turn: what came in together goes together. */
 	if (!w->running)

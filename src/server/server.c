@@ -1,6 +1,7 @@
 #include "internal.h"
 
 #define WATCH_MS SECOND_MS
+#define SETTLE_WAIT_MS 2
 #define ADMIN_CLOSE_MS 500
 #define HISTORY_KEEP_MS (7 * DAY_MS)
 #define HISTORY_MAX_BYTES (1ull << 30)
@@ -57,6 +58,7 @@ static enum err open_queue(struct server *s, struct buf *problem)
 	                                                   .path = c->spool.path,
 	                                                   .max_bytes = c->spool.max_size_bytes,
 	                                                   .reserve_bytes = c->spool.reserve_bytes,
+	                                                   .settle_wait_ms = SETTLE_WAIT_MS,
 	                                                   .durable = c->spool.durable,
 	                                                   .in_memory = s->options.in_memory,
 	                                                   .memory = s->options.memory,
