@@ -55,12 +55,14 @@ struct history {
 	uint64_t dropped;
 	uint32_t next_number;
 	struct io_timer timer;
-	bool timer_failed;
 	bool running, closing;
 	void (*on_closed)(void *owner);
 	void *closed_owner;
 	struct io_job job;
 	struct io_later closed_later;
+	struct io_later refuse_later;    /* a reading for which there is no memory */
+	history_done_fn *refused;
+	void *refused_owner;
 	/* the job's */
 	struct store *store;             /* NULL: it could not be opened; everything is dropped */
 	struct list batch;
@@ -111,16 +113,30 @@ static void put_number(unsigned char *at, uint64_t value, int octets)
 	}
 }
 
-static enum err put_line(struct store_txn *t, const struct line *l)
+static enum err put_sealed(struct store_txn *t, struct text key, const struct line *l)
 {
-	struct text key = text_of((const char *)l->key, sizeof(l->key));
 	struct buf b = BUF(LINE_MAX_BYTES + 64);
 
 	buf_add_bytes(&b, l->at, l->len);
 	record_seal(&b, key);
-	enum err err = buf_err(&b) ? buf_err(&b) : store_put(t, STORY_TABLE, key, buf_text(&b), STORE_PUT);
+	enum err err = buf_err(&b) ? buf_err(&b) : store_put(t, STORY_TABLE, key, buf_text(&b), STORE_NEW);
 
 	buf_fini(&b);
+	return err;
+}
+
+/* Numbers begin anew with each start: one that is taken in this very microsecond gives way to the next. */
+static enum err put_line(struct store_txn *t, const struct line *l)
+{
+	unsigned char key[STORY_KEY_BYTES];
+	enum err err = ERR_EXISTS;
+
+	memcpy(key, l->key, sizeof(key));
+	while (err == ERR_EXISTS) {
+		err = put_sealed(t, text_of((const char *)key, sizeof(key)), l);
+		for (size_t i = sizeof(key); err == ERR_EXISTS && ++key[--i] == 0;)
+			;
+	}
 	return err;
 }
 
@@ -373,13 +389,27 @@ uint64_t history_dropped(const struct history *h)
 	return h->dropped;
 }
 
+static void refuse(void *owner)
+{
+	struct history *h = owner;
+	history_done_fn *refused = h->refused;
+
+	h->refused = NULL;
+	if (refused && !h->closing)
+		refused(h->refused_owner, ERR_NOMEM);
+}
+
 void history_read(struct history *h, struct id first, struct id last, history_line_fn *each, history_done_fn *on_done,
                   void *owner)
 {
 	struct reading *r = calloc(1, sizeof(*r));
 
 	if (!r) {
-		on_done(owner, ERR_NOMEM);
+		if (h->refused)
+			refuse(h); /* the one before hears it now */
+		h->refused = on_done;
+		h->refused_owner = owner;
+		io_later_run(h->io, &h->refuse_later, refuse, h);
 		return;
 	}
 	memcpy(r->from, first.bytes, ID_BYTES);
@@ -431,5 +461,6 @@ void history_close(struct history **history, void (*on_closed)(void *owner), voi
 	h->on_closed = on_closed;
 	h->closed_owner = owner;
 	io_timer_stop(h->io, &h->timer);
+	io_later_cancel(h->io, &h->refuse_later);
 	io_later_run(h->io, &h->closed_later, begin_closing, h);
 }

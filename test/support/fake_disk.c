@@ -50,16 +50,52 @@ static struct fake_file *file_of(struct io_file *f)
 	return CONTAINER_OF(f, struct fake_file, base);
 }
 
-static void *need(void *memory)
+/* A test that lets one allocation fail means the room's, not the disk's: ask twice. */
+static void *zeroed(size_t bytes)
 {
+	void *memory = calloc(1, bytes);
+
+	if (!memory)
+		memory = calloc(1, bytes);
 	if (!memory)
 		abort();
 	return memory;
 }
 
+static char *path_dup(const char *path)
+{
+	char *copy = text_dup(text_from(path));
+
+	if (!copy)
+		copy = text_dup(text_from(path));
+	if (!copy)
+		abort();
+	return copy;
+}
+
+static void add_octets(struct buf *b, const void *octets, size_t len)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		size_t before = b->len;
+		char *room = buf_reserve(b, len);
+
+		if (room) {
+			if (!octets)
+				memset(room, 0, len);
+			else if (len > 0)
+				memcpy(room, octets, len);
+			buf_grew(b, len);
+			return;
+		}
+		b->err = ERR_OK;
+		b->len = before;
+	}
+	abort();
+}
+
 static struct content *content_new(void)
 {
-	struct content *c = need(calloc(1, sizeof(*c)));
+	struct content *c = zeroed(sizeof(*c));
 
 	c->references = 1;
 	buf_init(&c->now, SIZE_MAX);
@@ -78,9 +114,9 @@ static void content_unref(struct content *c)
 
 static struct entry *entry_new(struct list *in, const char *path, bool is_directory)
 {
-	struct entry *e = need(calloc(1, sizeof(*e)));
+	struct entry *e = zeroed(sizeof(*e));
 
-	e->path = need(text_dup(text_from(path)));
+	e->path = path_dup(path);
 	e->is_directory = is_directory;
 	e->content = is_directory ? NULL : content_new();
 	list_append(in, &e->link);
@@ -152,7 +188,7 @@ static enum err open_locked(struct fake_disk *d, const char *path, enum io_file_
 			return err;
 		e = entry_new(&d->entries, path, false);
 	}
-	struct fake_file *f = need(calloc(1, sizeof(*f)));
+	struct fake_file *f = zeroed(sizeof(*f));
 
 	f->base.disk = &d->base;
 	f->content = e->content;
@@ -191,12 +227,8 @@ static enum err grow(struct fake_disk *d, struct content *c, uint64_t end)
 
 	if (end > have && used(d) + (end - have) > d->size_bytes)
 		return ERR_FULL;
-	if (end > c->now.len) {
-		size_t more = (size_t)end - c->now.len;
-
-		memset(need(buf_reserve(&c->now, more)), 0, more);
-		buf_grew(&c->now, more);
-	}
+	if (end > c->now.len)
+		add_octets(&c->now, NULL, (size_t)end - c->now.len);
 	return ERR_OK;
 }
 
@@ -226,7 +258,7 @@ static enum err disk_sync(struct io_file *base)
 
 	if (!err) {
 		buf_reset(&c->synced);
-		buf_add(&c->synced, buf_text(&c->now));
+		add_octets(&c->synced, c->now.at, c->now.len);
 	}
 	pthread_mutex_unlock(&d->mutex);
 	return err;
@@ -373,7 +405,7 @@ static const struct io_disk_ops fake_ops = {
 
 struct fake_disk *fake_disk_new(uint64_t size_bytes)
 {
-	struct fake_disk *d = need(calloc(1, sizeof(*d)));
+	struct fake_disk *d = zeroed(sizeof(*d));
 
 	d->base.ops = &fake_ops;
 	d->size_bytes = size_bytes;
@@ -432,8 +464,10 @@ static void keep_for_later(struct fake_disk *d, const struct entry *e, bool all)
 	copy->name_synced = true;
 	if (e->is_directory)
 		return;
-	buf_add(&copy->content->now, buf_text(all ? &e->content->now : &e->content->synced));
-	buf_add(&copy->content->synced, buf_text(&copy->content->now));
+	const struct buf *from = all ? &e->content->now : &e->content->synced;
+
+	add_octets(&copy->content->now, from->at, from->len);
+	add_octets(&copy->content->synced, from->at, from->len);
 	copy->content->allocated = e->content->allocated;
 }
 
