@@ -15,12 +15,18 @@ import time
 TOP = pathlib.Path(__file__).resolve().parents[3]
 
 
+# Ours, and nobody else's: the relay refuses to start with a POSTRIDER_ variable that it does not know.
+OWN = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("POSTRIDER_")}
+RELAY = OWN.get("POSTRIDER_BIN", str(TOP / "build/release/postrider"))
+LOAD = OWN.get("POSTRIDER_LOAD", OWN.get("POSTRIDER_LOAD_BIN", str(pathlib.Path(RELAY).parent / "postrider-load")))
+
+
 def relay_binary():
-    return os.environ.get("POSTRIDER_BIN", str(TOP / "build/release/postrider"))
+    return RELAY
 
 
 def load_binary():
-    return os.environ.get("POSTRIDER_LOAD", str(pathlib.Path(relay_binary()).parent / "postrider-load"))
+    return LOAD
 
 
 def free_port():
@@ -183,7 +189,7 @@ def postfix_services(port, processes):
         "showq unix n - n - - showq", "error unix - - n - - error", "retry unix - - n - - error",
         "discard unix - - n - - discard", "local unix - n n - - local", "virtual unix - n n - - virtual",
         "anvil unix - - n - 1 anvil", "scache unix - - n - 1 scache",
-        "postlog unix-dgram n - n - 1 postlogd",
+        "tlsmgr unix - - n 1000? 1 tlsmgr", "postlog unix-dgram n - n - 1 postlogd",
     ]
     return "\n".join(rows) + "\n"
 
