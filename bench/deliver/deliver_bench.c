@@ -50,7 +50,8 @@ static void need(bool good, const char *what)
 /* Its port comes through the pipe. */
 static void run_sink(int report, bool pipelining)
 {
-	struct sink_options options = { .keywords = EHLO_SIZE | EHLO_8BITMIME | (pipelining ? EHLO_PIPELINING : 0) };
+	struct sink_options options = { .keywords = EHLO_SIZE | EHLO_8BITMIME |
+		                                    (pipelining ? EHLO_PIPELINING : 0) };
 	struct sink *sink;
 
 	need(!io_uv_new(&(struct io_uv_options){ 0 }, &options.io), "a loop");
@@ -109,8 +110,8 @@ static void on_ready(void *owner, struct deliver_connection *connection)
 	io_later_run(c->b->io, &c->give, give, c);
 }
 
-static void on_result(void *owner, struct deliver_connection *connection, struct deliver_job *job, size_t index,
-                      const struct deliver_result *r)
+static void on_result(void *owner, struct deliver_connection *connection, struct deliver_job *job,
+                      size_t index, const struct deliver_result *r)
 {
 	struct courier *c = owner;
 
@@ -130,7 +131,8 @@ static void on_done(void *owner, struct deliver_connection *connection, struct d
 	free(job->owner);
 }
 
-static void on_closed(void *owner, struct deliver_connection *connection, const struct deliver_result *failure)
+static void on_closed(void *owner, struct deliver_connection *connection,
+                      const struct deliver_result *failure)
 {
 	struct courier *c = owner;
 
@@ -157,7 +159,8 @@ static void make_message(struct bench *b, size_t bytes)
 	                    "\tby relay.example with ESMTP id 01JD8Q4FZ7K2M3N4P5Q6R7S8T9;\r\n"
 	                    "\tFri, 2 Jan 2026 03:04:05 +0000\r\n");
 	b->envelope = envelope_new(10000);
-	need(b->envelope && !envelope_set(b->envelope, &b->envelope->reverse_path, TEXT("sender@example.org")) &&
+	need(b->envelope &&
+	             !envelope_set(b->envelope, &b->envelope->reverse_path, TEXT("sender@example.org")) &&
 	             !envelope_add_recipient(b->envelope, TEXT("recipient@example.net"), TEXT_EMPTY),
 	     "memory");
 }
@@ -169,10 +172,11 @@ static const struct config *load(uint16_t port)
 	struct config_report report;
 	const struct config *config = NULL;
 
-	snprintf(yaml, sizeof(yaml),
-	         "hostname: relay.example\nlisten: [{address: \"127.0.0.1:2525\", allow: [127.0.0.0/8]}]\n"
-	         "upstreams: {sink: {hosts: [\"127.0.0.1:%u\"], tls: none}}\nroutes: [{to: any, via: sink}]\n",
-	         port);
+	snprintf(
+		yaml, sizeof(yaml),
+		"hostname: relay.example\nlisten: [{address: \"127.0.0.1:2525\", allow: [127.0.0.0/8]}]\n"
+		"upstreams: {sink: {hosts: [\"127.0.0.1:%u\"], tls: none}}\nroutes: [{to: any, via: sink}]\n",
+		port);
 	sources.text = text_from(yaml);
 	config_report_init(&report);
 	need(!config_load(&sources, &config, &report), "the configuration");
@@ -209,12 +213,14 @@ int main(int argc, char **argv)
 	make_message(&b, (size_t)atol(argv[2]));
 	config = load(port);
 	need(!io_uv_new(&(struct io_uv_options){ 0 }, &b.io), "a loop");
-	need(!deliver_new(&(struct deliver_options){ .io = b.io, .config = config, .seed = 1 }, &b.deliver), "deliver");
+	need(!deliver_new(&(struct deliver_options){ .io = b.io, .config = config, .seed = 1 }, &b.deliver),
+	     "deliver");
 	cpu = cpu_us(true);
 	user = cpu_us(false);
 	began_us = io_clock_us(b.io);
 	for (unsigned i = 0, count = b.open; i < count; i++) {
-		struct deliver_target target = { .upstream = &config->upstreams.items[0], .tls = CONFIG_TLS_NONE };
+		struct deliver_target target = { .upstream = &config->upstreams.items[0],
+			                         .tls = CONFIG_TLS_NONE };
 		struct courier *c = calloc(1, sizeof(*c));
 
 		need(c != NULL, "memory");

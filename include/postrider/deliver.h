@@ -14,25 +14,26 @@
 #include <postrider/observe/observe.h>
 #include <postrider/tls.h>
 
-struct deliver;                  /* one for the process: TLS contexts, memory of hosts, own addresses */
+struct deliver; /* one for the process: TLS contexts, memory of hosts, own addresses */
 struct deliver_connection;
 
 struct deliver_options {
 	struct io *io;
 	struct dns *dns;
-	const struct config *config;     /* referenced */
+	const struct config *config; /* referenced */
 	uint64_t seed;
 	/* TLS towards an upstream or for direct delivery; NULL: mbedTLS. The simulated world gives its scripted layer. */
 	enum err (*client_context)(void *owner, const struct tls_client_options *o, struct tls_context **out,
 	                           struct buf *problem);
 	void *client_context_owner;
 	/* All these may be left zero. */
-	struct io_disk *disk;            /* where the CA files of upstreams are read, at start and reload; NULL: the real one */
-	const struct ip *own;            /* addresses of this machine: an MX that leads there leads back to us. Copied. Listeners
-	                                  * with an address and direct.source count without being named here */
+	struct io_disk *disk; /* of the CA files of upstreams, read at start and reload; NULL: the real one */
+	/* Addresses of this machine: an MX that leads there leads back to us. Copied. Listeners with an address and
+	 * direct.source count without being named here. */
+	const struct ip *own;
 	size_t own_count;
-	struct observe *observe;         /* for its counters */
-	struct buf *problem;             /* for people, with ERR_CONFIG; borrowed for the call */
+	struct observe *observe; /* for its counters */
+	struct buf *problem;     /* for people, with ERR_CONFIG; borrowed for the call */
 };
 
 /* ERR_CONFIG: a CA file that cannot be used, or no CA where one is needed. */
@@ -41,36 +42,37 @@ MUST_USE enum err deliver_new(const struct deliver_options *options, struct deli
  * as before, and deliver_problem says what was wrong. */
 MUST_USE enum err deliver_configure(struct deliver *d, const struct config *config);
 struct text deliver_problem(const struct deliver *d);
-void deliver_free(struct deliver **d);       /* no connection may be left */
+void deliver_free(struct deliver **d); /* no connection may be left */
 
 /* Where a connection leads. Copied. */
 struct deliver_target {
-	const struct config_upstream *upstream;  /* NULL: direct, by the MX hosts of domain. Of the current snapshot */
-	struct text domain;                      /* direct: lower case, or an address literal "[192.0.2.1]" */
-	enum config_tls tls;                     /* what the route demands */
+	/* Of the current snapshot; NULL: direct, by the MX hosts of domain. */
+	const struct config_upstream *upstream;
+	struct text domain;  /* direct: lower case, or an address literal "[192.0.2.1]" */
+	enum config_tls tls; /* what the route demands */
 };
 
 /* What became of one recipient, or of a connection that never came to carry mail. Texts are borrowed for the callback. */
 enum deliver_kind {
-	DELIVER_DELIVERED,       /* 2xx to the dot for it */
-	DELIVER_TRANSIENT,       /* 4xx, a cut, a time-out, silence, DNS that may heal */
-	DELIVER_PERMANENT,       /* 5xx, null MX, no such domain */
-	DELIVER_UNKNOWN,         /* the final dot went out and no answer came: transient, and may have arrived */
+	DELIVER_DELIVERED, /* 2xx to the dot for it */
+	DELIVER_TRANSIENT, /* 4xx, a cut, a time-out, silence, DNS that may heal */
+	DELIVER_PERMANENT, /* 5xx, null MX, no such domain */
+	DELIVER_UNKNOWN,   /* the final dot went out and no answer came: transient, and may have arrived */
 };
 
 struct deliver_result {
 	enum deliver_kind kind;
 	enum reason reason;
 	enum stage stage;
-	int code;                        /* reply code, 0: our own words */
-	struct text enhanced;            /* "4.7.1"; of the reply, or ours in its class; never empty */
-	struct text reply;               /* "451 4.7.1 greylisted, come back": as the peer said, cleaned; or our own sentence */
-	bool from_peer;                  /* reply is the peer's */
-	struct text mx;                  /* host name; empty when none was reached */
-	struct ip_port remote, local;    /* IP_NONE when none was reached */
+	int code;             /* reply code, 0: our own words */
+	struct text enhanced; /* "4.7.1"; of the reply, or ours in its class; never empty */
+	struct text reply;    /* "451 4.7.1 greylisted": as the peer said, cleaned; or our own sentence */
+	bool from_peer;       /* reply is the peer's */
+	struct text mx;       /* host name; empty when none was reached */
+	struct ip_port remote, local; /* IP_NONE when none was reached */
 	struct event_tls tls;
 	struct event_ms ms;
-	bool reused;                     /* the connection had carried mail before */
+	bool reused; /* the connection had carried mail before */
 	/* The connection had carried mail before and ended, by cut or by 421, before the peer said anything to this job: it
 	 * was certainly not delivered, and the fault is not its own. All recipients of the job alike. The caller may give it
 	 * to another connection at once, without counting an attempt. Kind is DELIVER_TRANSIENT. */
@@ -80,9 +82,9 @@ struct deliver_result {
 /* One mail transaction: recipients of one message for one target. The caller's memory, untouched until on_done. */
 struct deliver_job {
 	const struct envelope *envelope;
-	const uint32_t *recipients;              /* places in envelope->recipients */
-	size_t recipient_count;                  /* 1 .. what the caller's limit says */
-	struct body_source *body;                /* taken over; released by deliver before on_done */
+	const uint32_t *recipients; /* places in envelope->recipients */
+	size_t recipient_count;     /* 1 .. what the caller's limit says */
+	struct body_source *body;   /* taken over; released by deliver before on_done */
 	void *owner;
 };
 
@@ -102,12 +104,14 @@ struct deliver_events {
 
 /* Begins to find and open a connection: hosts in order, each address in turn, until one is ready. Callbacks come in later
  * turns. An error: nothing was started (ERR_BUSY: over the descriptor budget: try again later). */
-MUST_USE enum err deliver_open(struct deliver *d, const struct deliver_target *target, const struct deliver_events *events,
-                               void *owner, struct deliver_connection **out);
+MUST_USE enum err deliver_open(struct deliver *d, const struct deliver_target *target,
+                               const struct deliver_events *events, void *owner,
+                               struct deliver_connection **out);
 
 /* Allowed once after each on_ready. The job's results come in later turns; on_result and on_done of jobs in order. */
 void deliver_send(struct deliver_connection *c, struct deliver_job *job);
-bool deliver_is_ready(const struct deliver_connection *c);       /* on_ready was said and deliver_send not called since */
+/* on_ready was said and deliver_send not called since. */
+bool deliver_is_ready(const struct deliver_connection *c);
 size_t deliver_in_flight(const struct deliver_connection *c);    /* jobs given and not done: 0, 1 or 2 */
 unsigned deliver_sent_count(const struct deliver_connection *c); /* jobs given so far */
 

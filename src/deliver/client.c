@@ -6,19 +6,19 @@
 
 struct client {
 	struct io *io;
-	struct io_stream *stream;        /* NULL once it has closed */
+	struct io_stream *stream; /* NULL once it has closed */
 	struct session session;
 	struct tls_context *tls;
 	struct text server_name;
 	struct ip_port remote;
-	int64_t connect_ms;              /* how long connecting may take */
+	int64_t connect_ms; /* how long connecting may take */
 	struct io_timer timer;
-	int64_t deadline_at;             /* 0: none. The timer may run earlier, and looks again then */
+	int64_t deadline_at; /* 0: none. The timer may run earlier, and looks again then */
 	struct io_later later;
-	int64_t opened_at, tls_at, up_at;        /* 0: not yet */
+	int64_t opened_at, tls_at, up_at; /* 0: not yet */
 	struct event_tls tls_reached;
 	bool connected;
-	const struct client_events *events;      /* NULL: forgotten */
+	const struct client_events *events; /* NULL: forgotten */
 	void *owner;
 };
 
@@ -272,10 +272,11 @@ enum err client_open(const struct client_options *options, struct client **out)
 	c->owner = options->owner;
 	c->opened_at = io_now_at(c->io);
 	session_init(&c->session, &session);
-	err = io_timer_start(c->io, &c->timer, c->opened_at + session.timeouts->connect_ms, on_connect_timeout, c);
+	err = io_timer_start(c->io, &c->timer, c->opened_at + session.timeouts->connect_ms,
+	                     on_connect_timeout, c);
 	if (!err)
-		err = io_connect(c->io, &to, options->source.family == IP_NONE ? NULL : &options->source, &stream_events,
-		                 c, &c->stream);
+		err = io_connect(c->io, &to, options->source.family == IP_NONE ? NULL : &options->source,
+		                 &stream_events, c, &c->stream);
 	if (err) {
 		io_timer_stop(c->io, &c->timer);
 		session_fini(&c->session);

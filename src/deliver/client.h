@@ -16,16 +16,16 @@ struct client_events {
 	void (*done)(void *owner, struct deliver_job *job);
 	void (*failed)(void *owner, enum session_fault fault, struct deliver_result *r);
 	void (*learned)(void *owner, enum session_lesson lesson);
-	void (*closed)(void *owner);             /* last of all; the client is gone */
+	void (*closed)(void *owner); /* last of all; the client is gone */
 };
 
 struct client_options {
 	struct io *io;
 	struct ip_port to;
-	struct ip source;                        /* IP_NONE: the system chooses */
-	struct text server_name;                 /* for TLS; borrowed for the client's life, as what session points at */
-	struct tls_context *tls;                 /* NULL: the session must not ask for it */
-	struct session_options session;          /* out and owner are filled in here */
+	struct ip source;        /* IP_NONE: the system chooses */
+	struct text server_name; /* for TLS; borrowed for the client's life, as what session points at */
+	struct tls_context *tls; /* NULL: the session must not ask for it */
+	struct session_options session; /* out and owner are filled in here */
 	const struct client_events *events;
 	void *owner;
 };

@@ -18,16 +18,17 @@
 #include "target.h"
 
 #define ARENA_BYTES (64u * 1024)
+#define V4_FIRST_MS (10 * MINUTE_MS)
 
 struct candidate {
 	struct ip_port address;
-	size_t host;                     /* place in hosts */
+	size_t host; /* place in hosts */
 };
 
 struct deliver_connection {
-	struct list link;                /* in deliver->connections */
+	struct list link; /* in deliver->connections */
 	struct deliver *d;
-	const struct config *config;     /* referenced: target, upstream and time-outs are of it */
+	const struct config *config; /* referenced: target, upstream and time-outs are of it */
 	const struct config_upstream *upstream;
 	struct text domain;
 	enum config_tls tls;
@@ -37,26 +38,27 @@ struct deliver_connection {
 
 	struct target_hosts hosts;
 	size_t next_host;
-	struct candidate candidates[TARGET_TRIES_MAX];   /* of the host at hand, next first */
+	struct candidate candidates[TARGET_TRIES_MAX]; /* of the host at hand, next first */
 	size_t candidate_count, next_candidate;
-	struct candidate aside[TARGET_TRIES_MAX];        /* failed lately */
+	struct candidate aside[TARGET_TRIES_MAX]; /* failed lately */
 	size_t aside_count, next_aside;
-	bool last_round;                 /* those put aside are being tried */
-	struct candidate at;             /* being tried, or in use */
+	bool last_round;     /* those put aside are being tried */
+	struct candidate at; /* being tried, or in use */
 	unsigned tries;
-	bool no_tls, no_ehlo;            /* what the address at hand is to be tried without */
-	bool once_more;                  /* it is to be tried again */
+	bool no_tls, no_ehlo; /* what the address at hand is to be tried without */
+	bool once_more;       /* it is to be tried again */
 	struct failure failure;
 
 	struct dns_lookup *lookup;
 	struct io_later step;
 	struct client *client;
-	int64_t dns_since_at, dns_ms;    /* -1: nothing was asked */
+	int64_t dns_since_at, dns_ms; /* -1: nothing was asked */
 	unsigned sent_count;
-	bool client_failed;              /* it has said so, and ends by itself */
+	bool client_failed; /* it has said so, and ends by itself */
+	bool v6_failed;     /* no connection to an IPv6 address */
 	bool started, was_up, aborting, outdated;
 	bool implicit_mx;
-	struct deliver_job *orphan;      /* given when the connection had just ended */
+	struct deliver_job *orphan; /* given when the connection had just ended */
 };
 
 static void step_later(struct deliver_connection *c);
@@ -78,11 +80,11 @@ static const struct target_host *host_at(const struct deliver_connection *c)
 
 /* ---------------------------------------------------------------- failures of our own words */
 
-static void note(struct deliver_connection *c, enum deliver_kind kind, enum reason reason, const char *enhanced,
-                 const char *format, ...) PRINTF_LIKE(5, 6);
+static void note(struct deliver_connection *c, enum deliver_kind kind, enum reason reason,
+                 const char *enhanced, const char *format, ...) PRINTF_LIKE(5, 6);
 
-static void note(struct deliver_connection *c, enum deliver_kind kind, enum reason reason, const char *enhanced,
-                 const char *format, ...)
+static void note(struct deliver_connection *c, enum deliver_kind kind, enum reason reason,
+                 const char *enhanced, const char *format, ...)
 {
 	AUTO(buf_fini) struct buf words = BUF(FAILURE_REPLY_BYTES);
 	struct deliver_result r = { .kind = kind, .reason = reason, .enhanced = text_from(enhanced) };
@@ -164,6 +166,16 @@ static void describe(const struct deliver_connection *c, struct deliver_result *
 	add_times(c, r);
 }
 
+/* Where IPv6 leads nowhere, every new host would cost a time-out. IPv4 worked where IPv6 did not: then IPv4 goes first for
+ * a while, everywhere. A connection over IPv6 ends that. */
+static void learn_family(struct deliver_connection *c)
+{
+	if (c->at.address.ip.family == IP_V6)
+		c->d->v4_first_until_at = 0;
+	else if (c->v6_failed)
+		c->d->v4_first_until_at = io_now_at(c->d->o.io) + V4_FIRST_MS;
+}
+
 /* A mark that is only put down now: without TLS, or by HELO, it did work. */
 static void on_up(void *owner)
 {
@@ -172,6 +184,7 @@ static void on_up(void *owner)
 	int64_t now = io_now_at(d->o.io);
 
 	c->was_up = true;
+	learn_family(c);
 	hosts_heal(&d->hosts, &c->at.address);
 	if (c->no_tls)
 		hosts_mark(&d->hosts, &c->at.address, HOST_NO_TLS, now);
@@ -212,7 +225,8 @@ static void on_learned(void *owner, enum session_lesson lesson)
 }
 
 /* Whether the same address deserves another connection, without what failed. */
-static bool may_do_without(struct deliver_connection *c, enum session_fault fault, const struct deliver_result *r)
+static bool may_do_without(struct deliver_connection *c, enum session_fault fault,
+                           const struct deliver_result *r)
 {
 	c->once_more = true;
 	if (fault == SESSION_TLS && !tls_is_demanded(c->tls) && !c->no_tls)
@@ -233,6 +247,7 @@ static void on_failed(void *owner, enum session_fault fault, struct deliver_resu
 		return;
 	describe(c, r);
 	failure_note(&c->failure, r);
+	c->v6_failed |= r->stage == STAGE_CONNECT && c->at.address.ip.family == IP_V6;
 	if (!may_do_without(c, fault, r)) {
 		hosts_mark(&c->d->hosts, &c->at.address, HOST_FAILING, io_now_at(c->d->o.io));
 		c->no_tls = c->no_ehlo = false;
@@ -247,7 +262,7 @@ static void on_closed(void *owner)
 
 	c->client = NULL;
 	if (c->client_failed)
-		c->client_failed = false;        /* the next step is on its way */
+		c->client_failed = false; /* the next step is on its way */
 	else
 		end(c);
 }
@@ -294,7 +309,11 @@ static unsigned usable_families(const struct deliver_connection *c)
 
 static enum config_ip_choice ip_choice(const struct deliver_connection *c)
 {
-	return is_direct(c) ? c->config->direct.ip : c->upstream->ip;
+	enum config_ip_choice ip = is_direct(c) ? c->config->direct.ip : c->upstream->ip;
+
+	if (ip == CONFIG_IP_ANY && c->d->v4_first_until_at > io_now_at(c->d->o.io))
+		return CONFIG_IP_PREFER_V4;
+	return ip;
 }
 
 static struct session_options session_options(struct deliver_connection *c)
@@ -337,11 +356,12 @@ static void connect_to(struct deliver_connection *c)
 		return;
 	}
 	ip_port_add(&where, c->at.address);
+	c->v6_failed |= c->at.address.ip.family == IP_V6;
 	if (err == ERR_BUSY || err == ERR_NOMEM)
-		c->tries = TARGET_TRIES_MAX;             /* it is us: the next one would fail alike */
+		c->tries = TARGET_TRIES_MAX; /* it is us: the next one would fail alike */
 	note(c, DELIVER_TRANSIENT, err == ERR_BUSY || err == ERR_NOMEM ? REASON_OTHER : REASON_CONNECT,
-	     err == ERR_BUSY ? "4.3.2" : "4.4.1", "%.*s (%.*s): %s", TEXT_ARGS(host->name), TEXT_ARGS(buf_text(&where)),
-	     err_text(err));
+	     err == ERR_BUSY ? "4.3.2" : "4.4.1", "%.*s (%.*s): %s", TEXT_ARGS(host->name),
+	     TEXT_ARGS(buf_text(&where)), err_text(err));
 	step_later(c);
 }
 
@@ -363,7 +383,8 @@ static bool is_allowed(struct deliver_connection *c, const struct candidate *a)
 				c->hosts.count = i;
 	ip_add(&where, a->address.ip);
 	note(c, DELIVER_PERMANENT, REASON_POLICY, own ? "5.4.6" : "5.4.4", "%.*s [%.*s] is not used: %s",
-	     TEXT_ARGS(host->name), TEXT_ARGS(buf_text(&where)), why ? why : "direct.allow_private does not list it");
+	     TEXT_ARGS(host->name), TEXT_ARGS(buf_text(&where)),
+	     why ? why : "direct.allow_private does not list it");
 	return false;
 }
 
@@ -390,8 +411,8 @@ static void add_candidates(struct deliver_connection *c, size_t host, const stru
 		add_candidate(c, host, sorted[i]);
 	free(sorted);
 	if (count == 0)
-		note(c, DELIVER_TRANSIENT, REASON_CONNECT, "4.4.1", "%.*s has no address of a family that we may use",
-		     TEXT_ARGS(c->hosts.items[host].name));
+		note(c, DELIVER_TRANSIENT, REASON_CONNECT, "4.4.1",
+		     "%.*s has no address of a family that we may use", TEXT_ARGS(c->hosts.items[host].name));
 }
 
 static void count_dns_time(struct deliver_connection *c)
@@ -407,13 +428,14 @@ static void note_no_address(struct deliver_connection *c, const struct target_ho
 	bool absent = err == ERR_NOT_FOUND || err == ERR_SYNTAX;
 
 	if (!absent)
-		note(c, DELIVER_TRANSIENT, REASON_DNS, "4.4.3", "no address of %.*s: %.*s", TEXT_ARGS(host->name),
-		     TEXT_ARGS(problem.len ? problem : text_from(err_text(err))));
+		note(c, DELIVER_TRANSIENT, REASON_DNS, "4.4.3", "no address of %.*s: %.*s",
+		     TEXT_ARGS(host->name), TEXT_ARGS(problem.len ? problem : text_from(err_text(err))));
 	else if (!is_direct(c))
-		note(c, DELIVER_TRANSIENT, REASON_DNS, "4.4.4", "the host %.*s has no address", TEXT_ARGS(host->name));
+		note(c, DELIVER_TRANSIENT, REASON_DNS, "4.4.4", "the host %.*s has no address",
+		     TEXT_ARGS(host->name));
 	else if (c->implicit_mx)
-		note(c, DELIVER_PERMANENT, REASON_NO_MX, "5.1.2", "the domain %.*s has neither a mail host nor an address",
-		     TEXT_ARGS(c->domain));
+		note(c, DELIVER_PERMANENT, REASON_NO_MX, "5.1.2",
+		     "the domain %.*s has neither a mail host nor an address", TEXT_ARGS(c->domain));
 	else
 		note(c, DELIVER_PERMANENT, REASON_NO_MX, "5.4.4", "the mail host %.*s of %.*s has no address",
 		     TEXT_ARGS(host->name), TEXT_ARGS(c->domain));
@@ -468,14 +490,15 @@ static void on_mx(void *owner, enum err err, const struct dns_mx_list *mx, struc
 		note(c, DELIVER_TRANSIENT, REASON_DNS, "4.4.3", "no answer for the MX of %.*s: %.*s",
 		     TEXT_ARGS(c->domain), TEXT_ARGS(problem.len ? problem : text_from(err_text(err))));
 	} else if (mx->is_null) {
-		note(c, DELIVER_PERMANENT, REASON_NULL_MX, "5.1.10", "the domain %.*s takes no mail (null MX)",
-		     TEXT_ARGS(c->domain));
-	} else if (target_of_mx(mx, c->config->direct.port, c->config->hostname, &c->d->random, &c->arena, &c->hosts,
-	                        &own)) {
+		note(c, DELIVER_PERMANENT, REASON_NULL_MX, "5.1.10",
+		     "the domain %.*s takes no mail (null MX)", TEXT_ARGS(c->domain));
+	} else if (target_of_mx(mx, c->config->direct.port, c->config->hostname, &c->d->random, &c->arena,
+	                        &c->hosts, &own)) {
 		c->hosts.count = 0;
 	} else if (c->hosts.count == 0) {
 		note(c, DELIVER_PERMANENT, REASON_NO_MX, own ? "5.4.6" : "5.4.4",
-		     own ? "mail for %.*s would come back to us: we are its best mail host" : "%.*s has no usable mail host",
+		     own ? "mail for %.*s would come back to us: we are its best mail host"
+		         : "%.*s has no usable mail host",
 		     TEXT_ARGS(c->domain));
 	}
 	step_later(c);
@@ -592,8 +615,8 @@ static enum err copy_target(struct deliver_connection *c, const struct deliver_t
 	return target->upstream ? ERR_OK : arena_text(&c->arena, target->domain, &c->domain);
 }
 
-enum err deliver_open(struct deliver *d, const struct deliver_target *target, const struct deliver_events *events,
-                      void *owner, struct deliver_connection **out)
+enum err deliver_open(struct deliver *d, const struct deliver_target *target,
+                      const struct deliver_events *events, void *owner, struct deliver_connection **out)
 {
 	struct deliver_connection *c = calloc(1, sizeof(*c));
 	enum err err;

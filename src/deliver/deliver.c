@@ -18,7 +18,8 @@ static size_t own_from_config(const struct config *config, struct ip *out)
 }
 
 /* Listeners on all addresses ("0.0.0.0") name none: what they come to is in options.own. */
-static enum err gather_own(const struct deliver *d, const struct config *config, struct ip **out, size_t *out_count)
+static enum err gather_own(const struct deliver *d, const struct config *config, struct ip **out,
+                           size_t *out_count)
 {
 	size_t room = config->listen.count + config->direct.source.count + d->own_given_count;
 	struct ip *own = calloc(room + 1, sizeof(*own));

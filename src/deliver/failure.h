@@ -11,9 +11,9 @@
 
 struct failure {
 	bool is_set;
-	bool healing;                    /* at least one of them may pass */
+	bool healing; /* at least one of them may pass */
 	unsigned weight;
-	struct deliver_result result;    /* texts in the arrays below, mx borrowed from the connection's arena */
+	struct deliver_result result; /* texts in the arrays below, mx borrowed from the connection's arena */
 	char enhanced[12];
 	char reply[FAILURE_REPLY_BYTES];
 };

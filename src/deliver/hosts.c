@@ -3,8 +3,8 @@
 struct host {
 	struct map_item by_address;
 	struct list by_use;
-	unsigned char key[19];           /* family, address, port */
-	unsigned failures;               /* in a row */
+	unsigned char key[19]; /* family, address, port */
+	unsigned failures;     /* in a row */
 	int64_t until_at[HOST_MARK_COUNT];
 };
 

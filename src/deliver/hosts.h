@@ -10,11 +10,11 @@
 #include <postrider/base/map.h>
 
 enum host_mark {
-	HOST_FAILING = BIT(0),   /* could not be used lately: after others, doubling from HOST_FAILING_MIN_MS */
-	HOST_NO_TLS = BIT(1),    /* its handshake failed */
-	HOST_NO_EHLO = BIT(2),   /* it drops the connection at EHLO */
-	HOST_KEEPS = BIT(3),     /* took a command after a message on the same connection */
-	HOST_CUTS = BIT(4),      /* closed where the next envelope was joined to a message: KEEPS does not count */
+	HOST_FAILING = BIT(0), /* could not be used lately: after others, doubling from HOST_FAILING_MIN_MS */
+	HOST_NO_TLS = BIT(1),  /* its handshake failed */
+	HOST_NO_EHLO = BIT(2), /* it drops the connection at EHLO */
+	HOST_KEEPS = BIT(3),   /* took a command after a message on the same connection */
+	HOST_CUTS = BIT(4), /* closed where the next envelope was joined to a message: KEEPS does not count */
 };
 #define HOST_MARK_COUNT 5
 
@@ -27,7 +27,7 @@ enum host_mark {
 
 struct hosts {
 	struct map by_address;
-	struct list by_use;              /* newest first */
+	struct list by_use; /* newest first */
 	size_t max;
 };
 

@@ -13,18 +13,19 @@
 
 struct deliver {
 	struct deliver_options o;
-	const struct config *config;             /* referenced */
+	const struct config *config; /* referenced */
 	struct hosts hosts;
 	struct random random;
+	int64_t v4_first_until_at; /* IPv6 leads nowhere, it seems */
 	struct outbox outbox;
 	struct tls_choices tls;
-	struct ip *own_given;                    /* of the options */
+	struct ip *own_given; /* of the options */
 	size_t own_given_count;
-	struct ip *own;                          /* all addresses that lead back to us */
+	struct ip *own; /* all addresses that lead back to us */
 	struct config_ips own_ips;
 	struct buf problem;
 	struct list connections;
-	struct counters *counters;               /* NULL: nobody counts */
+	struct counters *counters; /* NULL: nobody counts */
 };
 
 /* connection.c: closes when it is idle, or after the next job where it is not up yet. */

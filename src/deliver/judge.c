@@ -5,12 +5,13 @@
 /* ---------------------------------------------------------------- by enhanced code */
 
 struct code_rule {
-	const char *detail;              /* behind the class: ".1.1" */
+	const char *detail; /* behind the class: ".1.1" */
 	enum reason reason;
 };
 
 /* RFC 3463, RFC 5248's registry. Those that say little on their own (.7.0, .7.1, .0.0 ...) come after the texts.
  * .1.10 (null MX) is not among them: a big server says it of recipients that it does not find. */
+/* clang-format off */
 static const struct code_rule sure_codes[] = {
 	{ ".1.1", REASON_NO_SUCH_USER },     /* bad destination mailbox address */
 	{ ".1.2", REASON_NO_SUCH_DOMAIN },
@@ -38,8 +39,10 @@ static const struct code_rule sure_codes[] = {
 	{ ".7.28", REASON_RATE_LIMITED },    /* mail flood */
 	{ ".7.30", REASON_TLS_POLICY },      /* REQUIRETLS */
 };
+/* clang-format on */
 
 /* .7.x by default; .2.1 is a mailbox disabled, for good or for now: texts (rate, full) come first. */
+/* clang-format off */
 static const struct code_rule weak_codes[] = {
 	{ ".1.0", REASON_NO_SUCH_USER },     { ".1.3", REASON_NO_SUCH_USER }, { ".1.4", REASON_NO_SUCH_USER },
 	{ ".2.1", REASON_NO_SUCH_USER },     { ".4.4", REASON_DNS },          { ".6.0", REASON_CONTENT },
@@ -47,6 +50,7 @@ static const struct code_rule weak_codes[] = {
 	{ ".6.6", REASON_CONTENT },          { ".7.0", REASON_POLICY },       { ".7.1", REASON_POLICY },
 	{ ".7.2", REASON_POLICY },           { ".7.7", REASON_CONTENT },      { ".7.13", REASON_NO_SUCH_USER },
 };
+/* clang-format on */
 
 static enum reason by_code(const struct code_rule *rules, size_t count, const char *enhanced)
 {
@@ -61,8 +65,8 @@ static enum reason by_code(const struct code_rule *rules, size_t count, const ch
 /* ---------------------------------------------------------------- by text */
 
 struct text_rule {
-	unsigned classes;                /* BIT(4), BIT(5) or both */
-	struct text words;               /* lower case; found anywhere in the text in any case of letters */
+	unsigned classes;  /* BIT(4), BIT(5) or both */
+	struct text words; /* lower case; found anywhere in the text in any case of letters */
 	enum reason reason;
 };
 
@@ -71,6 +75,7 @@ struct text_rule {
 #define BOTH (BIT(4) | BIT(5))
 
 /* The first that is found counts: the particular before the general. */
+/* clang-format off */
 static const struct text_rule texts[] = {
 	{ SOFT, LIT("greylist"), REASON_GREYLISTED },
 	{ SOFT, LIT("graylist"), REASON_GREYLISTED },
@@ -193,8 +198,9 @@ static const struct text_rule texts[] = {
 	{ BOTH, LIT("not allowed"), REASON_POLICY },
 	{ BOTH, LIT("not permitted"), REASON_POLICY },
 };
+/* clang-format on */
 
-#define JUDGED_TEXT_MAX 1024             /* what says why stands at the front */
+#define JUDGED_TEXT_MAX 1024 /* what says why stands at the front */
 
 static enum reason by_text(unsigned digit, struct text text)
 {
@@ -217,7 +223,7 @@ static enum reason by_number(int code, enum stage stage)
 	switch (code) {
 	case 521:
 	case 556:
-		return REASON_NULL_MX;           /* a host, a domain that takes no mail (RFC 7504) */
+		return REASON_NULL_MX; /* a host, a domain that takes no mail (RFC 7504) */
 	case 530:
 	case 534:
 	case 535:
@@ -226,7 +232,9 @@ static enum reason by_number(int code, enum stage stage)
 	case 452:
 	case 552:
 		/* RFC 5321 section 4.5.3.1.10: too many recipients; elsewhere storage */
-		return stage == STAGE_RCPT ? REASON_RATE_LIMITED : code == 552 ? REASON_TOO_LARGE : REASON_OTHER;
+		return stage == STAGE_RCPT ? REASON_RATE_LIMITED
+		       : code == 552       ? REASON_TOO_LARGE
+		                           : REASON_OTHER;
 	case 550:
 	case 551:
 	case 553:

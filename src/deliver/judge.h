@@ -9,9 +9,9 @@
 #include <postrider/smtp/reply.h>
 
 struct verdict {
-	enum deliver_kind kind;                  /* never DELIVER_UNKNOWN */
-	enum reason reason;                      /* REASON_NONE when delivered */
-	char enhanced[REPLY_ENHANCED_MAX];       /* of the reply with the class that fits kind, or "4.0.0" */
+	enum deliver_kind kind;            /* never DELIVER_UNKNOWN */
+	enum reason reason;                /* REASON_NONE when delivered */
+	char enhanced[REPLY_ENHANCED_MAX]; /* of the reply with the class that fits kind, or "4.0.0" */
 };
 
 /* A reply that is positive, transient or permanent; what another one (3xx) means is for the session to say. */

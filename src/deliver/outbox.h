@@ -9,18 +9,18 @@
 
 #define OUTBOX_PIECES 128
 #define OUTBOX_COPY_BYTES (24u * 1024)
-#define OUTBOX_SHORT_BYTES 512           /* up to here copying is cheaper than another piece */
+#define OUTBOX_SHORT_BYTES 512 /* up to here copying is cheaper than another piece */
 
 typedef void outbox_send_fn(void *owner, const struct text *pieces, size_t count);
 
 struct outbox {
-	outbox_send_fn *send;            /* set by outbox_begin; NULL between */
+	outbox_send_fn *send; /* set by outbox_begin; NULL between */
 	void *owner;
 	struct text pieces[OUTBOX_PIECES];
 	size_t count;
-	size_t bytes;                    /* in all pieces */
-	size_t copied;                   /* octets of copies in use */
-	bool borrows;                    /* some pieces are not copies: what they point at must stay until the flush */
+	size_t bytes;  /* in all pieces */
+	size_t copied; /* octets of copies in use */
+	bool borrows;  /* some pieces are not copies: what they point at must stay until the flush */
 	char copies[OUTBOX_COPY_BYTES];
 };
 

@@ -6,9 +6,9 @@
 
 #include "judge.h"
 
-#define QUIT_WAIT_MS (2 * SECOND_MS)     /* nobody's mail depends on the reply to QUIT */
+#define QUIT_WAIT_MS (2 * SECOND_MS) /* nobody's mail depends on the reply to QUIT */
 #define LINE_MAX_BYTES (REPLY_TEXT_MAX + 1024u)
-#define LINE_KEPT_BYTES 1024u            /* of a reply, for events and reports */
+#define LINE_KEPT_BYTES 1024u /* of a reply, for events and reports */
 
 static const struct {
 	const char *name;
@@ -16,9 +16,11 @@ static const struct {
 	unsigned next;
 } phases[SESSION_PHASE_COUNT] = {
 	[SESSION_START] = { "start", STAGE_CONNECT, BIT(SESSION_GREETING) | BIT(SESSION_CLOSED) },
-	[SESSION_GREETING] = { "greeting", STAGE_GREETING, BIT(SESSION_EHLO) | BIT(SESSION_HELO) | BIT(SESSION_CLOSED) },
+	[SESSION_GREETING] = { "greeting", STAGE_GREETING,
+	                       BIT(SESSION_EHLO) | BIT(SESSION_HELO) | BIT(SESSION_CLOSED) },
 	[SESSION_EHLO] = { "EHLO", STAGE_EHLO,
-	                   BIT(SESSION_HELO) | BIT(SESSION_STARTTLS) | BIT(SESSION_UP) | BIT(SESSION_CLOSED) },
+	                   BIT(SESSION_HELO) | BIT(SESSION_STARTTLS) | BIT(SESSION_UP) |
+	                           BIT(SESSION_CLOSED) },
 	[SESSION_HELO] = { "HELO", STAGE_EHLO, BIT(SESSION_UP) | BIT(SESSION_CLOSED) },
 	[SESSION_STARTTLS] = { "STARTTLS", STAGE_STARTTLS,
 	                       BIT(SESSION_HANDSHAKE) | BIT(SESSION_UP) | BIT(SESSION_CLOSED) },
@@ -128,7 +130,7 @@ static void close_now(struct session *s, bool finish)
 
 void session_end(struct session *s, enum session_end why, const char *words, const struct reply *reply)
 {
-	s->finishing = true;     /* nothing new is taken while results go out */
+	s->finishing = true; /* nothing new is taken while results go out */
 	transactions_end(s, why, words, reply);
 	close_now(s, false);
 }
@@ -162,7 +164,9 @@ static void fail_by_reply(struct session *s, const struct reply *reply)
 
 static void fail_by_us(struct session *s, enum session_fault fault, enum reason reason, const char *enhanced)
 {
-	struct deliver_result r = { .kind = DELIVER_TRANSIENT, .reason = reason, .enhanced = text_from(enhanced) };
+	struct deliver_result r = { .kind = DELIVER_TRANSIENT,
+		                    .reason = reason,
+		                    .enhanced = text_from(enhanced) };
 
 	fail(s, fault, &r, fault == SESSION_NO_TLS);
 }
@@ -250,7 +254,9 @@ static void on_starttls_reply(struct session *s, const struct reply *reply, stru
 {
 	if (reply_is_positive(reply)) {
 		if (rest.len) {
-			session_say(s, "the host sent more behind its reply to STARTTLS: somebody may be in between");
+			session_say(
+				s,
+				"the host sent more behind its reply to STARTTLS: somebody may be in between");
 			fail_by_us(s, SESSION_CUT, REASON_TLS, "4.7.5");
 			return;
 		}
@@ -389,7 +395,7 @@ void session_tls_done(struct session *s, enum err err, struct text problem)
 	enter(s);
 	if (!err) {
 		s->secure = true;
-		s->keywords = 0;                 /* what was offered in plain text is forgotten (RFC 3207 section 4.2) */
+		s->keywords = 0; /* what was offered in plain text is forgotten (RFC 3207 section 4.2) */
 		s->size_limit_bytes = 0;
 		say_hello(s, SESSION_EHLO);
 	} else {
@@ -432,9 +438,10 @@ void session_deadline(struct session *s)
 		           tls ? "4.7.5" : "4.4.2");
 	} else if (unsent >= s->unsent_seen) {
 		session_end(s, SESSION_END_SILENCE,
-		            unsent ? "the host took no more octets" : "the host was silent for too long", NULL);
+		            unsent ? "the host took no more octets" : "the host was silent for too long",
+		            NULL);
 	}
-	leave(s);        /* slow but alive: it took some since the last look */
+	leave(s); /* slow but alive: it took some since the last look */
 }
 
 void session_later(struct session *s)
@@ -464,7 +471,8 @@ void session_closed(struct session *s, enum err why)
 		fail_by_us(s, SESSION_CUT, REASON_CONNECT, "4.4.1");
 	} else {
 		say_lost(s, why == ERR_CLOSED ? "the host closed the connection" : "the connection was lost");
-		fail_by_us(s, tls ? SESSION_TLS : SESSION_CUT, tls ? REASON_TLS : REASON_CONNECT, tls ? "4.7.5" : "4.4.2");
+		fail_by_us(s, tls ? SESSION_TLS : SESSION_CUT, tls ? REASON_TLS : REASON_CONNECT,
+		           tls ? "4.7.5" : "4.4.2");
 	}
 	leave(s);
 }

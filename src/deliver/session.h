@@ -38,43 +38,44 @@ enum session_phase {
 
 /* Why a session never came up. */
 enum session_fault {
-	SESSION_REPLY,           /* the peer said no */
-	SESSION_CUT,             /* it closed the connection, or did not speak SMTP */
+	SESSION_REPLY, /* the peer said no */
+	SESSION_CUT,   /* it closed the connection, or did not speak SMTP */
 	SESSION_SILENCE,
-	SESSION_TLS,             /* the handshake failed, or what surrounds it */
-	SESSION_NO_TLS,          /* demanded and not to be had */
+	SESSION_TLS,    /* the handshake failed, or what surrounds it */
+	SESSION_NO_TLS, /* demanded and not to be had */
 };
 
 /* What a session finds out of its host, to be remembered. */
 enum session_lesson {
-	SESSION_KEEPS,           /* it took a command after a message on the same connection */
-	SESSION_CUTS,            /* it closed where the next envelope had been joined to a message */
+	SESSION_KEEPS, /* it took a command after a message on the same connection */
+	SESSION_CUTS,  /* it closed where the next envelope had been joined to a message */
 };
 
 struct session_output {
 	outbox_send_fn *send;
-	size_t (*unsent)(void *owner);                   /* octets given to send that have not left yet */
+	size_t (*unsent)(void *owner); /* octets given to send that have not left yet */
 	int64_t (*now_at)(void *owner);
-	void (*deadline)(void *owner, int64_t wait_ms);  /* session_deadline in so many ms from now; 0: not any more */
-	void (*start_tls)(void *owner);                  /* ends in session_tls_done */
-	void (*later)(void *owner);                      /* session_later in a later turn */
-	void (*up)(void *owner);                         /* once */
-	void (*ready)(void *owner);                      /* session_send may be called, also from inside */
+	void (*deadline)(void *owner, int64_t wait_ms); /* session_deadline in so many ms; 0: not any more */
+	void (*start_tls)(void *owner);                 /* ends in session_tls_done */
+	void (*later)(void *owner);                     /* session_later in a later turn */
+	void (*up)(void *owner);                        /* once */
+	void (*ready)(void *owner);                     /* session_send may be called, also from inside */
 	void (*result)(void *owner, struct deliver_job *job, size_t index, struct deliver_result *r);
 	void (*done)(void *owner, struct deliver_job *job);
-	void (*failed)(void *owner, enum session_fault fault, struct deliver_result *r);     /* instead of up; close follows */
+	/* Instead of up; close follows. */
+	void (*failed)(void *owner, enum session_fault fault, struct deliver_result *r);
 	void (*learned)(void *owner, enum session_lesson lesson);
-	void (*close)(void *owner, bool finish);         /* last of all; finish: what was sent should leave first */
+	void (*close)(void *owner, bool finish); /* last of all; finish: what was sent should leave first */
 };
 
 struct session_options {
-	struct text helo;                        /* all borrowed for the session's life */
+	struct text helo; /* all borrowed for the session's life */
 	const struct config_timeouts *timeouts;
 	enum config_tls tls;
-	bool no_tls;                             /* a handshake with this host failed lately; only with OPPORTUNISTIC */
-	bool no_ehlo;                            /* this host drops the connection at EHLO */
-	bool joins;                              /* this host may be sent the next envelope behind a message */
-	bool never_joins;                        /* and must not be, whatever it does */
+	bool no_tls;      /* a handshake with this host failed lately; only with OPPORTUNISTIC */
+	bool no_ehlo;     /* this host drops the connection at EHLO */
+	bool joins;       /* this host may be sent the next envelope behind a message */
+	bool never_joins; /* and must not be, whatever it does */
 	struct outbox *outbox;
 	const struct session_output *out;
 	void *owner;
@@ -84,21 +85,21 @@ struct session {
 	struct session_options o;
 	enum session_phase phase;
 	struct reply_reader replies;
-	struct buf line;                         /* the reply at hand as one line for people */
-	unsigned keywords;                       /* of the EHLO that counts */
+	struct buf line;   /* the reply at hand as one line for people */
+	unsigned keywords; /* of the EHLO that counts */
 	uint64_t size_limit_bytes;
-	struct transaction slots[2];             /* in order; without a job: empty */
-	unsigned given_count;                    /* jobs */
-	unsigned begun_count;                    /* transactions */
-	unsigned message_count;                  /* final dots that were answered */
-	unsigned depth;                          /* inside an entry point */
+	struct transaction slots[2]; /* in order; without a job: empty */
+	unsigned given_count;        /* jobs */
+	unsigned begun_count;        /* transactions */
+	unsigned message_count;      /* final dots that were answered */
+	unsigned depth;              /* inside an entry point */
 	size_t unsent_seen;
 	bool secure;
-	bool announced;                          /* ready was said and no job came since */
-	bool needs_reset;                        /* the peer still holds a transaction */
+	bool announced;   /* ready was said and no job came since */
+	bool needs_reset; /* the peer still holds a transaction */
 	bool finishing;
 	bool keeps_said, cuts_said;
-	bool in_later;                           /* what was refused by ourselves may get its results now */
+	bool in_later; /* what was refused by ourselves may get its results now */
 };
 
 void session_init(struct session *s, const struct session_options *options);
@@ -106,13 +107,13 @@ void session_fini(struct session *s);
 
 /* Events. All but session_send may end in out->close; nothing is called back after it. */
 void session_connected(struct session *s);
-size_t session_data(struct session *s, struct text bytes);       /* how many were taken */
+size_t session_data(struct session *s, struct text bytes); /* how many were taken */
 void session_drained(struct session *s);
-void session_body_ready(struct session *s);                      /* of the body_source that is being sent */
+void session_body_ready(struct session *s); /* of the body_source that is being sent */
 void session_tls_done(struct session *s, enum err err, struct text problem);
 void session_deadline(struct session *s);
 void session_later(struct session *s);
-void session_closed(struct session *s, enum err why);            /* by the peer or the network */
+void session_closed(struct session *s, enum err why); /* by the peer or the network */
 
 /* As in deliver.h. */
 void session_send(struct session *s, struct deliver_job *job);
@@ -138,7 +139,7 @@ static inline bool tls_is_demanded(enum config_tls tls)
 
 /* Ends an established session: all jobs in hand get their results (transactions_end), the connection is closed. */
 void session_end(struct session *s, enum session_end why, const char *words, const struct reply *reply);
-void session_say(struct session *s, const char *words);          /* s->line = words */
-void session_say_reply(struct session *s, const struct reply *reply);    /* s->line = the reply, bounded */
+void session_say(struct session *s, const char *words);               /* s->line = words */
+void session_say_reply(struct session *s, const struct reply *reply); /* s->line = the reply, bounded */
 
 #endif

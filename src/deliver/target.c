@@ -21,7 +21,8 @@ static enum err add_host(struct target_hosts *hosts, struct arena *arena, struct
 	return ERR_OK;
 }
 
-enum err target_of_upstream(const struct config_upstream *upstream, struct arena *arena, struct target_hosts *out)
+enum err target_of_upstream(const struct config_upstream *upstream, struct arena *arena,
+                            struct target_hosts *out)
 {
 	enum err err = make_hosts(arena, upstream->hosts.count, out);
 
@@ -87,8 +88,8 @@ static size_t count_before_own(const struct dns_mx_list *mx, struct text own_nam
 	return count;
 }
 
-enum err target_of_mx(const struct dns_mx_list *mx, uint16_t port, struct text own_name, struct random *random,
-                      struct arena *arena, struct target_hosts *out, bool *own)
+enum err target_of_mx(const struct dns_mx_list *mx, uint16_t port, struct text own_name,
+                      struct random *random, struct arena *arena, struct target_hosts *out, bool *own)
 {
 	size_t count;
 	enum err err;
@@ -126,7 +127,8 @@ static size_t next_of(const struct ip *from, size_t count, size_t at, enum ip_fa
 
 size_t target_order_addresses(struct ip *addresses, size_t count, enum config_ip_choice ip, unsigned families)
 {
-	enum ip_family first = ip == CONFIG_IP_PREFER_V4 ? IP_V4 : IP_V6, second = first == IP_V4 ? IP_V6 : IP_V4;
+	enum ip_family first = ip == CONFIG_IP_PREFER_V4 ? IP_V4 : IP_V6,
+		       second = first == IP_V4 ? IP_V6 : IP_V4;
 	bool in_turn = ip == CONFIG_IP_ANY;
 	struct ip sorted[TARGET_TRIES_MAX];
 	size_t a = 0, b = 0, kept = 0;

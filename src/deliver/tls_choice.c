@@ -91,8 +91,8 @@ static bool ever_verifies(const struct config *config, const struct config_upstr
 	return false;
 }
 
-enum err tls_choices_make(const struct deliver_options *options, const struct config *config, struct buf *problem,
-                          struct tls_choices *out)
+enum err tls_choices_make(const struct deliver_options *options, const struct config *config,
+                          struct buf *problem, struct tls_choices *out)
 {
 	struct tls_choices t = { .items = calloc(config->upstreams.count + 1, sizeof(*t.items)) };
 	enum err err = t.items ? ERR_OK : ERR_NOMEM;
@@ -120,7 +120,8 @@ void tls_choices_fini(struct tls_choices *t)
 	*t = (struct tls_choices){ 0 };
 }
 
-struct tls_context *tls_choose(const struct tls_choices *t, const struct config_upstream *upstream, enum config_tls tls)
+struct tls_context *tls_choose(const struct tls_choices *t, const struct config_upstream *upstream,
+                               enum config_tls tls)
 {
 	bool verify = tls_choice_verifies(upstream, tls);
 	struct tls_choice *choice;

@@ -7,7 +7,7 @@
 
 struct tls_choice {
 	bool verify;
-	struct text ca_file;             /* of the configuration; empty: the system's CAs */
+	struct text ca_file; /* of the configuration; empty: the system's CAs */
 	struct tls_context *context;
 };
 
@@ -25,6 +25,7 @@ void tls_choices_fini(struct tls_choices *t);
  * have nothing to prove it with, as their names come from the DNS. */
 bool tls_choice_verifies(const struct config_upstream *upstream, enum config_tls tls);
 /* Borrowed; NULL: without TLS. */
-struct tls_context *tls_choose(const struct tls_choices *t, const struct config_upstream *upstream, enum config_tls tls);
+struct tls_context *tls_choose(const struct tls_choices *t, const struct config_upstream *upstream,
+                               enum config_tls tls);
 
 #endif

@@ -13,12 +13,12 @@
 #define STEP_MAIL 1
 #define STEP_RCPT 2
 
-#define SPAN_COPIED_BYTES 4096           /* a whole span up to this (prepended fields) is copied, to go with the next */
+#define SPAN_COPIED_BYTES 4096 /* a whole span up to this (prepended fields) is copied, to go with the next */
 
 enum fate {
 	FATE_OPEN,
 	FATE_ACCEPTED,
-	FATE_UNFIT,              /* an address that cannot be sent; its result comes with the answer to MAIL */
+	FATE_UNFIT, /* an address that cannot be sent; its result comes with the answer to MAIL */
 	FATE_DECIDED,
 	FATE_UNFIT_DECIDED,
 };
@@ -114,8 +114,8 @@ static void decide_all(struct session *s, struct transaction *t, const struct de
 }
 
 /* Our own words stand in s->line. */
-static struct deliver_result own_result(struct session *s, enum deliver_kind kind, enum reason reason, enum stage stage,
-                                        const char *enhanced)
+static struct deliver_result own_result(struct session *s, enum deliver_kind kind, enum reason reason,
+                                        enum stage stage, const char *enhanced)
 {
 	return (struct deliver_result){
 		.kind = kind,
@@ -127,8 +127,8 @@ static struct deliver_result own_result(struct session *s, enum deliver_kind kin
 }
 
 /* v must live as long as the result. */
-static struct deliver_result peer_result(struct session *s, const struct reply *reply, const struct verdict *v,
-                                         enum stage stage)
+static struct deliver_result peer_result(struct session *s, const struct reply *reply,
+                                         const struct verdict *v, enum stage stage)
 {
 	session_say_reply(s, reply);
 	return (struct deliver_result){
@@ -219,9 +219,11 @@ static void inspect(struct session *s, struct transaction *t)
 		unfit++;
 	}
 	if (!is_fit(e->reverse_path))
-		refuse(t, DELIVER_PERMANENT, REASON_PROTOCOL, "5.1.7", "the reverse-path cannot be sent by SMTP");
+		refuse(t, DELIVER_PERMANENT, REASON_PROTOCOL, "5.1.7",
+		       "the reverse-path cannot be sent by SMTP");
 	else if (unfit == t->job->recipient_count)
-		refuse(t, DELIVER_PERMANENT, REASON_NO_SUCH_USER, "5.1.3", "this address cannot be sent by SMTP");
+		refuse(t, DELIVER_PERMANENT, REASON_NO_SUCH_USER, "5.1.3",
+		       "this address cannot be sent by SMTP");
 	else if (s->size_limit_bytes && body_source_bytes(t->job->body) > s->size_limit_bytes)
 		refuse(t, DELIVER_PERMANENT, REASON_TOO_LARGE, "5.3.4", NULL);
 }
@@ -343,10 +345,11 @@ static void cut_body(struct session *s, struct transaction *t, enum err err)
 	bool unfit = err == ERR_SYNTAX;
 	struct deliver_result r;
 
-	session_say(s, unfit ? "the message holds a CR or LF that is not part of a line end and cannot be sent"
-	                     : "the message could not be read from the spool");
-	r = own_result(s, unfit ? DELIVER_PERMANENT : DELIVER_TRANSIENT, unfit ? REASON_CONTENT : REASON_SPOOL,
-	               STAGE_DATA, unfit ? "5.6.0" : "4.3.0");
+	session_say(s,
+	            unfit ? "the message holds a CR or LF that is not part of a line end and cannot be sent"
+	                  : "the message could not be read from the spool");
+	r = own_result(s, unfit ? DELIVER_PERMANENT : DELIVER_TRANSIENT,
+	               unfit ? REASON_CONTENT : REASON_SPOOL, STAGE_DATA, unfit ? "5.6.0" : "4.3.0");
 	outbox_drop(s->o.outbox);
 	decide_all(s, t, &r);
 	session_end(s, SESSION_END_ABORT, "the mail data could not be finished", NULL);
@@ -404,7 +407,8 @@ static void pump(struct session *s, struct transaction *t)
 
 	while (!err && body_left(t) > 0) {
 		/* what the last span gave must be out before the source takes it back */
-		if (s->o.outbox->bytes >= TRANSACTION_SLICE_BYTES || (t->span.len == 0 && s->o.outbox->borrows))
+		if (s->o.outbox->bytes >= TRANSACTION_SLICE_BYTES ||
+		    (t->span.len == 0 && s->o.outbox->borrows))
 			outbox_flush(s->o.outbox);
 		if (s->o.outbox->bytes == 0 && s->o.out->unsent(s->o.owner) > TRANSACTION_UNSENT_MAX)
 			return;
@@ -530,7 +534,8 @@ static void learn_cuts(struct session *s, const struct transaction *t)
 }
 
 /* The reply is for all recipients that have no result yet. */
-static void decide_by_reply(struct session *s, struct transaction *t, const struct reply *reply, enum stage stage)
+static void decide_by_reply(struct session *s, struct transaction *t, const struct reply *reply,
+                            enum stage stage)
 {
 	struct verdict v = judge_reply(reply, stage);
 	struct deliver_result r = peer_result(s, reply, &v, stage);
@@ -555,7 +560,7 @@ static void on_rcpt_reply(struct session *s, struct transaction *t, size_t index
 	struct verdict v;
 
 	if (t->fates[index] == FATE_DECIDED)
-		return;          /* MAIL was refused, and so is everything behind it */
+		return; /* MAIL was refused, and so is everything behind it */
 	if (reply_is_positive(reply)) {
 		t->fates[index] = FATE_ACCEPTED;
 		t->accepted++;

@@ -16,7 +16,13 @@
 struct session;
 struct reply;
 
-enum session_end { SESSION_END_CUT, SESSION_END_SILENCE, SESSION_END_PROTOCOL, SESSION_END_ABORT, SESSION_END_REPLY };
+enum session_end {
+	SESSION_END_CUT,
+	SESSION_END_SILENCE,
+	SESSION_END_PROTOCOL,
+	SESSION_END_ABORT,
+	SESSION_END_REPLY
+};
 
 /* What is given to io at once, and how much may lie there unsent before the body waits. */
 #define TRANSACTION_SLICE_BYTES (128u * 1024)
@@ -27,29 +33,29 @@ enum session_end { SESSION_END_CUT, SESSION_END_SILENCE, SESSION_END_PROTOCOL, S
 enum transaction_body { BODY_NOT_YET, BODY_STREAMING, BODY_SENT };
 
 struct transaction {
-	struct deliver_job *job;         /* NULL: the slot is free */
-	unsigned char *fates;            /* enum fate of each recipient; kept for the next job of the slot */
+	struct deliver_job *job; /* NULL: the slot is free */
+	unsigned char *fates;    /* enum fate of each recipient; kept for the next job of the slot */
 	size_t fate_room;
-	unsigned number;                 /* transactions begun before it on this connection */
-	size_t sent, answered;           /* steps */
-	size_t heard;                    /* replies to this job, without RSET */
-	size_t open;                     /* recipients without a result */
-	size_t accepted;                 /* at RCPT */
+	unsigned number;       /* transactions begun before it on this connection */
+	size_t sent, answered; /* steps */
+	size_t heard;          /* replies to this job, without RSET */
+	size_t open;           /* recipients without a result */
+	size_t accepted;       /* at RCPT */
 	enum transaction_body body;
 	struct data_encoder encoder;
-	struct text span;                /* what is left of the source's last span */
-	uint64_t given_bytes;            /* by the source, so far */
-	bool begun;                      /* sending has started */
-	bool joined;                     /* its envelope went behind the dot of the one before */
-	bool body_waits;                 /* for session_body_ready */
-	bool lone_dot;                   /* no recipient was accepted: the 354 gets an empty message */
-	bool failed_here;                /* not to be sent: refusal_* say why */
+	struct text span;     /* what is left of the source's last span */
+	uint64_t given_bytes; /* by the source, so far */
+	bool begun;           /* sending has started */
+	bool joined;          /* its envelope went behind the dot of the one before */
+	bool body_waits;      /* for session_body_ready */
+	bool lone_dot;        /* no recipient was accepted: the 354 gets an empty message */
+	bool failed_here;     /* not to be sent: refusal_* say why */
 	enum deliver_kind refusal_kind;
 	enum reason refusal_reason;
 	const char *refusal_enhanced;
 	const char *refusal_words;
-	int64_t begun_at;                /* the envelope's turn came */
-	int64_t data_at;                 /* the 354 came; 0: not yet */
+	int64_t begun_at; /* the envelope's turn came */
+	int64_t data_at;  /* the 354 came; 0: not yet */
 };
 
 void transaction_fini(struct transaction *t);

@@ -42,7 +42,7 @@ struct fuzz {
 	unsigned closed, failed, up, tls_started;
 	bool stalled, later;
 	size_t unsent;
-	char last;                       /* octet sent */
+	char last; /* octet sent */
 	int64_t now;
 };
 
@@ -91,7 +91,8 @@ static void give_job(struct fuzz *f)
 	j->body->slow = f->choice & 0x40;
 	j->body->source.ops = &body_ops;
 	j->body->source.bytes = j->body->left * (sizeof(span) - 1);
-	j->job = (struct deliver_job){ f->envelope, places, f->job_count % 2 ? RECIPIENTS : 1, &j->body->source, j };
+	j->job = (struct deliver_job){ f->envelope, places, f->job_count % 2 ? RECIPIENTS : 1,
+		                       &j->body->source, j };
 	session_send(&f->session, &j->job);
 }
 
@@ -207,8 +208,9 @@ static void on_close(void *owner, bool finish)
 	assert(f->up || f->failed);
 }
 
-static const struct session_output output = { on_send,  unsent,    now_at,  on_deadline, on_start_tls, on_later, on_up,
-	                                      on_ready, on_result, on_done, on_failed,   on_learned,   on_close };
+static const struct session_output output = { on_send,   unsent,     now_at,   on_deadline, on_start_tls,
+	                                      on_later,  on_up,      on_ready, on_result,   on_done,
+	                                      on_failed, on_learned, on_close };
 
 /* ---------------------------------------------------------------- events */
 
@@ -343,7 +345,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	f->envelope = envelope_new(10000);
 	assert(f->envelope);
 	for (unsigned i = 0; i < RECIPIENTS; i++)
-		if (envelope_add_recipient(f->envelope, i == 1 && (f->choice & 0x80) ? TEXT("un\rfit") : TEXT("a@example.net"),
+		if (envelope_add_recipient(f->envelope,
+		                           i == 1 && (f->choice & 0x80) ? TEXT("un\rfit")
+		                                                        : TEXT("a@example.net"),
 		                           TEXT_EMPTY))
 			abort();
 	o.tls = tls[f->choice & 3];

@@ -71,9 +71,10 @@ void deliver_world_open(struct deliver_world *w, const char *yaml, const char *z
 	buf_init(&w->log, 16u << 20);
 	assert_int_equal(sim_new(&(struct sim_options){ .seed = 3 }, &w->sim), ERR_OK);
 	assert_int_equal(sim_names_new(w->sim, name_server, zone, &w->names), ERR_OK);
-	assert_int_equal(observe_new(&(struct observe_options){ TEXT("relay.example"), clock_us, sim_io(w->sim) },
-	                             &w->observe),
-	                 ERR_OK);
+	assert_int_equal(
+		observe_new(&(struct observe_options){ TEXT("relay.example"), clock_us, sim_io(w->sim) },
+	                    &w->observe),
+		ERR_OK);
 	dns.io = sim_io(w->sim);
 	assert_int_equal(dns_new(&dns, &w->dns), ERR_OK);
 	w->config = deliver_world_load(yaml);
@@ -145,11 +146,13 @@ static void on_release(void *owner)
 static struct courier_job *make_job(struct courier *c)
 {
 	struct courier_job *j = calloc(1, sizeof(*j));
-	struct text rest = text_from(c->recipients ? c->recipients : "a"), content = TEXT("Subject: x\r\n\r\nhello\r\n");
+	struct text rest = text_from(c->recipients ? c->recipients : "a"),
+		    content = TEXT("Subject: x\r\n\r\nhello\r\n");
 
 	assert_non_null(j);
 	j->envelope = envelope_new(1u << 20);
-	assert_int_equal(envelope_set(j->envelope, &j->envelope->reverse_path, TEXT("s@example.org")), ERR_OK);
+	assert_int_equal(envelope_set(j->envelope, &j->envelope->reverse_path, TEXT("s@example.org")),
+	                 ERR_OK);
 	while (rest.len) {
 		struct text name = text_cut(&rest, ' ');
 		size_t n = j->job.recipient_count++;
@@ -169,7 +172,8 @@ static struct courier_job *make_job(struct courier *c)
 		content = text_of(j->content, c->size);
 		memcpy(j->content + c->size - 4, "xx\r\n", 4);
 	}
-	assert_int_equal(body_source_memory(TEXT("Received: by relay.example\r\n"), content, on_release, j, &j->job.body),
+	assert_int_equal(body_source_memory(TEXT("Received: by relay.example\r\n"), content, on_release, j,
+	                                    &j->job.body),
 	                 ERR_OK);
 	j->job.envelope = j->envelope;
 	j->job.recipients = j->places;
@@ -219,7 +223,8 @@ static void add_result(struct deliver_world *w, const char *who, const struct de
 		ip_port_add(b, r->remote);
 	if (r->tls.version.len)
 		buf_add_format(b, " %.*s%s", TEXT_ARGS(r->tls.version), r->tls.verified ? " verified" : "");
-	buf_add_format(b, " %s%s~%.*s\n", r->untouched ? "untouched " : "", r->reused ? "reused " : "", TEXT_ARGS(r->reply));
+	buf_add_format(b, " %s%s~%.*s\n", r->untouched ? "untouched " : "", r->reused ? "reused " : "",
+	               TEXT_ARGS(r->reply));
 }
 
 static void on_ready(void *owner, struct deliver_connection *connection)
@@ -236,8 +241,8 @@ static void on_ready(void *owner, struct deliver_connection *connection)
 		io_later_run(sim_io(c->world->sim), &c->give, give, c);
 }
 
-static void on_result(void *owner, struct deliver_connection *connection, struct deliver_job *job, size_t index,
-                      const struct deliver_result *r)
+static void on_result(void *owner, struct deliver_connection *connection, struct deliver_job *job,
+                      size_t index, const struct deliver_result *r)
 {
 	struct courier *c = owner;
 	struct courier_job *j = job->owner;
@@ -245,6 +250,8 @@ static void on_result(void *owner, struct deliver_connection *connection, struct
 	assert_ptr_equal(connection, c->connection);
 	assert_false(j->decided[index] || j->done);
 	j->decided[index] = true;
+	if (index == 0)
+		c->times[c->done] = r->ms;
 	add_result(c->world, j->names[index], r);
 }
 
@@ -254,7 +261,7 @@ static void on_done(void *owner, struct deliver_connection *connection, struct d
 	struct courier_job *j = job->owner;
 
 	assert_ptr_equal(connection, c->connection);
-	assert_ptr_equal(j, c->jobs[c->done]);           /* in order */
+	assert_ptr_equal(j, c->jobs[c->done]); /* in order */
 	assert_true(j->released && !j->done);
 	for (size_t i = 0; i < job->recipient_count; i++)
 		assert_true(j->decided[i]);
@@ -263,7 +270,8 @@ static void on_done(void *owner, struct deliver_connection *connection, struct d
 	buf_add_string(&c->world->log, "done\n");
 }
 
-static void on_closed(void *owner, struct deliver_connection *connection, const struct deliver_result *failure)
+static void on_closed(void *owner, struct deliver_connection *connection,
+                      const struct deliver_result *failure)
 {
 	struct courier *c = owner;
 
@@ -342,7 +350,8 @@ void deliver_world_expect(struct deliver_world *w, const char *expected)
 			continue;
 		seen = text_cut(&log, '\n');
 		if (line.len == 0 || !line_has(line, seen))
-			fail_msg("expected: %.*s\nseen: %.*s\nall:\n%.*s", TEXT_ARGS(line), TEXT_ARGS(seen), TEXT_ARGS(all));
+			fail_msg("expected: %.*s\nseen: %.*s\nall:\n%.*s", TEXT_ARGS(line), TEXT_ARGS(seen),
+			         TEXT_ARGS(all));
 	}
 	buf_reset(&w->log);
 }

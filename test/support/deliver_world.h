@@ -16,23 +16,25 @@ struct deliver_world {
 	struct sim_tls_script client_tls, server_tls;
 	struct sim_peer *peers[16];
 	size_t peer_count;
-	bool whole_log;                  /* also "ready" */
-	struct buf log;                  /* of all connections, a line each */
+	bool whole_log; /* also "ready" */
+	struct buf log; /* of all connections, a line each */
 };
 
-struct courier {                         /* one connection and the messages for it */
+struct courier { /* one connection and the messages for it */
 	struct deliver_world *world;
-	struct deliver_connection *connection;   /* NULL after on_closed */
-	unsigned to_send, sent, done;    /* a message is given at each on_ready while there are any; then finish */
-	bool keep_open;                  /* no finish */
-	bool give_at_once;               /* from inside on_ready, else a turn later */
-	const char *recipients;          /* "a b": of each message */
-	size_t size;                     /* of each message; 0: small */
+	struct deliver_connection *connection; /* NULL after on_closed */
+	unsigned to_send, sent,
+		done;           /* a message is given at each on_ready while there are any; then finish */
+	bool keep_open;         /* no finish */
+	bool give_at_once;      /* from inside on_ready, else a turn later */
+	const char *recipients; /* "a b": of each message */
+	size_t size;            /* of each message; 0: small */
 	struct io_later give;
 	bool closed, failed;
-	struct deliver_result failure;   /* numbers only */
+	struct deliver_result failure; /* numbers only */
 	int64_t closed_at;
 	struct courier_job *jobs[2000];
+	struct event_ms times[2000]; /* of the first recipient of each message */
 };
 
 /* yaml: the configuration but for hostname (relay.example), listen (127.0.0.1) and dns. */
@@ -47,8 +49,8 @@ void deliver_world_reach(struct deliver_world *w, const char *address, enum sim_
 
 /* to: a domain, or "upstream NAME". Opens; deliver_world_run lets it go on. */
 void courier_open(struct courier *c, struct deliver_world *w, const char *to, enum config_tls tls);
-void courier_give(struct courier *c);    /* the next message, or finish, if the connection is ready */
-struct text courier_content(const struct courier *c, unsigned n);        /* of message n, with a size */
+void courier_give(struct courier *c); /* the next message, or finish, if the connection is ready */
+struct text courier_content(const struct courier *c, unsigned n); /* of message n, with a size */
 void courier_fini(struct courier *c);
 
 /* One connection with so many messages, run to its end; the log since the last call is compared with expected: lines of

@@ -13,8 +13,13 @@
 #include "deliver/session.h"
 
 const struct config_timeouts session_script_timeouts = {
-	.connect_ms = 30000, .greeting_ms = 300000, .mail_ms = 310000, .rcpt_ms = 320000,
-	.data_ms = 120000,   .block_ms = 180000,    .dot_ms = 600000,
+	.connect_ms = 30000,
+	.greeting_ms = 300000,
+	.mail_ms = 310000,
+	.rcpt_ms = 320000,
+	.data_ms = 120000,
+	.block_ms = 180000,
+	.dot_ms = 600000,
 };
 
 #define JOBS_MAX 64
@@ -75,15 +80,15 @@ struct script_job {
 };
 
 struct script {
-	const char *text;                /* whole, for messages */
+	const char *text; /* whole, for messages */
 	unsigned line_number;
 	struct text line;
 	struct session session;
 	struct outbox outbox;
-	struct buf log;                  /* what happened and was not expected yet, a line each */
-	struct buf sent;                 /* the unfinished line of what was sent */
+	struct buf log;  /* what happened and was not expected yet, a line each */
+	struct buf sent; /* the unfinished line of what was sent */
 	bool write_begins;
-	int64_t now, deadline_at;        /* 0: none */
+	int64_t now, deadline_at; /* 0: none */
 	size_t unsent;
 	bool stalled, later, closed, up;
 	struct script_job *jobs[JOBS_MAX];
@@ -188,9 +193,9 @@ static void add_result(struct script *s, const char *who, const struct deliver_r
 
 	assert_true(r->enhanced.len > 0);
 	assert_true(r->kind == DELIVER_DELIVERED || r->reason != REASON_NONE);
-	record(s, "%s: %s %d %.*s %.*s %.*s %s%s%s~%.*s", who, kinds[r->kind], r->code, TEXT_ARGS(r->enhanced),
-	       TEXT_ARGS(reason), TEXT_ARGS(stage), r->untouched ? "untouched " : "", r->reused ? "reused " : "",
-	       r->from_peer ? "peer " : "", TEXT_ARGS(r->reply));
+	record(s, "%s: %s %d %.*s %.*s %.*s %s%s%s~%.*s", who, kinds[r->kind], r->code,
+	       TEXT_ARGS(r->enhanced), TEXT_ARGS(reason), TEXT_ARGS(stage), r->untouched ? "untouched " : "",
+	       r->reused ? "reused " : "", r->from_peer ? "peer " : "", TEXT_ARGS(r->reply));
 }
 
 static void on_result(void *owner, struct deliver_job *job, size_t index, struct deliver_result *r)
@@ -220,7 +225,8 @@ static void on_done(void *owner, struct deliver_job *job)
 
 static void on_failed(void *owner, enum session_fault fault, struct deliver_result *r)
 {
-	static const char *const faults[] = { "failed reply", "failed cut", "failed silence", "failed tls", "failed no_tls" };
+	static const char *const faults[] = { "failed reply", "failed cut", "failed silence", "failed tls",
+		                              "failed no_tls" };
 
 	add_result(owner, faults[fault], r);
 }
@@ -239,8 +245,10 @@ static void on_close(void *owner, bool finish)
 	record(s, finish ? "finished" : "closed");
 }
 
-static const struct session_output script_output = { on_send, unsent,   now_at,   on_deadline, on_start_tls, on_later, on_up,
-	                                             on_ready, on_result, on_done, on_failed,   on_learned,   on_close };
+static const struct session_output script_output = { on_send,      unsent,   now_at,    on_deadline,
+	                                             on_start_tls, on_later, on_up,     on_ready,
+	                                             on_result,    on_done,  on_failed, on_learned,
+	                                             on_close };
 
 /* ---------------------------------------------------------------- what the script does */
 
@@ -329,8 +337,9 @@ static char *content_of(size_t size, struct text words, struct text bare, size_t
 		}
 	} else if (size) {
 		while (b.len < size)
-			buf_add_format(&b, "%.*s\r\n", (int)MIN(size - b.len > 2 ? size - b.len - 2 : 0, (size_t)70),
-			               "0123456789012345678901234567890123456789012345678901234567890123456789");
+			buf_add_format(
+				&b, "%.*s\r\n", (int)MIN(size - b.len > 2 ? size - b.len - 2 : 0, (size_t)70),
+				"0123456789012345678901234567890123456789012345678901234567890123456789");
 	} else {
 		buf_add_string(&b, "hello\r\n");
 	}
@@ -379,12 +388,14 @@ static void give_job(struct script *s, struct text words)
 			snprintf(j->names[n], sizeof(j->names[n]), "%.*s", TEXT_ARGS(word));
 			snprintf(path, sizeof(path), "%.*s%s", TEXT_ARGS(word),
 			         text_eq(word, TEXT("unfit")) ? "\r\nDATA" : "@example.net");
-			assert_int_equal(envelope_add_recipient(j->envelope, text_from(path), TEXT_EMPTY), ERR_OK);
+			assert_int_equal(envelope_add_recipient(j->envelope, text_from(path), TEXT_EMPTY),
+			                 ERR_OK);
 		}
 	}
 	j->envelope->body = eight ? ENVELOPE_8BIT : ENVELOPE_7BIT;
 	if (!null_path)
-		assert_int_equal(envelope_set(j->envelope, &j->envelope->reverse_path, TEXT("s@example.org")), ERR_OK);
+		assert_int_equal(envelope_set(j->envelope, &j->envelope->reverse_path, TEXT("s@example.org")),
+		                 ERR_OK);
 	j->body->content = content_of(size, text, bare, &j->body->len);
 	j->body->source.ops = &script_body_ops;
 	j->body->source.bytes = j->body->len;
@@ -472,7 +483,8 @@ static bool matches(struct text expected, struct text seen)
 	size_t colon = text_find(expected, TEXT(": "));
 
 	if (text_starts(expected, TEXT("C")) && (expected.len == 2 || expected.at[2] == ' '))
-		return seen.len >= 2 && seen.at[0] == 'C' && (expected.at[1] == ':' || expected.at[1] == seen.at[1]) &&
+		return seen.len >= 2 && seen.at[0] == 'C' &&
+		       (expected.at[1] == ':' || expected.at[1] == seen.at[1]) &&
 		       text_eq(text_skip(expected, 2), text_skip(seen, 2));
 	if (colon == expected.len)
 		return text_eq(expected, seen);
@@ -506,7 +518,8 @@ static void expect(struct script *s, struct text line)
 
 static bool is_action(struct text line)
 {
-	static const char *const starts[] = { "S: ", "S- ", "after ", "job ", "tls ", "body", "finish", "abort" };
+	static const char *const starts[] = { "S: ",  "S- ",  "after ", "job ",
+		                              "tls ", "body", "finish", "abort" };
 
 	if (text_eq(line, TEXT("finished")))
 		return false;

@@ -8,20 +8,20 @@
 #define DIRECT "routes: [{to: any, via: direct}]\n"
 
 /* A server that takes whatever comes, one message after the other. */
-#define TAKES                                                                                                          \
-	"S: 220 mx ESMTP\n"                                                                                            \
-	"C: EHLO relay.example\n"                                                                                      \
-	"S: 250-mx\n"                                                                                                  \
-	"S: 250 PIPELINING\n"                                                                                          \
-	"again:\n"                                                                                                     \
-	"C: MAIL FROM:<s@example.org>\n"                                                                               \
-	"S: 250 2.1.0 ok\n"                                                                                            \
-	"C: RCPT TO:*\n"                                                                                               \
-	"S: 250 2.1.5 ok\n"                                                                                            \
-	"C: DATA\n"                                                                                                    \
-	"S: 354 go\n"                                                                                                  \
-	"D:\n"                                                                                                         \
-	"S: 250 2.0.0 taken\n"                                                                                         \
+#define TAKES                            \
+	"S: 220 mx ESMTP\n"              \
+	"C: EHLO relay.example\n"        \
+	"S: 250-mx\n"                    \
+	"S: 250 PIPELINING\n"            \
+	"again:\n"                       \
+	"C: MAIL FROM:<s@example.org>\n" \
+	"S: 250 2.1.0 ok\n"              \
+	"C: RCPT TO:*\n"                 \
+	"S: 250 2.1.5 ok\n"              \
+	"C: DATA\n"                      \
+	"S: 354 go\n"                    \
+	"D:\n"                           \
+	"S: 250 2.0.0 taken\n"           \
 	"repeat\n"
 
 #define GREETS(reply) "S: " reply "\n"
@@ -32,8 +32,9 @@ static void message_goes_to_the_mx(void **state)
 	struct sim_peer *mx;
 
 	(void)state;
-	deliver_world_open(&w, DIRECT, "example.net. 300 MX 10 mx.example.net.\n"
-	                               "mx.example.net. 300 A 192.0.2.1\n");
+	deliver_world_open(&w, DIRECT,
+	                   "example.net. 300 MX 10 mx.example.net.\n"
+	                   "mx.example.net. 300 A 192.0.2.1\n");
 	mx = deliver_world_peer(&w, "192.0.2.1:25", TAKES);
 	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1,
 	                      "a: delivered 250 2.0.0 dot mx.example.net 192.0.2.1:25 ~250 2.0.0 taken\n"
@@ -52,8 +53,9 @@ static void connection_carries_many_messages(void **state)
 	struct courier c = { .to_send = 50 };
 
 	(void)state;
-	deliver_world_open(&w, DIRECT, "example.net. 300 MX 10 mx.example.net.\n"
-	                               "mx.example.net. 300 A 192.0.2.1\n");
+	deliver_world_open(&w, DIRECT,
+	                   "example.net. 300 MX 10 mx.example.net.\n"
+	                   "mx.example.net. 300 A 192.0.2.1\n");
 	mx = deliver_world_peer(&w, "192.0.2.1:25", TAKES);
 	courier_open(&c, &w, "example.net", CONFIG_TLS_NONE);
 	assert_true(sim_run_until(w.sim, &c.closed, 60000));
@@ -68,6 +70,7 @@ static void connection_carries_many_messages(void **state)
 
 /* ---------------------------------------------------------------- names */
 
+/* clang-format off */
 static const struct {
 	const char *name, *zone, *domain, *expected;
 } name_cases[] = {
@@ -87,6 +90,7 @@ static const struct {
 	{ "a literal", "", "[192.0.2.1]", "a: delivered [192.0.2.1] 192.0.2.1:25\ndone\nclosed\n" },
 	{ "not a literal", "", "[192.0.2.]", "failed: permanent 0 5.1.2\nclosed\n" },
 };
+/* clang-format on */
 
 static void names_lead_to_hosts_or_to_a_reason(void **state)
 {
@@ -113,11 +117,13 @@ static void private_addresses_are_refused_unless_listed(void **state)
 	(void)state;
 	deliver_world_open(&w, DIRECT, zone);
 	deliver_world_peer(&w, "10.1.2.3:25", TAKES);
-	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1,
-	                      "failed: permanent 0 5.4.4 policy ~mx.example.net [10.1.2.3] is not used: a private address\n"
-	                      "closed\n");
+	deliver_world_deliver(
+		&w, "example.net", CONFIG_TLS_NONE, 1,
+		"failed: permanent 0 5.4.4 policy ~mx.example.net [10.1.2.3] is not used: a private address\n"
+		"closed\n");
 	deliver_world_configure(&w, DIRECT "direct: {allow_private: [10.1.0.0/16]}\n");
-	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1, "a: delivered 10.1.2.3:25\ndone\nclosed\n");
+	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1,
+	                      "a: delivered 10.1.2.3:25\ndone\nclosed\n");
 	deliver_world_close(&w);
 }
 
@@ -126,11 +132,13 @@ static void private_address_beside_a_public_one_is_passed_over(void **state)
 	struct deliver_world w = { 0 };
 
 	(void)state;
-	deliver_world_open(&w, DIRECT, "example.net. 300 MX 10 mx.example.net.\n"
-	                               "mx.example.net. 300 A 10.1.2.3\n"
-	                               "mx.example.net. 300 A 192.0.2.1\n");
+	deliver_world_open(&w, DIRECT,
+	                   "example.net. 300 MX 10 mx.example.net.\n"
+	                   "mx.example.net. 300 A 10.1.2.3\n"
+	                   "mx.example.net. 300 A 192.0.2.1\n");
 	deliver_world_peer(&w, "192.0.2.1:25", TAKES);
-	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1, "a: delivered 192.0.2.1:25\ndone\nclosed\n");
+	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1,
+	                      "a: delivered 192.0.2.1:25\ndone\nclosed\n");
 	deliver_world_close(&w);
 }
 
@@ -156,9 +164,13 @@ static void upstream_may_be_anywhere(void **state)
 	struct deliver_world w = { 0 };
 
 	(void)state;
-	deliver_world_open(&w, "upstreams: {up: {hosts: [\"10.1.2.3:2525\"], tls: none}}\nroutes: [{to: any, via: up}]\n", "");
+	deliver_world_open(
+		&w,
+		"upstreams: {up: {hosts: [\"10.1.2.3:2525\"], tls: none}}\nroutes: [{to: any, via: up}]\n",
+		"");
 	deliver_world_peer(&w, "10.1.2.3:2525", TAKES);
-	deliver_world_deliver(&w, "upstream up", CONFIG_TLS_NONE, 1, "a: delivered 10.1.2.3 10.1.2.3:2525\ndone\nclosed\n");
+	deliver_world_deliver(&w, "upstream up", CONFIG_TLS_NONE, 1,
+	                      "a: delivered 10.1.2.3 10.1.2.3:2525\ndone\nclosed\n");
 	deliver_world_close(&w);
 }
 
@@ -167,19 +179,24 @@ static void upstream_without_an_address_may_have_one_later(void **state)
 	struct deliver_world w = { 0 };
 
 	(void)state;
-	deliver_world_open(&w, "upstreams: {up: {hosts: [\"up.example:25\"], tls: none}}\nroutes: [{to: any, via: up}]\n", "");
-	deliver_world_deliver(&w, "upstream up", CONFIG_TLS_NONE, 1, "failed: transient 0 4.4.4 dns\nclosed\n");
+	deliver_world_open(
+		&w,
+		"upstreams: {up: {hosts: [\"up.example:25\"], tls: none}}\nroutes: [{to: any, via: up}]\n",
+		"");
+	deliver_world_deliver(&w, "upstream up", CONFIG_TLS_NONE, 1,
+	                      "failed: transient 0 4.4.4 dns\nclosed\n");
 	deliver_world_close(&w);
 }
 
 /* ---------------------------------------------------------------- the next address, the next host */
 
-#define TWO_HOSTS                                                                                                      \
-	"example.net. 300 MX 10 one.example.net.\n"                                                                    \
-	"example.net. 300 MX 20 two.example.net.\n"                                                                    \
-	"one.example.net. 300 A 192.0.2.1\n"                                                                           \
+#define TWO_HOSTS                                   \
+	"example.net. 300 MX 10 one.example.net.\n" \
+	"example.net. 300 MX 20 two.example.net.\n" \
+	"one.example.net. 300 A 192.0.2.1\n"        \
 	"two.example.net. 300 A 192.0.2.2\n"
 
+/* clang-format off */
 static const struct {
 	const char *name;
 	enum sim_reach reach;
@@ -198,6 +215,7 @@ static const struct {
 	{ "refuses EHLO and HELO", SIM_REACHABLE, "S: 220 mx\nC: EHLO *\nS: 550 no\nC: HELO *\nS: 550 no\n", CONFIG_TLS_NONE },
 	{ "always drops at EHLO", SIM_REACHABLE, "S: 220 mx\nC: *\nS: drops\n", CONFIG_TLS_NONE },
 };
+/* clang-format on */
 
 static void next_host_takes_over_when_the_first(void **state)
 {
@@ -222,14 +240,57 @@ static void both_families_are_tried_in_turn(void **state)
 	struct deliver_world w = { 0 };
 
 	(void)state;
-	deliver_world_open(&w, DIRECT, "example.net. 300 MX 10 mx.example.net.\n"
-	                               "mx.example.net. 300 A 192.0.2.1\n"
-	                               "mx.example.net. 300 AAAA 2001:db8::1\n");
+	deliver_world_open(&w, DIRECT,
+	                   "example.net. 300 MX 10 mx.example.net.\n"
+	                   "mx.example.net. 300 A 192.0.2.1\n"
+	                   "mx.example.net. 300 AAAA 2001:db8::1\n");
 	deliver_world_peer(&w, "[2001:db8::1]:25", TAKES);
 	deliver_world_peer(&w, "192.0.2.1:25", TAKES);
-	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1, "a: delivered [2001:db8::1]:25\ndone\nclosed\n");
+	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1,
+	                      "a: delivered [2001:db8::1]:25\ndone\nclosed\n");
 	deliver_world_reach(&w, "[2001:db8::1]:25", SIM_UNREACHABLE);
-	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1, "a: delivered 192.0.2.1:25\ndone\nclosed\n");
+	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1,
+	                      "a: delivered 192.0.2.1:25\ndone\nclosed\n");
+	deliver_world_close(&w);
+}
+
+static void where_ipv6_leads_nowhere_ipv4_goes_first_for_a_while(void **state)
+{
+	static const char zone[] = "one.net. 300 A 192.0.2.1\none.net. 300 AAAA 2001:db8::1\n"
+				   "two.net. 300 A 192.0.2.2\ntwo.net. 300 AAAA 2001:db8::2\n";
+	struct deliver_world w = { 0 };
+	int64_t begun_at;
+
+	(void)state;
+	deliver_world_open(&w, DIRECT, zone);
+	deliver_world_peer(&w, "192.0.2.1:25", TAKES);
+	deliver_world_peer(&w, "192.0.2.2:25", TAKES);
+	deliver_world_peer(&w, "[2001:db8::2]:25", TAKES);
+	deliver_world_reach(&w, "[2001:db8::1]:25", SIM_SILENT);
+	begun_at = io_now_at(sim_io(w.sim));
+	deliver_world_deliver(&w, "one.net", CONFIG_TLS_NONE, 1, "a: delivered 192.0.2.1:25\ndone\nclosed\n");
+	assert_true(io_now_at(sim_io(w.sim)) - begun_at >= 30000);
+	deliver_world_deliver(&w, "two.net", CONFIG_TLS_NONE, 1, "a: delivered 192.0.2.2:25\ndone\nclosed\n");
+	sim_run(w.sim, 11 * 60 * 1000);
+	deliver_world_deliver(&w, "two.net", CONFIG_TLS_NONE, 1,
+	                      "a: delivered [2001:db8::2]:25\ndone\nclosed\n");
+	deliver_world_close(&w);
+}
+
+static void families_are_those_of_our_sources(void **state)
+{
+	struct deliver_world w = { 0 };
+
+	(void)state;
+	deliver_world_open(&w, DIRECT "direct: {source: [198.51.100.9]}\n",
+	                   "one.net. 300 A 192.0.2.1\none.net. 300 AAAA 2001:db8::1\n"
+	                   "two.net. 300 AAAA 2001:db8::1\n");
+	deliver_world_peer(&w, "192.0.2.1:25", TAKES);
+	deliver_world_peer(&w, "[2001:db8::1]:25", TAKES);
+	deliver_world_deliver(&w, "one.net", CONFIG_TLS_NONE, 1, "a: delivered 192.0.2.1:25\ndone\nclosed\n");
+	deliver_world_deliver(
+		&w, "two.net", CONFIG_TLS_NONE, 1,
+		"failed: transient 0 4.4.1 connect ~no address of a family that we may use\nclosed\n");
 	deliver_world_close(&w);
 }
 
@@ -250,10 +311,11 @@ static void no_more_than_eight_addresses_in_one_attempt(void **state)
 	deliver_world_open(&w, DIRECT "direct: {timeouts: {connect: 10s}}\n", zone.at);
 	for (unsigned i = 1; i <= 5; i++)
 		for (unsigned k = 1; k <= 4; k++)
-			assert_int_equal(sim_set_reach(w.sim,
-			                               (struct ip_port){ ip_from_v4(0xC0000200u + i * 10 + k), 25 },
-			                               SIM_SILENT),
-			                 ERR_OK);
+			assert_int_equal(
+				sim_set_reach(w.sim,
+			                      (struct ip_port){ ip_from_v4(0xC0000200u + i * 10 + k), 25 },
+			                      SIM_SILENT),
+				ERR_OK);
 	begun_at = io_now_at(sim_io(w.sim));
 	courier_open(&c, &w, "example.net", CONFIG_TLS_NONE);
 	assert_true(sim_run_until(w.sim, &c.closed, 1000000));
@@ -266,6 +328,7 @@ static void no_more_than_eight_addresses_in_one_attempt(void **state)
 
 /* ---------------------------------------------------------------- what is said in the end */
 
+/* clang-format off */
 static const struct {
 	const char *name, *one, *two;    /* scripts; NULL: refused */
 	const char *expected;
@@ -277,6 +340,7 @@ static const struct {
 	{ "and then it is", GREETS("554 5.7.1 no"), GREETS("554 5.7.1 never"), "failed: permanent 554 5.7.1 policy one.example.net\nclosed\n" },
 	{ "nobody", NULL, NULL, "failed: transient 0 4.4.1 connect connect one.example.net 192.0.2.1:25\nclosed\n" },
 };
+/* clang-format on */
 
 static void most_telling_failure_is_reported(void **state)
 {
@@ -307,15 +371,19 @@ static void dead_host_costs_its_timeout_once(void **state)
 	deliver_world_peer(&w, "192.0.2.1:25", TAKES);
 	deliver_world_peer(&w, "192.0.2.2:25", TAKES);
 	deliver_world_reach(&w, "192.0.2.1:25", SIM_SILENT);
-	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1, "a: delivered 192.0.2.2:25\ndone\nclosed\n");
+	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1,
+	                      "a: delivered 192.0.2.2:25\ndone\nclosed\n");
 	begun_at = io_now_at(sim_io(w.sim));
-	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1, "a: delivered 192.0.2.2:25\ndone\nclosed\n");
+	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1,
+	                      "a: delivered 192.0.2.2:25\ndone\nclosed\n");
 	assert_true(io_now_at(sim_io(w.sim)) - begun_at < 1000);
 	/* it is looked at again after a while, and healed by its first success */
 	deliver_world_reach(&w, "192.0.2.1:25", SIM_REACHABLE);
 	sim_run(w.sim, 60000);
-	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1, "a: delivered 192.0.2.1:25\ndone\nclosed\n");
-	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1, "a: delivered 192.0.2.1:25\ndone\nclosed\n");
+	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1,
+	                      "a: delivered 192.0.2.1:25\ndone\nclosed\n");
+	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1,
+	                      "a: delivered 192.0.2.1:25\ndone\nclosed\n");
 	deliver_world_close(&w);
 }
 
@@ -329,7 +397,8 @@ static void hosts_that_failed_lately_are_tried_when_nothing_else_is_left(void **
 	deliver_world_reach(&w, "192.0.2.2:25", SIM_REFUSED);
 	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1, "failed: transient connect\nclosed\n");
 	deliver_world_reach(&w, "192.0.2.2:25", SIM_REACHABLE);
-	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1, "a: delivered 192.0.2.2:25\ndone\nclosed\n");
+	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1,
+	                      "a: delivered 192.0.2.2:25\ndone\nclosed\n");
 	deliver_world_close(&w);
 }
 
@@ -340,8 +409,9 @@ static void next_envelope_joins_the_dot_once_the_host_kept_a_connection(void **s
 	struct text transcript;
 
 	(void)state;
-	deliver_world_open(&w, DIRECT, "example.net. 300 MX 10 mx.example.net.\n"
-	                               "mx.example.net. 300 A 192.0.2.1\n");
+	deliver_world_open(&w, DIRECT,
+	                   "example.net. 300 MX 10 mx.example.net.\n"
+	                   "mx.example.net. 300 A 192.0.2.1\n");
 	mx = deliver_world_peer(&w, "192.0.2.1:25", TAKES);
 	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 2,
 	                      "a: delivered\ndone\na: delivered reused\ndone\nclosed\n");
@@ -363,13 +433,15 @@ static void host_that_drops_at_ehlo_is_asked_with_helo(void **state)
 	struct sim_peer *mx;
 
 	(void)state;
-	deliver_world_open(&w, DIRECT, "example.net. 300 MX 10 mx.example.net.\n"
-	                               "mx.example.net. 300 A 192.0.2.1\n");
+	deliver_world_open(&w, DIRECT,
+	                   "example.net. 300 MX 10 mx.example.net.\n"
+	                   "mx.example.net. 300 A 192.0.2.1\n");
 	mx = deliver_world_peer(&w, "192.0.2.1:25", "S: 220 old\nC: EHLO *\nS: drops\n");
-	assert_int_equal(sim_peer_add_script(mx, "S: 220 old\nC: HELO relay.example\nS: 250 old\n"
-	                                         "C: MAIL FROM:<s@example.org>\nS: 250 ok\nC: RCPT TO:*\nS: 250 ok\n"
-	                                         "C: DATA\nS: 354 go\nD:\nS: 250 taken\n"),
-	                 ERR_OK);
+	assert_int_equal(
+		sim_peer_add_script(mx, "S: 220 old\nC: HELO relay.example\nS: 250 old\n"
+	                                "C: MAIL FROM:<s@example.org>\nS: 250 ok\nC: RCPT TO:*\nS: 250 ok\n"
+	                                "C: DATA\nS: 354 go\nD:\nS: 250 taken\n"),
+		ERR_OK);
 	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1, "a: delivered\ndone\nclosed\n");
 	assert_int_equal(sim_peer_connections(mx), 2);
 	/* and at once the next time */
@@ -379,25 +451,25 @@ static void host_that_drops_at_ehlo_is_asked_with_helo(void **state)
 	deliver_world_close(&w);
 }
 
-#define STARTTLS_SCRIPT                                                                                                \
-	"S: 220 mx\n"                                                                                                  \
-	"C: EHLO relay.example\n"                                                                                      \
-	"S: 250-mx\n"                                                                                                  \
-	"S: 250 STARTTLS\n"                                                                                            \
-	"C: STARTTLS\n"                                                                                                \
-	"S: 220 go\n"                                                                                                  \
+#define STARTTLS_SCRIPT           \
+	"S: 220 mx\n"             \
+	"C: EHLO relay.example\n" \
+	"S: 250-mx\n"             \
+	"S: 250 STARTTLS\n"       \
+	"C: STARTTLS\n"           \
+	"S: 220 go\n"             \
 	"tls\n"
 
-#define PLAIN_MESSAGE                                                                                                  \
-	"C: EHLO relay.example\n"                                                                                      \
-	"S: 250 mx\n"                                                                                                  \
-	"C: MAIL FROM:<s@example.org>\n"                                                                               \
-	"S: 250 ok\n"                                                                                                  \
-	"C: RCPT TO:*\n"                                                                                               \
-	"S: 250 ok\n"                                                                                                  \
-	"C: DATA\n"                                                                                                    \
-	"S: 354 go\n"                                                                                                  \
-	"D:\n"                                                                                                         \
+#define PLAIN_MESSAGE                    \
+	"C: EHLO relay.example\n"        \
+	"S: 250 mx\n"                    \
+	"C: MAIL FROM:<s@example.org>\n" \
+	"S: 250 ok\n"                    \
+	"C: RCPT TO:*\n"                 \
+	"S: 250 ok\n"                    \
+	"C: DATA\n"                      \
+	"S: 354 go\n"                    \
+	"D:\n"                           \
 	"S: 250 taken\n"
 
 #define ONE_MX "example.net. 300 MX 10 mx.example.net.\nmx.example.net. 300 A 192.0.2.1\n"
@@ -409,7 +481,8 @@ static void tls_is_recorded(void **state)
 	(void)state;
 	deliver_world_open(&w, DIRECT, ONE_MX);
 	deliver_world_peer(&w, "192.0.2.1:25", STARTTLS_SCRIPT PLAIN_MESSAGE);
-	deliver_world_deliver(&w, "example.net", CONFIG_TLS_OPPORTUNISTIC, 1, "a: delivered TLSv1.3\ndone\nclosed\n");
+	deliver_world_deliver(&w, "example.net", CONFIG_TLS_OPPORTUNISTIC, 1,
+	                      "a: delivered TLSv1.3\ndone\nclosed\n");
 	assert_int_equal(observe_counters(w.observe)->tls_sessions_out, 1);
 	deliver_world_close(&w);
 }
@@ -423,10 +496,12 @@ static void failed_handshake_leads_to_plain_text_on_a_new_connection(void **stat
 	deliver_world_open(&w, DIRECT, ONE_MX);
 	mx = deliver_world_peer(&w, "192.0.2.1:25", STARTTLS_SCRIPT);
 	assert_int_equal(sim_peer_add_script(mx, "S: 220 mx\n" PLAIN_MESSAGE), ERR_OK);
-	deliver_world_deliver(&w, "example.net", CONFIG_TLS_OPPORTUNISTIC, 1, "a: delivered 192.0.2.1:25\ndone\nclosed\n");
+	deliver_world_deliver(&w, "example.net", CONFIG_TLS_OPPORTUNISTIC, 1,
+	                      "a: delivered 192.0.2.1:25\ndone\nclosed\n");
 	assert_int_equal(sim_peer_connections(mx), 2);
 	/* remembered: the next one does not try */
-	deliver_world_deliver(&w, "example.net", CONFIG_TLS_OPPORTUNISTIC, 1, "a: delivered 192.0.2.1:25\ndone\nclosed\n");
+	deliver_world_deliver(&w, "example.net", CONFIG_TLS_OPPORTUNISTIC, 1,
+	                      "a: delivered 192.0.2.1:25\ndone\nclosed\n");
 	assert_int_equal(sim_peer_connections(mx), 3);
 	assert_int_equal(sim_peer_wrong_lines(mx), 0);
 	deliver_world_close(&w);
@@ -448,16 +523,19 @@ static void demanded_tls_never_becomes_plain_text(void **state)
 	w = (struct deliver_world){ 0 };
 	deliver_world_open(&w, DIRECT, ONE_MX);
 	deliver_world_peer(&w, "192.0.2.1:25", TAKES);
-	deliver_world_deliver(&w, "example.net", CONFIG_TLS_REQUIRE, 1, "failed: transient 0 4.7.4 tls ehlo\nclosed\n");
+	deliver_world_deliver(&w, "example.net", CONFIG_TLS_REQUIRE, 1,
+	                      "failed: transient 0 4.7.4 tls ehlo\nclosed\n");
 	deliver_world_close(&w);
 }
 
 static void upstream_must_prove_its_name_where_tls_is_demanded(void **state)
 {
-	static const char yaml[] = "upstreams: {up: {hosts: [\"up.example:25\"], tls: require, verify: true}}\n"
-				   "routes: [{to: any, via: up}]\n";
-	static const char lax[] = "upstreams: {up: {hosts: [\"up.example:25\"], tls: require, verify: false}}\n"
-				  "routes: [{to: any, via: up}]\n";
+	static const char yaml[] =
+		"upstreams: {up: {hosts: [\"up.example:25\"], tls: require, verify: true}}\n"
+		"routes: [{to: any, via: up}]\n";
+	static const char lax[] =
+		"upstreams: {up: {hosts: [\"up.example:25\"], tls: require, verify: false}}\n"
+		"routes: [{to: any, via: up}]\n";
 	struct deliver_world w = { .server_tls.certificate_is_bad = true };
 
 	(void)state;
@@ -466,7 +544,43 @@ static void upstream_must_prove_its_name_where_tls_is_demanded(void **state)
 	deliver_world_deliver(&w, "upstream up", CONFIG_TLS_REQUIRE, 1,
 	                      "failed: transient 0 4.7.5 tls starttls up.example ~certificate\nclosed\n");
 	deliver_world_configure(&w, lax);
-	deliver_world_deliver(&w, "upstream up", CONFIG_TLS_REQUIRE, 1, "a: delivered TLSv1.3\ndone\nclosed\n");
+	deliver_world_deliver(&w, "upstream up", CONFIG_TLS_REQUIRE, 1,
+	                      "a: delivered TLSv1.3\ndone\nclosed\n");
+	deliver_world_close(&w);
+}
+
+/* ---------------------------------------------------------------- times */
+
+static void times_of_the_parts_are_measured(void **state)
+{
+	struct deliver_world w = { .server_tls.delay_ms = 700 };
+	struct courier c = { .to_send = 2 };
+	const struct event_ms *first = &c.times[0], *second = &c.times[1];
+
+	(void)state;
+	deliver_world_open(&w, DIRECT, ONE_MX);
+	deliver_world_peer(
+		&w, "192.0.2.1:25",
+		"after 2 s\nS: 220 mx\nC: EHLO *\nS: 250-mx\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\ntls\n"
+		"C: EHLO *\nS: 250 mx\nagain:\nC: MAIL *\nafter 3 s\nS: 250 ok\nC: RCPT *\nS: 250 ok\n"
+		"C: DATA\nS: 354 go\nD:\nafter 5 s\nS: 250 taken\nrepeat\n");
+	courier_open(&c, &w, "example.net", CONFIG_TLS_OPPORTUNISTIC);
+	assert_true(sim_run_until(w.sim, &c.closed, 60000));
+	assert_int_equal(c.done, 2);
+	assert_in_range(first->dns, 1, 100);
+	assert_in_range(first->connect, 2000, 2100);
+	assert_in_range(first->tls, 700, 1600);
+	assert_in_range(first->envelope, 3000, 3100);
+	assert_in_range(first->data, 5000, 5100);
+	assert_int_equal(first->total,
+	                 first->dns + first->connect + first->tls + first->envelope + first->data);
+	assert_int_equal(second->dns, -1);
+	assert_int_equal(second->connect, -1);
+	assert_int_equal(second->tls, -1);
+	assert_in_range(second->envelope, 3000, 3100);
+	assert_in_range(second->data, 5000, 5100);
+	assert_int_equal(second->total, second->envelope + second->data);
+	courier_fini(&c);
 	deliver_world_close(&w);
 }
 
@@ -545,7 +659,7 @@ static void message_given_to_a_connection_that_just_ended_is_untouched(void **st
 	sim_run(w.sim, 1000);
 	deliver_world_expect(&w, "a: delivered\ndone\n");
 	sim_cut(w.sim, (struct ip_port){ ip_from_v4(0xC0000201u), 25 });
-	assert_true(deliver_is_ready(c.connection));     /* it does not know yet */
+	assert_true(deliver_is_ready(c.connection)); /* it does not know yet */
 	c.to_send = 2;
 	courier_give(&c);
 	deliver_world_expect(&w, "");
@@ -563,7 +677,8 @@ static void idle_connection_closes_when_the_peer_does(void **state)
 
 	(void)state;
 	deliver_world_open(&w, DIRECT, ONE_MX);
-	deliver_world_peer(&w, "192.0.2.1:25", "S: 220 mx\n" PLAIN_MESSAGE "after 30 s\nS: 421 idle\nS: drops\n");
+	deliver_world_peer(&w, "192.0.2.1:25",
+	                   "S: 220 mx\n" PLAIN_MESSAGE "after 30 s\nS: 421 idle\nS: drops\n");
 	courier_open(&c, &w, "example.net", CONFIG_TLS_NONE);
 	sim_run(w.sim, 10000);
 	deliver_world_expect(&w, "a: delivered\ndone\n");
@@ -591,7 +706,7 @@ static void reload_ends_connections_when_they_are_idle(void **state)
 	assert_false(deliver_is_ready(idle.connection));
 	sim_run(w.sim, 5000);
 	assert_true(idle.closed && opening.closed);
-	assert_int_equal(opening.done, 1);       /* it takes what it was opened for, and no more */
+	assert_int_equal(opening.done, 1); /* it takes what it was opened for, and no more */
 	courier_fini(&idle);
 	courier_fini(&opening);
 	deliver_world_close(&w);
@@ -610,7 +725,8 @@ static void large_message_arrives_whole(void **state)
 	assert_true(sim_run_until(w.sim, &c.closed, 600000));
 	assert_int_equal(sim_peer_messages(mx), 3);
 	for (unsigned i = 0; i < 3; i++)
-		CHECK_TEXT("message", text_skip(sim_peer_message(mx, i), strlen("Received: by relay.example\r\n")),
+		CHECK_TEXT("message",
+		           text_skip(sim_peer_message(mx, i), strlen("Received: by relay.example\r\n")),
 		           courier_content(&c, i));
 	assert_int_equal(sim_peer_wrong_lines(mx), 0);
 	courier_fini(&c);
@@ -630,6 +746,9 @@ int main(void)
 		cmocka_unit_test(upstream_without_an_address_may_have_one_later),
 		cmocka_unit_test(next_host_takes_over_when_the_first),
 		cmocka_unit_test(both_families_are_tried_in_turn),
+		cmocka_unit_test(where_ipv6_leads_nowhere_ipv4_goes_first_for_a_while),
+		cmocka_unit_test(families_are_those_of_our_sources),
+		cmocka_unit_test(times_of_the_parts_are_measured),
 		cmocka_unit_test(no_more_than_eight_addresses_in_one_attempt),
 		cmocka_unit_test(most_telling_failure_is_reported),
 		cmocka_unit_test(dead_host_costs_its_timeout_once),

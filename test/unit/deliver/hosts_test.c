@@ -27,8 +27,9 @@ static void each_mark_lasts_its_time(void **state)
 		enum host_mark mark;
 		int64_t ms;
 	} marks[] = {
-		{ HOST_FAILING, HOST_FAILING_MIN_MS }, { HOST_NO_TLS, HOST_NO_TLS_MS }, { HOST_NO_EHLO, HOST_NO_EHLO_MS },
-		{ HOST_KEEPS, HOST_KEEPS_MS },         { HOST_CUTS, HOST_CUTS_MS },
+		{ HOST_FAILING, HOST_FAILING_MIN_MS }, { HOST_NO_TLS, HOST_NO_TLS_MS },
+		{ HOST_NO_EHLO, HOST_NO_EHLO_MS },     { HOST_KEEPS, HOST_KEEPS_MS },
+		{ HOST_CUTS, HOST_CUTS_MS },
 	};
 
 	(void)state;
@@ -136,7 +137,7 @@ static void longest_unused_is_forgotten_first(void **state)
 	for (unsigned i = 1; i <= 150; i++) {
 		later = host(i);
 		hosts_mark(&h, &later, HOST_KEEPS, 0);
-		assert_int_equal(hosts_marks(&h, &first, 1), HOST_KEEPS);      /* and so it is in use */
+		assert_int_equal(hosts_marks(&h, &first, 1), HOST_KEEPS); /* and so it is in use */
 	}
 	assert_int_equal(h.by_address.count, 100);
 	later = host(2);

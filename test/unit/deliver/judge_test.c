@@ -2,6 +2,7 @@
 #include "deliver/judge.h"
 #include "support/check.h"
 
+/* clang-format off */
 static const struct {
 	const char *name;
 	enum stage stage;
@@ -81,6 +82,7 @@ static const struct {
 	{ "passing, nothing said", STAGE_DOT, 451, "4.3.0", LIT("Temporary lookup failure"), DELIVER_TRANSIENT, REASON_OTHER, "4.3.0" },
 	{ "no words at all", STAGE_DOT, 451, "", LIT(""), DELIVER_TRANSIENT, REASON_OTHER, "4.0.0" },
 };
+/* clang-format on */
 
 static void replies_mean_what_the_table_says(void **state)
 {
@@ -112,7 +114,8 @@ static void every_code_at_every_stage_has_a_verdict(void **state)
 			assert_int_equal(v.kind == DELIVER_DELIVERED, code < 300);
 			assert_int_equal(v.reason == REASON_NONE, code < 300);
 			assert_true(v.kind != DELIVER_PERMANENT || code >= 500);
-			assert_true(v.kind != DELIVER_TRANSIENT || code < 500 || (code == 552 && stage == STAGE_RCPT));
+			assert_true(v.kind != DELIVER_TRANSIENT || code < 500 ||
+			            (code == 552 && stage == STAGE_RCPT));
 			assert_true(reply_is_enhanced(text_from(v.enhanced)));
 		}
 	}

@@ -85,7 +85,8 @@ static const struct config *load(uint16_t port)
 }
 
 /* Real contexts allocate some thousand times for the system's CAs, which is not what is tried here. */
-static enum err no_tls(void *owner, const struct tls_client_options *o, struct tls_context **out, struct buf *problem)
+static enum err no_tls(void *owner, const struct tls_client_options *o, struct tls_context **out,
+                       struct buf *problem)
 {
 	(void)owner;
 	(void)o;
@@ -96,8 +97,10 @@ static enum err no_tls(void *owner, const struct tls_client_options *o, struct t
 
 static enum err make_deliver(struct world *w)
 {
-	return deliver_new(&(struct deliver_options){ .io = w->io, .config = w->config, .seed = 1, .client_context = no_tls },
-	                   &w->deliver);
+	return deliver_new(
+		&(struct deliver_options){
+			.io = w->io, .config = w->config, .seed = 1, .client_context = no_tls },
+		&w->deliver);
 }
 
 static void open_world(struct world *w)
@@ -106,9 +109,11 @@ static void open_world(struct world *w)
 	w->config = load(start_server(w));
 	assert_int_equal(io_uv_new(&(struct io_uv_options){ 0 }, &w->io), ERR_OK);
 	w->envelope = envelope_new(10000);
-	assert_int_equal(envelope_set(w->envelope, &w->envelope->reverse_path, TEXT("s@example.org")), ERR_OK);
+	assert_int_equal(envelope_set(w->envelope, &w->envelope->reverse_path, TEXT("s@example.org")),
+	                 ERR_OK);
 	for (unsigned i = 0; i < RECIPIENTS; i++)
-		assert_int_equal(envelope_add_recipient(w->envelope, TEXT("a@example.net"), TEXT_EMPTY), ERR_OK);
+		assert_int_equal(envelope_add_recipient(w->envelope, TEXT("a@example.net"), TEXT_EMPTY),
+		                 ERR_OK);
 }
 
 static void close_world(struct world *w)
@@ -132,7 +137,9 @@ static void on_ready(void *owner, struct deliver_connection *connection)
 		deliver_finish(connection);
 		return;
 	}
-	*job = (struct deliver_job){ .envelope = c->world->envelope, .recipients = places, .recipient_count = RECIPIENTS };
+	*job = (struct deliver_job){ .envelope = c->world->envelope,
+		                     .recipients = places,
+		                     .recipient_count = RECIPIENTS };
 	if (body_source_memory(TEXT("Received: x\r\n"), TEXT("\r\nhello\r\n"), NULL, NULL, &job->body)) {
 		deliver_finish(connection);
 		return;
@@ -141,8 +148,8 @@ static void on_ready(void *owner, struct deliver_connection *connection)
 	deliver_send(connection, job);
 }
 
-static void on_result(void *owner, struct deliver_connection *connection, struct deliver_job *job, size_t index,
-                      const struct deliver_result *r)
+static void on_result(void *owner, struct deliver_connection *connection, struct deliver_job *job,
+                      size_t index, const struct deliver_result *r)
 {
 	struct courier *c = owner;
 
@@ -162,7 +169,8 @@ static void on_done(void *owner, struct deliver_connection *connection, struct d
 	c->done++;
 }
 
-static void on_closed(void *owner, struct deliver_connection *connection, const struct deliver_result *failure)
+static void on_closed(void *owner, struct deliver_connection *connection,
+                      const struct deliver_result *failure)
 {
 	struct courier *c = owner;
 

@@ -104,9 +104,11 @@ static void silence_before_the_greeting_is_borne_for_five_minutes(void **state)
 static void cut_before_the_greeting(void **state)
 {
 	(void)state;
-	session_script(NONE, "S: closes\n"
-	                     "failed cut: transient 0 4.4.2 connect greeting ~closed the connection before the greeting\n"
-	                     "closed\n");
+	session_script(
+		NONE,
+		"S: closes\n"
+		"failed cut: transient 0 4.4.2 connect greeting ~closed the connection before the greeting\n"
+		"closed\n");
 	session_script(NONE, "S- 220 mx\n"
 	                     "S: resets\n"
 	                     "failed cut: transient 0 4.4.2 connect greeting\n"
@@ -297,14 +299,15 @@ static void refused_starttls(void **state)
 	                              "C> MAIL FROM:<s@example.org>\n"
 	                              "C+ RCPT TO:<a@example.net>\n"
 	                              "C+ DATA\n");
-	session_script(REQUIRE, "S: 220 mx\n"
-	                        "C> EHLO relay.example\n"
-	                        "S: 250-mx / 250 STARTTLS\n"
-	                        "C> STARTTLS\n"
-	                        "S: 454 4.7.0 not now\n"
-	                        "failed no_tls: transient 0 4.7.4 tls starttls ~refused STARTTLS: 454 4.7.0 not now\n"
-	                        "C> QUIT\n"
-	                        "finished\n");
+	session_script(REQUIRE,
+	               "S: 220 mx\n"
+	               "C> EHLO relay.example\n"
+	               "S: 250-mx / 250 STARTTLS\n"
+	               "C> STARTTLS\n"
+	               "S: 454 4.7.0 not now\n"
+	               "failed no_tls: transient 0 4.7.4 tls starttls ~refused STARTTLS: 454 4.7.0 not now\n"
+	               "C> QUIT\n"
+	               "finished\n");
 	session_script(OPPORTUNISTIC, "S: 220 mx\n"
 	                              "C> EHLO relay.example\n"
 	                              "S: 250-mx / 250 STARTTLS\n"
@@ -317,24 +320,26 @@ static void refused_starttls(void **state)
 static void failed_handshake_ends_the_connection(void **state)
 {
 	(void)state;
-	session_script(OPPORTUNISTIC, "S: 220 mx\n"
-	                              "C> EHLO relay.example\n"
-	                              "S: 250-mx / 250 STARTTLS\n"
-	                              "C> STARTTLS\n"
-	                              "S: 220 go\n"
-	                              "starttls\n"
-	                              "tls fails\n"
-	                              "failed tls: transient 0 4.7.5 tls starttls ~handshake failed: no common version\n"
-	                              "closed\n");
-	session_script(REQUIRE, "S: 220 mx\n"
-	                        "C> EHLO relay.example\n"
-	                        "S: 250-mx / 250 STARTTLS\n"
-	                        "C> STARTTLS\n"
-	                        "S: 220 go\n"
-	                        "starttls\n"
-	                        "tls wrong certificate\n"
-	                        "failed tls: transient 0 4.7.5 tls starttls ~certificate is not the one demanded\n"
-	                        "closed\n");
+	session_script(OPPORTUNISTIC,
+	               "S: 220 mx\n"
+	               "C> EHLO relay.example\n"
+	               "S: 250-mx / 250 STARTTLS\n"
+	               "C> STARTTLS\n"
+	               "S: 220 go\n"
+	               "starttls\n"
+	               "tls fails\n"
+	               "failed tls: transient 0 4.7.5 tls starttls ~handshake failed: no common version\n"
+	               "closed\n");
+	session_script(REQUIRE,
+	               "S: 220 mx\n"
+	               "C> EHLO relay.example\n"
+	               "S: 250-mx / 250 STARTTLS\n"
+	               "C> STARTTLS\n"
+	               "S: 220 go\n"
+	               "starttls\n"
+	               "tls wrong certificate\n"
+	               "failed tls: transient 0 4.7.5 tls starttls ~certificate is not the one demanded\n"
+	               "closed\n");
 }
 
 static void handshake_without_an_end(void **state)
@@ -364,13 +369,14 @@ static void handshake_without_an_end(void **state)
 static void octets_behind_the_220_end_the_connection(void **state)
 {
 	(void)state;
-	session_script(OPPORTUNISTIC, "S: 220 mx\n"
-	                              "C> EHLO relay.example\n"
-	                              "S: 250-mx / 250 STARTTLS\n"
-	                              "C> STARTTLS\n"
-	                              "S: 220 go / 250-mx / 250 AUTH PLAIN\n"
-	                              "failed cut: transient 0 4.7.5 tls starttls ~somebody may be in between\n"
-	                              "closed\n");
+	session_script(OPPORTUNISTIC,
+	               "S: 220 mx\n"
+	               "C> EHLO relay.example\n"
+	               "S: 250-mx / 250 STARTTLS\n"
+	               "C> STARTTLS\n"
+	               "S: 220 go / 250-mx / 250 AUTH PLAIN\n"
+	               "failed cut: transient 0 4.7.5 tls starttls ~somebody may be in between\n"
+	               "closed\n");
 }
 
 static void half_a_reply_behind_the_220_ends_the_connection(void **state)

@@ -13,11 +13,11 @@ enum at { AT_MAIL, AT_RCPT, AT_DATA, AT_DOT, AT_COUNT };
 static const char *const stage_words[] = { "mail", "rcpt", "data", "dot" };
 
 static const struct happening {
-	const char *line;                /* of the script */
-	char outcome;                    /* d: positive  t: transient  p: permanent  -: no more of this connection */
+	const char *line; /* of the script */
+	char outcome;     /* d: positive  t: transient  p: permanent  -: no more of this connection */
 	int code;
-	bool closes;                     /* 421: the connection goes too */
-	const char *reason;              /* when nothing was said; NULL: of the reply */
+	bool closes;        /* 421: the connection goes too */
+	const char *reason; /* when nothing was said; NULL: of the reply */
 } happenings[] = {
 	{ "S: 250 fine", 'd', 250, false, NULL },
 	{ "S: 251 will forward", 'd', 251, false, NULL },
@@ -59,7 +59,7 @@ static void add(struct buf *b, const char *format, ...)
 
 struct row {
 	bool pipelining;
-	size_t recipients, which;        /* which recipient it happens to, AT_RCPT */
+	size_t recipients, which; /* which recipient it happens to, AT_RCPT */
 	enum at at;
 	const struct happening *h;
 };
@@ -86,7 +86,10 @@ static void add_results(struct buf *b, const struct row *r, char outcome, const 
 		if (except && strcmp(names[i], except) == 0)
 			continue;
 		add(b, "%s: %s %d %c.0.0 %s peer", names[i], kind_word(outcome), r->h->code,
-		    outcome == 'd' ? '2' : outcome == 't' ? '4' : '5', stage_words[r->at]);
+		    outcome == 'd'   ? '2'
+		    : outcome == 't' ? '4'
+		                     : '5',
+		    stage_words[r->at]);
 	}
 }
 
@@ -227,7 +230,7 @@ static void at_data(struct buf *b, const struct row *r)
 	add(b, "%s", r->h->line);
 	switch (r->h->outcome) {
 	case 'd':
-		add_lost(b, r, "protocol");      /* 2xx is no answer to DATA */
+		add_lost(b, r, "protocol"); /* 2xx is no answer to DATA */
 		break;
 	case '-':
 		add_lost(b, r, r->h->reason);
@@ -249,7 +252,7 @@ static void at_dot(struct buf *b, const struct row *r)
 	add(b, "C> hello");
 	add(b, "C+ .");
 	if (r->h->reason && strcmp(r->h->reason, "timeout") == 0)
-		add(b, "after 1 s");             /* 600 s in all */
+		add(b, "after 1 s"); /* 600 s in all */
 	add(b, "%s", r->h->line);
 	switch (r->h->outcome) {
 	case 'i':
@@ -267,7 +270,8 @@ static void at_dot(struct buf *b, const struct row *r)
 
 static void run(const struct row *r)
 {
-	static void (*const parts[])(struct buf *b, const struct row *r) = { at_mail, at_rcpt, at_data, at_dot };
+	static void (*const parts[])(struct buf * b, const struct row *r) = { at_mail, at_rcpt, at_data,
+		                                                              at_dot };
 	struct session_script_options options = { .tls = CONFIG_TLS_NONE };
 	struct buf b = BUF(1 << 20);
 
@@ -291,7 +295,8 @@ static void run_stage(enum at at)
 		for (size_t recipients = 1; recipients <= 3; recipients += 2)
 			for (size_t which = 0; which < (at == AT_RCPT ? recipients : 1); which++)
 				for (size_t i = 0; i < ARRAY_LEN(happenings); i++)
-					run(&(struct row){ pipelining, recipients, which, at, &happenings[i] });
+					run(&(struct row){ pipelining, recipients, which, at,
+					                   &happenings[i] });
 }
 
 static void everything_at_mail(void **state)

@@ -16,6 +16,7 @@ static void names_of(const struct target_hosts *hosts, struct buf *out)
 
 /* ---------------------------------------------------------------- MX */
 
+/* clang-format off */
 static const struct {
 	const char *name;
 	struct dns_mx mx[6];
@@ -32,6 +33,7 @@ static const struct {
 	{ "a null MX among others is left out", { { LIT(""), 0 }, { LIT("b.example"), 20 } }, 2, "b.example", false },
 	{ "nothing but that", { { LIT(""), 0 }, { LIT(""), 10 } }, 2, "", false },
 };
+/* clang-format on */
 
 static void mx_hosts_are_sorted_and_cut(void **state)
 {
@@ -46,7 +48,8 @@ static void mx_hosts_are_sorted_and_cut(void **state)
 
 		arena_init(&arena, 10000);
 		random_init(&random, 7);
-		assert_int_equal(target_of_mx(&mx, 25, TEXT("us.example"), &random, &arena, &hosts, &own), ERR_OK);
+		assert_int_equal(target_of_mx(&mx, 25, TEXT("us.example"), &random, &arena, &hosts, &own),
+		                 ERR_OK);
 		names_of(&hosts, &names);
 		CHECK_TEXT(mx_cases[i].name, buf_text(&names), text_from(mx_cases[i].hosts));
 		CHECK_INT(mx_cases[i].name, own, mx_cases[i].own);
@@ -115,10 +118,8 @@ static void literals_are_addresses(void **state)
 		enum err err;
 		enum ip_family family;
 	} cases[] = {
-		{ LIT("[192.0.2.1]"), ERR_OK, IP_V4 },
-		{ LIT("[IPv6:2001:db8::1]"), ERR_OK, IP_V6 },
-		{ LIT("[192.0.2]"), ERR_SYNTAX, IP_NONE },
-		{ LIT("[tag:x]"), ERR_SYNTAX, IP_NONE },
+		{ LIT("[192.0.2.1]"), ERR_OK, IP_V4 },     { LIT("[IPv6:2001:db8::1]"), ERR_OK, IP_V6 },
+		{ LIT("[192.0.2]"), ERR_SYNTAX, IP_NONE }, { LIT("[tag:x]"), ERR_SYNTAX, IP_NONE },
 		{ LIT("[]"), ERR_SYNTAX, IP_NONE },
 	};
 
@@ -128,7 +129,8 @@ static void literals_are_addresses(void **state)
 		struct arena arena;
 
 		arena_init(&arena, 1000);
-		CHECK_INT(cases[i].domain.at, target_of_literal(cases[i].domain, 2525, &arena, &out), cases[i].err);
+		CHECK_INT(cases[i].domain.at, target_of_literal(cases[i].domain, 2525, &arena, &out),
+		          cases[i].err);
 		if (cases[i].err == ERR_OK) {
 			assert_int_equal(out.count, 1);
 			assert_int_equal(out.items[0].ip.family, cases[i].family);
@@ -165,6 +167,7 @@ static void upstream_hosts_keep_their_order(void **state)
 
 /* ---------------------------------------------------------------- addresses */
 
+/* clang-format off */
 static const struct {
 	const char *name;
 	const char *in;                  /* 4 and 6: addresses of that family, the letter behind tells them apart */
@@ -187,6 +190,7 @@ static const struct {
 	{ "nothing", "", CONFIG_IP_ANY, DNS_ANY, "" },
 	{ "more than may be tried", "4a 4b 4c 4d 4e 4f 4g 4h 4i 6j", CONFIG_IP_ANY, DNS_ANY, "6j 4a 4b 4c 4d 4e 4f 4g" },
 };
+/* clang-format on */
 
 static void addresses_are_ordered(void **state)
 {

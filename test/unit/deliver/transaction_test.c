@@ -1,11 +1,5 @@
 /* Mail transactions on an outbound session. What every reply, cut and silence comes to at every stage is in stages_test. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
+#include "support/check.h"
 #include "support/session_script.h"
 
 #define NONE (&(struct session_script_options){ .tls = CONFIG_TLS_NONE })
@@ -19,7 +13,8 @@
 #define ENVELOPE_A "C> MAIL FROM:<s@example.org>\nC+ RCPT TO:<a@example.net>\nC+ DATA\n"
 #define READY_ENVELOPE_A "ready\n" ENVELOPE_A
 #define ENVELOPE_B "C> MAIL FROM:<s@example.org>\nC+ RCPT TO:<b@example.net>\nC+ DATA\n"
-#define TAKEN_A "S: 250 ok / 250 ok / 354 go\nC> hello\nC+ .\nS: 250 2.0.0 taken\na: delivered 250 2.0.0\ndone\nready\n"
+#define TAKEN_A \
+	"S: 250 ok / 250 ok / 354 go\nC> hello\nC+ .\nS: 250 2.0.0 taken\na: delivered 250 2.0.0\ndone\nready\n"
 
 /* ---------------------------------------------------------------- the envelope */
 
@@ -42,8 +37,10 @@ static void parameters_are_sent_where_they_are_offered(void **state)
 	                            "C+ DATA\n");
 	/* eight bits go to a host that does not say 8BITMIME too */
 	session_script(NONE, UP "job 8bit a\nC> MAIL FROM:<s@example.org>\n");
-	session_script(NONE, HELLO "S: 250-mx / 250 SIZE\nup\nready\njob a\nC> MAIL FROM:<s@example.org> SIZE=7\n");
-	session_script(NONE, HELLO "S: 250-mx / 250 SIZE 0\nup\nready\njob a\nC> MAIL FROM:<s@example.org> SIZE=7\n");
+	session_script(NONE,
+	               HELLO "S: 250-mx / 250 SIZE\nup\nready\njob a\nC> MAIL FROM:<s@example.org> SIZE=7\n");
+	session_script(NONE, HELLO
+	               "S: 250-mx / 250 SIZE 0\nup\nready\njob a\nC> MAIL FROM:<s@example.org> SIZE=7\n");
 }
 
 static void message_over_the_hosts_limit_is_not_sent(void **state)
@@ -106,21 +103,22 @@ static void nothing_is_sent_when_no_address_is_fit(void **state)
 static void recipients_have_results_of_their_own(void **state)
 {
 	(void)state;
-	session_script(NONE, UP_PIPELINING "job a b c\n"
-	                                   "C> MAIL FROM:<s@example.org>\n"
-	                                   "C+ RCPT TO:<a@example.net>\n"
-	                                   "C+ RCPT TO:<b@example.net>\n"
-	                                   "C+ RCPT TO:<c@example.net>\n"
-	                                   "C+ DATA\n"
-	                                   "S: 250 ok / 550 5.1.1 no such user / 250 ok / 450 4.2.0 greylisted / 354 go\n"
-	                                   "a: permanent 550 5.1.1 no_such_user rcpt peer\n"
-	                                   "c: transient 450 4.2.0 greylisted rcpt peer\n"
-	                                   "C> hello\n"
-	                                   "C+ .\n"
-	                                   "S: 250 ok\n"
-	                                   "b: delivered 250\n"
-	                                   "done\n"
-	                                   "ready\n");
+	session_script(NONE, UP_PIPELINING
+	               "job a b c\n"
+	               "C> MAIL FROM:<s@example.org>\n"
+	               "C+ RCPT TO:<a@example.net>\n"
+	               "C+ RCPT TO:<b@example.net>\n"
+	               "C+ RCPT TO:<c@example.net>\n"
+	               "C+ DATA\n"
+	               "S: 250 ok / 550 5.1.1 no such user / 250 ok / 450 4.2.0 greylisted / 354 go\n"
+	               "a: permanent 550 5.1.1 no_such_user rcpt peer\n"
+	               "c: transient 450 4.2.0 greylisted rcpt peer\n"
+	               "C> hello\n"
+	               "C+ .\n"
+	               "S: 250 ok\n"
+	               "b: delivered 250\n"
+	               "done\n"
+	               "ready\n");
 }
 
 /* RFC 5321 section 4.5.3.1.10 */
@@ -252,30 +250,34 @@ static void refused_rset_ends_the_connection_and_not_the_message(void **state)
 static void cut_before_anything_was_said_to_a_later_message(void **state)
 {
 	(void)state;
-	session_script(NONE, UP_PIPELINING "job a\n" ENVELOPE_A TAKEN_A "job b\n" ENVELOPE_B "S: closes\n"
-	                                   "b: transient 0 4.4.2 connect mail untouched reused ~before the reply to MAIL\n"
-	                                   "done\n"
-	                                   "closed\n");
-	session_script(NONE, UP_PIPELINING "job a\n" ENVELOPE_A TAKEN_A "job b\n" ENVELOPE_B "S: 421 4.7.0 too many messages\n"
+	session_script(NONE, UP_PIPELINING
+	               "job a\n" ENVELOPE_A TAKEN_A "job b\n" ENVELOPE_B "S: closes\n"
+	               "b: transient 0 4.4.2 connect mail untouched reused ~before the reply to MAIL\n"
+	               "done\n"
+	               "closed\n");
+	session_script(NONE, UP_PIPELINING "job a\n" ENVELOPE_A TAKEN_A "job b\n" ENVELOPE_B
+	                                   "S: 421 4.7.0 too many messages\n"
 	                                   "b: transient 421 4.7.0 rate_limited untouched reused peer\n"
 	                                   "done\n"
 	                                   "closed\n");
-	session_script(NONE, UP_PIPELINING "job a\n" ENVELOPE_A TAKEN_A "job b\n" ENVELOPE_B "S: 503 nested MAIL\n"
-	                                   "b: transient 503 4.0.0 untouched reused peer\n"
-	                                   "done\n"
-	                                   "closed\n");
+	session_script(NONE,
+	               UP_PIPELINING "job a\n" ENVELOPE_A TAKEN_A "job b\n" ENVELOPE_B "S: 503 nested MAIL\n"
+	                             "b: transient 503 4.0.0 untouched reused peer\n"
+	                             "done\n"
+	                             "closed\n");
 }
 
 static void cut_after_an_answer_is_an_attempt(void **state)
 {
 	(void)state;
-	session_script(NONE, UP_PIPELINING "job a\n" ENVELOPE_A TAKEN_A "job b\n" ENVELOPE_B "S: 250 ok\n"
-	                                   "learned keeps\n"
-	                                   "ready\n"
-	                                   "S: closes\n"
-	                                   "b: transient 0 4.4.2 connect rcpt reused ~before the reply to RCPT\n"
-	                                   "done\n"
-	                                   "closed\n");
+	session_script(NONE,
+	               UP_PIPELINING "job a\n" ENVELOPE_A TAKEN_A "job b\n" ENVELOPE_B "S: 250 ok\n"
+	                             "learned keeps\n"
+	                             "ready\n"
+	                             "S: closes\n"
+	                             "b: transient 0 4.4.2 connect rcpt reused ~before the reply to RCPT\n"
+	                             "done\n"
+	                             "closed\n");
 	/* on a fresh connection it always is */
 	session_script(NONE, UP_PIPELINING "job a\n" ENVELOPE_A "S: 421 4.3.2 no\n"
 	                                   "a: transient 421 4.3.2 peer ~421 4.3.2 no\n"
@@ -355,20 +357,21 @@ static void cut_at_the_joined_dot(void **state)
 {
 	(void)state;
 	/* the first may have arrived, the second cannot have */
-	session_script(JOINS, UP_PIPELINING "job a\n" READY_ENVELOPE_A "job b\n"
-	                                    "S: 250 ok / 250 ok / 354 go\n"
-	                                    "C> hello\n"
-	                                    "C+ .\n"
-	                                    "C+ MAIL FROM:<s@example.org>\n"
-	                                    "C+ RCPT TO:<b@example.net>\n"
-	                                    "C+ DATA\n"
-	                                    "S: closes\n"
-	                                    "a: unknown 0 4.4.2 unknown_outcome dot ~may have been delivered\n"
-	                                    "done\n"
-	                                    "learned cuts\n"
-	                                    "b: transient 0 4.4.2 connect mail untouched reused\n"
-	                                    "done\n"
-	                                    "closed\n");
+	session_script(JOINS,
+	               UP_PIPELINING "job a\n" READY_ENVELOPE_A "job b\n"
+	                             "S: 250 ok / 250 ok / 354 go\n"
+	                             "C> hello\n"
+	                             "C+ .\n"
+	                             "C+ MAIL FROM:<s@example.org>\n"
+	                             "C+ RCPT TO:<b@example.net>\n"
+	                             "C+ DATA\n"
+	                             "S: closes\n"
+	                             "a: unknown 0 4.4.2 unknown_outcome dot ~may have been delivered\n"
+	                             "done\n"
+	                             "learned cuts\n"
+	                             "b: transient 0 4.4.2 connect mail untouched reused\n"
+	                             "done\n"
+	                             "closed\n");
 	session_script(JOINS, UP_PIPELINING "job a\n" READY_ENVELOPE_A "job b\n"
 	                                    "S: 250 ok / 250 ok / 354 go\n"
 	                                    "C> hello\n"
@@ -455,26 +458,27 @@ static void second_message_too_big_for_the_host_waits_for_its_result(void **stat
 static void next_message_is_asked_for_near_the_end_of_a_long_one(void **state)
 {
 	(void)state;
-	session_script(JOINS, UP_PIPELINING "job size=200000 slow a\n" ENVELOPE_A "S: 250 ok / 250 ok / 354 go\n"
-	                                    "body\n"
-	                                    "sent 41000\n"
-	                                    "body\n"
-	                                    "sent 41000\n"
-	                                    "ready\n"
-	                                    "job b\n"
-	                                    "body\n"
-	                                    "sent 41000\n"
-	                                    "body\n"
-	                                    "sent 41000\n"
-	                                    "body\n"
-	                                    "sent 41000\n"
-	                                    "S: 250 ok / 250 ok / 250 ok / 354 go\n"
-	                                    "a: delivered 250\n"
-	                                    "done\n"
-	                                    "learned keeps\n"
-	                                    "ready\n"
-	                                    "C> hello\n"
-	                                    "C+ .\n");
+	session_script(JOINS,
+	               UP_PIPELINING "job size=200000 slow a\n" ENVELOPE_A "S: 250 ok / 250 ok / 354 go\n"
+	                             "body\n"
+	                             "sent 41000\n"
+	                             "body\n"
+	                             "sent 41000\n"
+	                             "ready\n"
+	                             "job b\n"
+	                             "body\n"
+	                             "sent 41000\n"
+	                             "body\n"
+	                             "sent 41000\n"
+	                             "body\n"
+	                             "sent 41000\n"
+	                             "S: 250 ok / 250 ok / 250 ok / 354 go\n"
+	                             "a: delivered 250\n"
+	                             "done\n"
+	                             "learned keeps\n"
+	                             "ready\n"
+	                             "C> hello\n"
+	                             "C+ .\n");
 }
 
 static void quit_is_never_behind_a_dot(void **state)
@@ -497,13 +501,14 @@ static void quit_is_never_behind_a_dot(void **state)
 static void dots_are_doubled(void **state)
 {
 	(void)state;
-	session_script(NONE, UP_PIPELINING "job text=.|..|.x|a.b|| a\n" ENVELOPE_A "S: 250 ok / 250 ok / 354 go\n"
-	                                   "C> ..\n"
-	                                   "C+ ...\n"
-	                                   "C+ ..x\n"
-	                                   "C+ a.b\n"
-	                                   "C+\n"
-	                                   "C+ .\n");
+	session_script(NONE,
+	               UP_PIPELINING "job text=.|..|.x|a.b|| a\n" ENVELOPE_A "S: 250 ok / 250 ok / 354 go\n"
+	                             "C> ..\n"
+	                             "C+ ...\n"
+	                             "C+ ..x\n"
+	                             "C+ a.b\n"
+	                             "C+\n"
+	                             "C+ .\n");
 }
 
 static void missing_last_line_end_is_added_once(void **state)
@@ -625,6 +630,39 @@ static void wait_for_the_dot_begins_when_it_has_left(void **state)
 	                                   "ready\n");
 }
 
+/* ---------------------------------------------------------------- waits */
+
+static void each_wait_has_a_limit_of_its_own(void **state)
+{
+	static const char up[] = UP "job a\nC> MAIL FROM:<s@example.org>\n";
+	static const struct {
+		const char *script;
+		unsigned wait_s;
+		const char *result;
+	} waits[] = {
+		{ "", 310, "a: transient timeout mail ~before the reply to MAIL\n" },
+		{ "S: 250 ok\nC> RCPT TO:<a@example.net>\n", 320,
+		  "a: transient timeout rcpt ~before the reply to RCPT\n" },
+		{ "S: 250 ok\nC> RCPT TO:<a@example.net>\nS: 250 ok\nC> DATA\n", 120,
+		  "a: transient timeout data ~before the reply to DATA\n" },
+		{ "S: 250 ok\nC> RCPT TO:<a@example.net>\nS: 250 ok\nC> DATA\nS: 354 go\nC> hello\nC+ .\n",
+		  600, "a: unknown unknown_outcome dot\n" },
+		{ "S: 250 ok\nC> RCPT TO:<a@example.net>\nS: 550 ok\na: permanent 550\ndone\nready\njob b\nC> RSET\n",
+		  300, "b: transient timeout mail untouched ~before the reply to RSET\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(waits); i++) {
+		struct buf script = BUF(10000);
+
+		buf_add_format(&script, "%s%safter %u s\nafter 1 s\n%sdone\nclosed\n", up, waits[i].script,
+		               waits[i].wait_s - 1, waits[i].result);
+		buf_add_octet(&script, 0);
+		session_script(NONE, script.at);
+		buf_fini(&script);
+	}
+}
+
 /* ---------------------------------------------------------------- our own end */
 
 static void abort_in_the_middle(void **state)
@@ -703,6 +741,7 @@ int main(void)
 		cmocka_unit_test(reply_in_the_middle_of_the_data_counts),
 		cmocka_unit_test(cut_in_the_middle_of_the_data),
 		cmocka_unit_test(wait_for_the_dot_begins_when_it_has_left),
+		cmocka_unit_test(each_wait_has_a_limit_of_its_own),
 		cmocka_unit_test(abort_in_the_middle),
 		cmocka_unit_test(finish_lets_what_is_in_hand_go_on),
 	};
