@@ -9,14 +9,14 @@
 #define BATCH_COUNT 500
 #define BATCH_MAX_BYTES (64u << 20)
 #define ANSWER_MAX_BYTES (1u << 20)
-#define NAMED_MAX 20             /* ids that are named in an answer */
+#define NAMED_MAX 20 /* ids that are named in an answer */
 
 struct target {
 	struct target *next;
 	struct act *act;
 	struct id id;
 	struct queue_recipient recipient;
-	struct text from, to;            /* for the event */
+	struct text from, to; /* for the event */
 };
 
 struct act {
@@ -24,16 +24,16 @@ struct act {
 	struct selector selector;
 	struct walk walk;
 	enum schedule_verb verb;
-	bool dry_run, is_checking;       /* is_checking: only whether the ids are unique */
+	bool dry_run, is_checking; /* is_checking: only whether the ids are unique */
 
-	struct arena arena;              /* of the batch */
+	struct arena arena; /* of the batch */
 	struct target *targets;
 	size_t count, pending;
 	bool is_end;
 
 	uint64_t messages, recipients, done, busy, gone, failed;
 	enum err last_failure;
-	struct buf missing, ambiguous;   /* ids, with commas */
+	struct buf missing, ambiguous; /* ids, with commas */
 	unsigned missing_count, ambiguous_count;
 };
 
@@ -96,7 +96,8 @@ static void respond_ambiguous(struct act *act)
 {
 	AUTO(buf_fini) struct buf detail = BUF(4096);
 
-	buf_add_format(&detail, "%.*s%s: more than one message begins like this", TEXT_ARGS(buf_text(&act->ambiguous)),
+	buf_add_format(&detail, "%.*s%s: more than one message begins like this",
+	               TEXT_ARGS(buf_text(&act->ambiguous)),
 	               act->ambiguous_count > NAMED_MAX ? " and others" : "");
 	buf_add_octet(&detail, '\0');
 	op_respond_problem(&act->op, 409, "Not one message", detail.at ? detail.at : "",
@@ -139,7 +140,8 @@ static enum err keep_target(struct act *act, const struct envelope *e, const str
 	if (!t)
 		return ERR_NOMEM;
 	*t = (struct target){ .next = act->targets, .act = act, .id = e->id, .recipient = *r };
-	if (arena_text(&act->arena, r->key, &t->recipient.key) || arena_text(&act->arena, r->reply, &t->recipient.reply) ||
+	if (arena_text(&act->arena, r->key, &t->recipient.key) ||
+	    arena_text(&act->arena, r->reply, &t->recipient.reply) ||
 	    arena_text(&act->arena, r->remote, &t->recipient.remote) ||
 	    arena_text(&act->arena, e->reverse_path, &t->from) ||
 	    arena_text(&act->arena, e->recipients[r->n].forward_path, &t->to))
@@ -181,7 +183,7 @@ static void tell(const struct target *t)
 	struct event event = EVENT(verbs[act->verb].event);
 
 	if (event.kind == EVENT_COUNT)
-		return;                          /* a retry tells of itself by its outcome */
+		return; /* a retry tells of itself by its outcome */
 	event.has_id = true;
 	event.id = t->id;
 	event.rcpt = t->recipient.n;
@@ -232,7 +234,7 @@ static void act_on_batch(struct act *act)
 {
 	struct target *next;
 
-	act->pending = act->count + 1;           /* one for ourselves: an answer may come from inside */
+	act->pending = act->count + 1; /* one for ourselves: an answer may come from inside */
 	for (struct target *t = act->targets; t; t = next) {
 		next = t->next;
 		schedule_act(act->op.admin->options.schedule, t->id, &t->recipient, act->verb, on_acted, t);
@@ -284,10 +286,12 @@ static void on_end(void *owner)
 
 static void on_gone(void *owner)
 {
-	((struct act *)owner)->op.x = NULL;      /* the walk or the batch ends first */
+	((struct act *)owner)->op.x = NULL; /* the walk or the batch ends first */
 }
 
-static const struct http_exchange_events exchange_events = { .on_body = on_body, .on_end = on_end, .on_gone = on_gone };
+static const struct http_exchange_events exchange_events = { .on_body = on_body,
+	                                                     .on_end = on_end,
+	                                                     .on_gone = on_gone };
 
 static bool take_other(void *owner, struct text name, struct text value, struct buf *problem)
 {
@@ -315,14 +319,16 @@ static bool find_verb(struct text path, enum schedule_verb *out)
 static bool read_request(struct act *act, struct http_exchange *x)
 {
 	if (!find_verb(http_path(x), &act->verb)) {
-		http_respond_problem(x, 404, "No such verb", http_path(x), TEXT("retry, hold, release or drop"));
+		http_respond_problem(x, 404, "No such verb", http_path(x),
+		                     TEXT("retry, hold, release or drop"));
 		return false;
 	}
 	if (!read_query(x, &act->selector, take_other, act))
 		return false;
 	if (!act->selector.is_empty)
 		return true;
-	http_respond_problem(x, 422, "Nothing selected", TEXT("an action needs something that says what to act on"),
+	http_respond_problem(x, 422, "Nothing selected",
+	                     TEXT("an action needs something that says what to act on"),
 	                     TEXT("give ids, or to, from, domain, route, reason, older, state, or all"));
 	return false;
 }

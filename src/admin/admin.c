@@ -11,7 +11,8 @@
 
 /* ---------------------------------------------------------------- operations */
 
-void op_begin(struct op *op, struct admin *admin, struct http_exchange *x, const struct http_exchange_events *events)
+void op_begin(struct op *op, struct admin *admin, struct http_exchange *x,
+              const struct http_exchange_events *events)
 {
 	op->admin = admin;
 	op->x = x;
@@ -38,12 +39,14 @@ void op_respond_json(struct op *op, int status, const struct buf *body)
 	if (!x)
 		return;
 	if (buf_err(body))
-		http_respond_problem(x, 503, "Out of memory", text_from(err_text(buf_err(body))), TEXT("try again later"));
+		http_respond_problem(x, 503, "Out of memory", text_from(err_text(buf_err(body))),
+		                     TEXT("try again later"));
 	else
 		http_respond(x, status, HTTP_JSON, buf_text(body));
 }
 
-void op_respond_problem(struct op *op, int status, const char *title, const char *detail, const char *next_step)
+void op_respond_problem(struct op *op, int status, const char *title, const char *detail,
+                        const char *next_step)
 {
 	struct http_exchange *x = TAKE(op->x);
 
@@ -53,14 +56,17 @@ void op_respond_problem(struct op *op, int status, const char *title, const char
 
 bool read_query(struct http_exchange *x, struct selector *selector, query_fn *other, void *owner)
 {
-	AUTO(buf_fini) struct buf name = BUF(NAME_MAX_BYTES), value = BUF(VALUE_MAX_BYTES), problem = BUF(VALUE_MAX_BYTES);
+	AUTO(buf_fini)
+	struct buf name = BUF(NAME_MAX_BYTES),
+		   value = BUF(VALUE_MAX_BYTES), problem = BUF(VALUE_MAX_BYTES);
 	struct text rest = http_query(x);
 
 	while (http_query_next(&rest, &name, &value)) {
 		if (buf_err(&value))
 			buf_add_format(&problem, "the query has %s", err_text(buf_err(&value)));
 		else if (!other || !other(owner, buf_text(&name), buf_text(&value), &problem)) {
-			if (problem.len == 0 && selector_add(selector, buf_text(&name), buf_text(&value), &problem) == ERR_OK)
+			if (problem.len == 0 &&
+			    selector_add(selector, buf_text(&name), buf_text(&value), &problem) == ERR_OK)
 				continue;
 		}
 		if (problem.len > 0) {
@@ -84,16 +90,18 @@ static void refuse_peer(struct admin *a, struct http_exchange *x)
 	const struct io_address *peer = http_peer(x);
 	AUTO(buf_fini) struct buf detail = BUF(512), next = BUF(512);
 
-	buf_add_format(&detail, "user %u, group %u may not control this relay, which runs as user %u, group %u",
+	buf_add_format(&detail,
+	               "user %u, group %u may not control this relay, which runs as user %u, group %u",
 	               peer->peer_uid, peer->peer_gid, a->options.uid, a->options.gid);
-	buf_add_format(&next, "ask as root, as user %u, or as a member of group %u", a->options.uid, a->options.gid);
+	buf_add_format(&next, "ask as root, as user %u, or as a member of group %u", a->options.uid,
+	               a->options.gid);
 	http_respond_problem(x, 403, "Not permitted", buf_text(&detail), buf_text(&next));
 }
 
 static const struct {
 	struct text method;
 	struct text path;
-	bool is_prefix;                  /* something follows the path */
+	bool is_prefix; /* something follows the path */
 	void (*run)(struct admin *a, struct http_exchange *x);
 } paths[] = {
 	{ LIT("GET"), LIT("/v1/health"), false, admin_health },
@@ -128,7 +136,8 @@ static void on_request(void *owner, struct http_exchange *x)
 	}
 	if (allowed) {
 		http_put_header(x, TEXT("Allow"), *allowed);
-		http_respond_problem(x, 405, "Not this way", TEXT("the path is right, the method is not"), *allowed);
+		http_respond_problem(x, 405, "Not this way", TEXT("the path is right, the method is not"),
+		                     *allowed);
 		return;
 	}
 	http_respond_problem(x, 404, "No such path", path, TEXT("the paths are in the manual, under /v1"));
@@ -142,8 +151,9 @@ enum err admin_new(const struct admin_options *options, struct admin **out)
 
 	if (!a)
 		return ERR_NOMEM;
-	struct http_server_options http = { .io = options->io, .on_request = on_request, .owner = a,
-	                                    .max_connections = MAX_CONNECTIONS };
+	struct http_server_options http = {
+		.io = options->io, .on_request = on_request, .owner = a, .max_connections = MAX_CONNECTIONS
+	};
 
 	a->options = *options;
 	a->config = config_ref(options->config);
@@ -283,7 +293,8 @@ enum err admin_listen(struct admin *a, struct buf *problem)
 		}
 		if (problem->len > 0)
 			buf_add(problem, TEXT("; "));
-		buf_add_format(problem, "control socket %.*s: %s (%s)", TEXT_ARGS(buf_text(&path)), err_text(err), remedy(err));
+		buf_add_format(problem, "control socket %.*s: %s (%s)", TEXT_ARGS(buf_text(&path)),
+		               err_text(err), remedy(err));
 	}
 	return err;
 }

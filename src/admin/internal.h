@@ -18,7 +18,7 @@ struct admin {
 	struct id_source ids;
 	int64_t start_time;
 
-	struct list ops;                 /* running */
+	struct list ops; /* running */
 
 	bool closing, http_closed;
 	struct io_later closed;
@@ -30,17 +30,19 @@ struct admin {
 struct op {
 	struct list link;
 	struct admin *admin;
-	struct http_exchange *x;         /* NULL: the peer is gone, or was answered */
+	struct http_exchange *x; /* NULL: the peer is gone, or was answered */
 };
 
 /* Attaches to x. free with op_end; events' owner is the op. */
-void op_begin(struct op *op, struct admin *admin, struct http_exchange *x, const struct http_exchange_events *events);
+void op_begin(struct op *op, struct admin *admin, struct http_exchange *x,
+              const struct http_exchange_events *events);
 /* Takes it out and frees it, which begins with op. */
 void op_end(struct op *op);
 
 /* The answers; op->x is NULL afterwards, and nothing happens when it was before. */
 void op_respond_json(struct op *op, int status, const struct buf *body);
-void op_respond_problem(struct op *op, int status, const char *title, const char *detail, const char *next_step);
+void op_respond_problem(struct op *op, int status, const char *title, const char *detail,
+                        const char *next_step);
 
 /* Reads a selector from the query; members of another name go to `other`, which returns false for those it does not know
  * either. False: a problem was answered. other may be NULL. */
@@ -60,6 +62,6 @@ void admin_act(struct admin *a, struct http_exchange *x);
 /* A recipient of the queue as JSON, and a message's envelope: what listing and story have in common. */
 void add_recipient_json(struct json_writer *w, const struct envelope *e, const struct queue_recipient *r);
 void add_envelope_json(struct json_writer *w, const struct queue_entry *entry);
-const char *state_name(enum queue_state state);          /* "waiting" "active" "held": as selectors call them */
+const char *state_name(enum queue_state state); /* "waiting" "active" "held": as selectors call them */
 
 #endif

@@ -3,19 +3,17 @@
 #ifndef ADMIN_LINE_ENDS_H
 #define ADMIN_LINE_ENDS_H
 
-#include <postrider/base/text.h>
+#include <postrider/base/buf.h>
 
 /* Zeroed: at the start. */
 struct line_ends {
-	bool after_cr;           /* the last octet was a CR, for which CR LF was given already */
-	bool in_line;            /* the last line has no end yet */
+	bool after_cr; /* the last octet was a CR, for which CR LF was given already */
+	bool in_line;  /* the last line has no end yet */
 	bool has_8bit;
 };
 
-typedef enum err line_ends_fn(void *owner, struct text span);
-
-/* Hands the spans of the next octets, cut anywhere, to fn; ends with its first failure. */
-MUST_USE enum err line_ends_feed(struct line_ends *l, struct text octets, line_ends_fn *fn, void *owner);
-MUST_USE enum err line_ends_finish(struct line_ends *l, line_ends_fn *fn, void *owner);
+/* Adds what the next octets, cut anywhere, come to: twice as many at the most. */
+void line_ends_add(struct line_ends *l, struct text octets, struct buf *out);
+void line_ends_finish(struct line_ends *l, struct buf *out);
 
 #endif

@@ -15,7 +15,7 @@ struct listing {
 	struct walk walk;
 	struct buf line;
 	uint64_t limit, sent;
-	bool whole;                      /* all recipients of a message, not only those selected */
+	bool whole; /* all recipients of a message, not only those selected */
 	bool walking, ended;
 };
 
@@ -39,7 +39,8 @@ static bool on_entry(void *owner, const struct queue_entry *entry)
 	add_envelope_json(&w, entry);
 	json_open_array(&w, "recipients");
 	for (size_t i = 0; i < entry->recipient_count; i++)
-		if (l->whole || selector_takes_recipient(&l->selector, entry->envelope, &entry->recipients[i]))
+		if (l->whole ||
+		    selector_takes_recipient(&l->selector, entry->envelope, &entry->recipients[i]))
 			add_recipient_json(&w, entry->envelope, &entry->recipients[i]);
 	json_close_array(&w);
 	json_close_object(&w);
@@ -66,7 +67,7 @@ static void on_slice(void *owner, enum err err, bool is_end)
 
 	l->walking = false;
 	if (l->op.x && err) {
-		http_abort(TAKE(l->op.x));       /* cut off: never to be taken for the whole list */
+		http_abort(TAKE(l->op.x)); /* cut off: never to be taken for the whole list */
 	} else if (l->op.x && (is_end || l->sent >= l->limit)) {
 		http_end(TAKE(l->op.x));
 	}
@@ -103,7 +104,10 @@ static void on_gone(void *owner)
 }
 
 static const struct http_exchange_events exchange_events = {
-	.on_body = on_body, .on_end = on_end, .on_room = on_room, .on_gone = on_gone,
+	.on_body = on_body,
+	.on_end = on_end,
+	.on_room = on_room,
+	.on_gone = on_gone,
 };
 
 static bool take_other(void *owner, struct text name, struct text value, struct buf *problem)

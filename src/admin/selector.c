@@ -7,8 +7,8 @@
 struct selector_value {
 	struct selector_value *next;
 	struct text text;
-	struct config_pattern pattern;   /* of addresses and domains */
-	struct id first, last;           /* of ids */
+	struct config_pattern pattern; /* of addresses and domains */
+	struct id first, last;         /* of ids */
 };
 
 void selector_init(struct selector *s)
@@ -30,7 +30,8 @@ enum err selector_parse_duration(struct text t, int64_t *ms)
 		struct text name;
 		int64_t ms;
 	} units[] = {
-		{ LIT("ms"), 1 }, { LIT("s"), SECOND_MS }, { LIT("m"), MINUTE_MS }, { LIT("h"), HOUR_MS }, { LIT("d"), DAY_MS },
+		{ LIT("ms"), 1 },      { LIT("s"), SECOND_MS }, { LIT("m"), MINUTE_MS },
+		{ LIT("h"), HOUR_MS }, { LIT("d"), DAY_MS },
 	};
 	size_t digits = 0;
 	uint64_t number;
@@ -67,11 +68,12 @@ static void append(struct selector_value **list, struct selector_value *v)
 static void lower(struct text t)
 {
 	for (size_t i = 0; i < t.len; i++)
-		((char *)(uintptr_t)t.at)[i] = ascii_lower(t.at[i]);        /* our own copy */
+		((char *)(uintptr_t)t.at)[i] = ascii_lower(t.at[i]); /* our own copy */
 }
 
 /* What a pattern means is for config to say; here only its form is found out. */
-static enum err add_pattern(struct selector *s, struct selector_value **list, struct text text, bool domain_only)
+static enum err add_pattern(struct selector *s, struct selector_value **list, struct text text,
+                            bool domain_only)
 {
 	struct selector_value *v;
 
@@ -212,10 +214,11 @@ enum err selector_add(struct selector *s, struct text name, struct text value, s
 		enum err err = names[i].add(s, value);
 
 		if (err == ERR_SYNTAX)
-			buf_add_format(problem, "%.*s \"%.*s\": expected %s", TEXT_ARGS(name), TEXT_ARGS(text_head(value, 100)),
-			               names[i].expected);
+			buf_add_format(problem, "%.*s \"%.*s\": expected %s", TEXT_ARGS(name),
+			               TEXT_ARGS(text_head(value, 100)), names[i].expected);
 		else if (err)
-			buf_add_format(problem, "more was selected than fits into %u KiB", SELECTOR_BUDGET >> 10);
+			buf_add_format(problem, "more was selected than fits into %u KiB",
+			               SELECTOR_BUDGET >> 10);
 		if (!err)
 			s->is_empty = false;
 		return err;
@@ -290,14 +293,15 @@ static bool has_state(const struct selector *s, enum queue_state state)
 	return s->states == 0 || ((unsigned)state <= QUEUE_HELD && (s->states & BIT(state)));
 }
 
-bool selector_takes_recipient(const struct selector *s, const struct envelope *e, const struct queue_recipient *r)
+bool selector_takes_recipient(const struct selector *s, const struct envelope *e,
+                              const struct queue_recipient *r)
 {
 	if (r->n >= e->recipient_count)
 		return false;
 	struct text forward_path = e->recipients[r->n].forward_path;
 
-	return matches_any(s->to, forward_path) && matches_any(s->domains, forward_path) && goes_by_any(s->routes, r->key) &&
-	       has_reason(s, r->reason) && has_state(s, r->state);
+	return matches_any(s->to, forward_path) && matches_any(s->domains, forward_path) &&
+	       goes_by_any(s->routes, r->key) && has_reason(s, r->reason) && has_state(s, r->state);
 }
 
 bool selector_needs_recipients(const struct selector *s)

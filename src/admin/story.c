@@ -11,12 +11,12 @@
 
 struct story {
 	struct op op;
-	struct id first, last;           /* what the prefix may mean */
-	struct buf living;               /* JSON of what is in the queue; empty: nothing is */
-	struct buf events;               /* JSON lines with commas between them */
+	struct id first, last; /* what the prefix may mean */
+	struct buf living;     /* JSON of what is in the queue; empty: nothing is */
+	struct buf events;     /* JSON lines with commas between them */
 	bool events_cut;
 	struct id candidates[CANDIDATES_MAX];
-	unsigned candidate_count;        /* different messages met; CANDIDATES_MAX: or more */
+	unsigned candidate_count; /* different messages met; CANDIDATES_MAX: or more */
 };
 
 static void end(struct story *s)
@@ -50,7 +50,8 @@ static void respond_ambiguous(struct story *s)
 	if (s->candidate_count == CANDIDATES_MAX)
 		buf_add(&detail, TEXT(" and perhaps more"));
 	buf_add_octet(&detail, '\0');
-	op_respond_problem(&s->op, 409, "Not one message", detail.at ? detail.at : "", "give more letters of the id");
+	op_respond_problem(&s->op, 409, "Not one message", detail.at ? detail.at : "",
+	                   "give more letters of the id");
 }
 
 static void respond(struct story *s)
@@ -77,9 +78,10 @@ static void respond(struct story *s)
 static void finish(struct story *s)
 {
 	if (s->candidate_count == 0)
-		op_respond_problem(&s->op, 404, "No such message",
-		                   "nothing in the queue and nothing in the history begins like this",
-		                   "`postrider queue` lists what waits; finished messages are remembered for some days");
+		op_respond_problem(
+			&s->op, 404, "No such message",
+			"nothing in the queue and nothing in the history begins like this",
+			"`postrider queue` lists what waits; finished messages are remembered for some days");
 	else if (s->candidate_count > 1)
 		respond_ambiguous(s);
 	else
@@ -165,10 +167,12 @@ static void on_end(void *owner)
 
 static void on_gone(void *owner)
 {
-	((struct story *)owner)->op.x = NULL;    /* queue or history is being read, and ends it */
+	((struct story *)owner)->op.x = NULL; /* queue or history is being read, and ends it */
 }
 
-static const struct http_exchange_events exchange_events = { .on_body = on_body, .on_end = on_end, .on_gone = on_gone };
+static const struct http_exchange_events exchange_events = { .on_body = on_body,
+	                                                     .on_end = on_end,
+	                                                     .on_gone = on_gone };
 
 void admin_message(struct admin *a, struct http_exchange *x)
 {

@@ -12,7 +12,7 @@
 
 #include "line_ends.h"
 
-#define LISTENER TEXT("admin")           /* as routes see it */
+#define LISTENER TEXT("admin") /* as routes see it */
 #define ENVELOPE_BUDGET (2u << 20)
 #define PATH_MAX_BYTES 1024
 #define SUBJECT_KEPT 200
@@ -26,6 +26,7 @@ struct submit {
 	struct queue_draft *draft;
 	struct header_scan header;
 	struct line_ends line_ends;
+	struct buf mended;
 	uint64_t bytes;
 	bool has_from;
 };
@@ -34,6 +35,7 @@ static void end(struct submit *s)
 {
 	queue_draft_abort(&s->draft);
 	header_scan_fini(&s->header);
+	buf_fini(&s->mended);
 	envelope_free(&s->envelope);
 	free(s->keys);
 	free(s->held);
@@ -49,9 +51,11 @@ static void refuse(struct submit *s, int status, const char *title, const char *
 static void refuse_err(struct submit *s, enum err err)
 {
 	if (err == ERR_FULL)
-		refuse(s, 507, "No space", "the spool has no room for it (spool.max_size, or the disk)", "try again later");
+		refuse(s, 507, "No space", "the spool has no room for it (spool.max_size, or the disk)",
+		       "try again later");
 	else if (err == ERR_TOO_BIG)
-		refuse(s, 413, "Too large", "the message is larger than this relay takes (access.max_message_size)",
+		refuse(s, 413, "Too large",
+		       "the message is larger than this relay takes (access.max_message_size)",
 		       "send a smaller one");
 	else
 		refuse(s, 503, "Not stored", err_text(err), "try again later");
@@ -69,9 +73,11 @@ static enum err take_from(struct submit *s, struct text value, struct buf *probl
 	if (s->has_from)
 		buf_add(problem, TEXT("there are two senders"));
 	else if (!is_null && smtp_mailbox_parse(value, &path))
-		buf_add_format(problem, "the sender \"%.*s\" is no address", TEXT_ARGS(text_head(value, 300)));
+		buf_add_format(problem, "the sender \"%.*s\" is no address",
+		               TEXT_ARGS(text_head(value, 300)));
 	else if (!route_sender_allowed(config, path.mailbox))
-		buf_add_format(problem, "the sender %.*s is not allowed here (access.senders)", TEXT_ARGS(path.mailbox));
+		buf_add_format(problem, "the sender %.*s is not allowed here (access.senders)",
+		               TEXT_ARGS(path.mailbox));
 	if (problem->len > 0)
 		return ERR_SYNTAX;
 	s->has_from = true;
@@ -98,7 +104,8 @@ static enum err make_room(struct submit *s)
 	return ERR_OK;
 }
 
-static enum err add_recipient(struct submit *s, struct text given, struct text path, const struct route_choice *choice)
+static enum err add_recipient(struct submit *s, struct text given, struct text path,
+                              const struct route_choice *choice)
 {
 	struct envelope *e = s->envelope;
 	size_t n = e->recipient_count;
@@ -121,7 +128,8 @@ static enum err take_to(struct submit *s, struct text value, struct buf *problem
 	struct route_choice choice;
 
 	if (!text_eq_nocase(value, TEXT("postmaster")) && smtp_mailbox_parse(value, &path)) {
-		buf_add_format(problem, "the recipient \"%.*s\" is no address", TEXT_ARGS(text_head(value, 300)));
+		buf_add_format(problem, "the recipient \"%.*s\" is no address",
+		               TEXT_ARGS(text_head(value, 300)));
 		return ERR_SYNTAX;
 	}
 	if (s->envelope->recipient_count >= config->access.max_recipients) {
@@ -130,14 +138,16 @@ static enum err take_to(struct submit *s, struct text value, struct buf *problem
 		return ERR_SYNTAX;
 	}
 	if (route_admit_recipient(config, &config->listen.items[0], true, value) != ROUTE_ADMITTED) {
-		buf_add_format(problem, "the recipient %.*s is not allowed here (access.recipients)", TEXT_ARGS(value));
+		buf_add_format(problem, "the recipient %.*s is not allowed here (access.recipients)",
+		               TEXT_ARGS(value));
 		return ERR_SYNTAX;
 	}
 	route_rewrite_recipient(config, value, &rewritten);
 	if (buf_err(&rewritten))
 		return ERR_NOMEM;
 	if (route_find(config, LISTENER, s->envelope->reverse_path, buf_text(&rewritten), &choice)) {
-		buf_add_format(problem, "the recipient %.*s is no address that mail can go to", TEXT_ARGS(value));
+		buf_add_format(problem, "the recipient %.*s is no address that mail can go to",
+		               TEXT_ARGS(value));
 		return ERR_SYNTAX;
 	}
 	if (choice.via == CONFIG_VIA_REJECT) {
@@ -150,7 +160,8 @@ static enum err take_to(struct submit *s, struct text value, struct buf *problem
 
 /* The sender first, wherever it stands: routes may depend on it. */
 static enum err read_paths(struct submit *s, struct text query, const char *wanted,
-                           enum err (*take)(struct submit *s, struct text value, struct buf *problem), struct buf *problem)
+                           enum err (*take)(struct submit *s, struct text value, struct buf *problem),
+                           struct buf *problem)
 {
 	AUTO(buf_fini) struct buf name = BUF(256), value = BUF(PATH_MAX_BYTES);
 
@@ -164,7 +175,9 @@ static enum err read_paths(struct submit *s, struct text query, const char *want
 			buf_add_format(problem, "an address has %s", err_text(buf_err(&value)));
 			return ERR_SYNTAX;
 		}
-		enum err err = text_eq(buf_text(&name), text_from(wanted)) ? take(s, buf_text(&value), problem) : ERR_OK;
+		enum err err = text_eq(buf_text(&name), text_from(wanted))
+		                       ? take(s, buf_text(&value), problem)
+		                       : ERR_OK;
 
 		if (err)
 			return err;
@@ -265,23 +278,31 @@ static void on_decided(void *owner, const struct queue_decision *decision)
 
 /* ---------------------------------------------------------------- content */
 
-static enum err keep(void *owner, struct text span)
+/* Whole pieces, not lines, go on to the draft: a call for each line costs more than the line. */
+static enum err keep_mended(struct submit *s)
 {
-	struct submit *s = owner;
 	uint64_t limit = s->op.admin->config->access.max_message_size_bytes;
+	struct text span = buf_text(&s->mended);
 
+	if (buf_err(&s->mended))
+		return ERR_NOMEM;
 	s->bytes += span.len;
 	if (limit > 0 && s->bytes > limit)
 		return ERR_TOO_BIG;
 	enum err err = header_scan_feed(&s->header, span);
 
-	return err ? err : queue_draft_write(s->draft, span);
+	if (!err && span.len > 0)
+		err = queue_draft_write(s->draft, span);
+	buf_reset(&s->mended);
+	return err;
 }
 
 static void on_body(void *owner, struct text piece)
 {
 	struct submit *s = owner;
-	enum err err = line_ends_feed(&s->line_ends, piece, keep, s);
+
+	line_ends_add(&s->line_ends, piece, &s->mended);
+	enum err err = keep_mended(s);
 
 	if (err)
 		refuse_err(s, err);
@@ -302,9 +323,14 @@ static enum err add_trace(struct submit *s, struct buf *trace)
 	struct envelope *e = s->envelope;
 	const struct envelope_recipient *only = e->recipient_count == 1 ? &e->recipients[0] : NULL;
 	struct trace fields = {
-		.helo = e->helo, .hostname = s->op.admin->config->hostname, .protocol = e->protocol, .id = e->id,
+		.helo = e->helo,
+		.hostname = s->op.admin->config->hostname,
+		.protocol = e->protocol,
+		.id = e->id,
 		.received_time = e->received_time,
-		.forward_path = !only ? TEXT_EMPTY : only->original_path.len ? only->original_path : only->forward_path,
+		.forward_path = !only                     ? TEXT_EMPTY
+		                : only->original_path.len ? only->original_path
+		                                          : only->forward_path,
 	};
 
 	trace_add_received(trace, &fields);
@@ -314,7 +340,9 @@ static enum err add_trace(struct submit *s, struct buf *trace)
 static enum err finish_content(struct submit *s)
 {
 	struct envelope *e = s->envelope;
-	enum err err = line_ends_finish(&s->line_ends, keep, s);
+
+	line_ends_finish(&s->line_ends, &s->mended);
+	enum err err = keep_mended(s);
 
 	if (err)
 		return err;
@@ -323,7 +351,8 @@ static enum err finish_content(struct submit *s)
 	e->body = s->line_ends.has_8bit ? ENVELOPE_8BIT : ENVELOPE_7BIT;
 	err = envelope_set(e, &e->message_id, header_scan_value(&s->header, HEADER_MESSAGE_ID));
 	if (!err)
-		err = envelope_set(e, &e->subject, text_head(header_scan_value(&s->header, HEADER_SUBJECT), SUBJECT_KEPT));
+		err = envelope_set(e, &e->subject,
+		                   text_head(header_scan_value(&s->header, HEADER_SUBJECT), SUBJECT_KEPT));
 	return err;
 }
 
@@ -338,12 +367,17 @@ static void on_end(void *owner)
 	if (err) {
 		refuse_err(s, err);
 	} else if (s->bytes == 0) {
-		refuse(s, 422, "Nothing to send", "the message is empty", "give header fields, a blank line and a text");
+		refuse(s, 422, "Nothing to send", "the message is empty",
+		       "give header fields, a blank line and a text");
 	} else if (s->header.counts[HEADER_RECEIVED] > s->op.admin->config->access.max_hops) {
-		refuse(s, 422, "A loop", "too many Received fields: this mail goes round in circles (access.max_hops)", "");
+		refuse(s, 422, "A loop",
+		       "too many Received fields: this mail goes round in circles (access.max_hops)", "");
 	} else {
-		struct queue_submission submission = { .envelope = s->envelope, .prepended = buf_text(&trace),
-		                                       .keys = s->keys, .held = s->held, .mode = QUEUE_STORE };
+		struct queue_submission submission = { .envelope = s->envelope,
+			                               .prepended = buf_text(&trace),
+			                               .keys = s->keys,
+			                               .held = s->held,
+			                               .mode = QUEUE_STORE };
 
 		/* From here on it is kept even if nobody waits for the answer. */
 		queue_accept(s->op.admin->options.queue, &s->draft, &submission, on_decided, s);
@@ -355,11 +389,13 @@ static void on_gone(void *owner)
 	struct submit *s = owner;
 
 	s->op.x = NULL;
-	if (s->draft)                            /* else the queue is deciding, and on_decided ends it */
+	if (s->draft) /* else the queue is deciding, and on_decided ends it */
 		end(s);
 }
 
-static const struct http_exchange_events exchange_events = { .on_body = on_body, .on_end = on_end, .on_gone = on_gone };
+static const struct http_exchange_events exchange_events = { .on_body = on_body,
+	                                                     .on_end = on_end,
+	                                                     .on_gone = on_gone };
 
 /* ---------------------------------------------------------------- the request */
 
@@ -378,7 +414,8 @@ static bool is_refused(struct submit *s, struct http_exchange *x)
 
 	s->op.admin->options.health(s->op.admin->options.owner, &health);
 	if (health.stopping) {
-		http_respond_problem(x, 503, "Stopping", TEXT("no new mail is taken"), TEXT("try again after the restart"));
+		http_respond_problem(x, 503, "Stopping", TEXT("no new mail is taken"),
+		                     TEXT("try again after the restart"));
 		return true;
 	}
 	if (!has_right_type(x)) {
@@ -388,7 +425,8 @@ static bool is_refused(struct submit *s, struct http_exchange *x)
 	}
 	if (config->access.max_message_size_bytes > 0 && http_body_bytes(x) != UINT64_MAX &&
 	    http_body_bytes(x) > config->access.max_message_size_bytes) {
-		http_respond_problem(x, 413, "Too large", TEXT("the message is larger than access.max_message_size"),
+		http_respond_problem(x, 413, "Too large",
+		                     TEXT("the message is larger than access.max_message_size"),
 		                     TEXT("send a smaller one"));
 		return true;
 	}
@@ -397,8 +435,9 @@ static bool is_refused(struct submit *s, struct http_exchange *x)
 	if (err == ERR_OK)
 		err = fill_envelope(s);
 	if (err)
-		http_respond_problem(x, problem.len ? 422 : 503, problem.len ? "Not accepted" : "Out of memory",
-		                     buf_text(&problem), problem.len ? TEXT("nothing was sent") : TEXT("try again later"));
+		http_respond_problem(x, problem.len ? 422 : 503,
+		                     problem.len ? "Not accepted" : "Out of memory", buf_text(&problem),
+		                     problem.len ? TEXT("nothing was sent") : TEXT("try again later"));
 	return err != ERR_OK;
 }
 
@@ -429,6 +468,7 @@ void admin_submit(struct admin *a, struct http_exchange *x)
 	uint64_t declared = http_body_bytes(x) == UINT64_MAX ? 0 : http_body_bytes(x);
 
 	header_scan_init(&s->header);
+	buf_init(&s->mended, 4 * IO_READ_BYTES);
 	op_begin(&s->op, a, x, &exchange_events);
 	enum err err = queue_draft_open(a->options.queue, declared, on_draft_room, s, &s->draft);
 

@@ -31,7 +31,7 @@ static bool is_asked_for(struct http_exchange *x, const char *what)
 struct check {
 	const char *name;
 	bool ok;
-	const char *detail;              /* when it is not */
+	const char *detail; /* when it is not */
 };
 
 static void add_check(struct json_writer *w, const struct check *check, bool *all)
@@ -76,7 +76,7 @@ void admin_health(struct admin *a, struct http_exchange *x)
 
 	json_writer_init(&w, &body);
 	json_open_object(&w, NULL);
-	json_put_bool(&w, "live", true);     /* whoever answers lives */
+	json_put_bool(&w, "live", true); /* whoever answers lives */
 	json_open_array(&w, "checks");
 	for (size_t i = 0; i < ARRAY_LEN(checks); i++)
 		add_check(&w, &checks[i], &ready);

@@ -3,7 +3,8 @@
 /* An id whose prefix means more messages than this is not worth telling apart. */
 #define FOUND_MAX 100
 
-void walk_init(struct walk *w, struct admin *a, const struct selector *s, const struct walk_events *events, void *owner)
+void walk_init(struct walk *w, struct admin *a, const struct selector *s, const struct walk_events *events,
+               void *owner)
 {
 	*w = (struct walk){ .admin = a, .selector = s, .events = events, .owner = owner };
 }

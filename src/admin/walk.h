@@ -23,13 +23,14 @@ struct walk {
 	const struct walk_events *events;
 	void *owner;
 	struct id after;                 /* all: the last message seen */
-	const struct selector_value *at;         /* ids: the one being looked for */
+	const struct selector_value *at; /* ids: the one being looked for */
 	struct selector_id id;
-	unsigned found;                  /* messages that it means */
-	bool has_paused;                 /* on_entry returned false in this slice */
+	unsigned found;  /* messages that it means */
+	bool has_paused; /* on_entry returned false in this slice */
 };
 
-void walk_init(struct walk *w, struct admin *a, const struct selector *s, const struct walk_events *events, void *owner);
+void walk_init(struct walk *w, struct admin *a, const struct selector *s, const struct walk_events *events,
+               void *owner);
 void walk_go(struct walk *w);
 
 #endif

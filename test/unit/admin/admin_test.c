@@ -55,10 +55,19 @@ static void open_admin(struct fixture *f, uint32_t uid, uint32_t gid)
 {
 	struct buf problem = BUF(4096);
 	struct admin_options options = {
-		.io = sim_io(f->relay.sim), .queue = server_queue(f->relay.server), .history = server_history(f->relay.server),
-		.schedule = server_schedule(f->relay.server), .observe = f->relay.observe, .config = f->relay.config, .seed = 11,
-		.version = LIT("1.2.3"), .commit = LIT("abc"), .health = on_health, .owner = f,
-		.uid = uid, .gid = gid,
+		.io = sim_io(f->relay.sim),
+		.queue = server_queue(f->relay.server),
+		.history = server_history(f->relay.server),
+		.schedule = server_schedule(f->relay.server),
+		.observe = f->relay.observe,
+		.config = f->relay.config,
+		.seed = 11,
+		.version = LIT("1.2.3"),
+		.commit = LIT("abc"),
+		.health = on_health,
+		.owner = f,
+		.uid = uid,
+		.gid = gid,
 	};
 
 	assert_int_equal(admin_new(&options, &f->admin), ERR_OK);
@@ -126,12 +135,20 @@ static void on_done(void *owner, enum err err)
 
 static const struct http_call_events events = { .on_head = on_head, .on_body = on_body, .on_done = on_done };
 
-static void start_call(struct fixture *f, const char *method, const char *target, const char *type, struct text body)
+static void start_call(struct fixture *f, const char *method, const char *target, const char *type,
+                       struct text body)
 {
 	static const struct io_address at = { .unix_path = SOCKET };
 	struct http_call_options options = {
-		.io = sim_io(f->relay.sim), .to = &at, .method = text_from(method), .target = text_from(target),
-		.host = LIT("x"), .content_type = text_from(type), .body = body, .timeout_ms = 60000, .events = &events,
+		.io = sim_io(f->relay.sim),
+		.to = &at,
+		.method = text_from(method),
+		.target = text_from(target),
+		.host = LIT("x"),
+		.content_type = text_from(type),
+		.body = body,
+		.timeout_ms = 60000,
+		.events = &events,
 		.owner = f,
 	};
 
@@ -166,10 +183,10 @@ static int hand_in(struct fixture *f, const char *target, const char *message)
 	return call(f, "POST", target, "message/rfc822", text_from(message));
 }
 
-#define assert_answer(f, part)                                                                                         \
-	do {                                                                                                           \
-		if (!strstr((f)->body.at, part))                                                                       \
-			fail_msg("no %s in: %s", part, (f)->body.at);                                                  \
+#define assert_answer(f, part)                                        \
+	do {                                                          \
+		if (!strstr((f)->body.at, part))                      \
+			fail_msg("no %s in: %s", part, (f)->body.at); \
 	} while (0)
 
 static unsigned count_in_answer(const struct fixture *f, const char *part)
@@ -263,16 +280,20 @@ static const struct {
 	const char *says;
 } refused[] = {
 	{ "no recipient", "/v1/messages?from=app%40example.com", MESSAGE, 422, "no recipient" },
-	{ "a sender that may not", "/v1/messages?from=a%40b.test&to=x%40y.test", MESSAGE, 422, "access.senders" },
+	{ "a sender that may not", "/v1/messages?from=a%40b.test&to=x%40y.test", MESSAGE, 422,
+	  "access.senders" },
 	{ "a sender that is none", "/v1/messages?from=nobody&to=x%40y.test", MESSAGE, 422, "is no address" },
 	{ "two senders", "/v1/messages?from=&from=&to=x%40y.test", MESSAGE, 422, "two senders" },
 	{ "a recipient that is none", "/v1/messages?from=&to=nobody", MESSAGE, 422, "is no address" },
-	{ "a line end in an address", "/v1/messages?from=&to=a%0d%0ab%40y.test", MESSAGE, 422, "is no address" },
-	{ "a recipient that a route rejects", "/v1/messages?from=&to=x%40no.example", MESSAGE, 422, "rejected by a route" },
+	{ "a line end in an address", "/v1/messages?from=&to=a%0d%0ab%40y.test", MESSAGE, 422,
+	  "is no address" },
+	{ "a recipient that a route rejects", "/v1/messages?from=&to=x%40no.example", MESSAGE, 422,
+	  "rejected by a route" },
 	{ "another parameter", "/v1/messages?from=&too=x%40y.test", MESSAGE, 422, "only from and to" },
 	{ "a broken escape", "/v1/messages?from=&to=x%4", MESSAGE, 422, "syntax" },
 	{ "nothing", "/v1/messages?from=&to=x%40y.test", "", 422, "empty" },
-	{ "a loop", "/v1/messages?from=&to=x%40y.test", "Received: 1\nReceived: 2\nReceived: 3\nReceived: 4\nReceived: 5\nReceived: 6\n\nx\n", 422,
+	{ "a loop", "/v1/messages?from=&to=x%40y.test",
+	  "Received: 1\nReceived: 2\nReceived: 3\nReceived: 4\nReceived: 5\nReceived: 6\n\nx\n", 422,
 	  "max_hops" },
 };
 
@@ -528,8 +549,12 @@ static void a_thousand_recipients_are_acted_on(void **state)
 	struct fixture *f = *state;
 
 	for (int i = 0; i < 300; i++)
-		assert_int_equal(hand_in(f, "/v1/messages?from=&to=1%40held.example&to=2%40held.example&to=3%40held.example"
-		                            "&to=4%40held.example", MESSAGE), 202);
+		assert_int_equal(
+			hand_in(f,
+		                "/v1/messages?from=&to=1%40held.example&to=2%40held.example&to=3%40held.example"
+		                "&to=4%40held.example",
+		                MESSAGE),
+			202);
 	assert_int_equal(post(f, "/v1/queue/drop?state=held"), 200);
 	assert_int_equal(number_in_answer(f, "messages"), 300);
 	assert_int_equal(number_in_answer(f, "done"), 1200);

@@ -19,8 +19,10 @@ static struct envelope_recipient paths[] = {
 
 static struct envelope message(void)
 {
-	struct envelope e = { .received_time = NOW - HOUR_MS, .reverse_path = LIT("app@news.example.org"),
-	                      .recipients = paths, .recipient_count = 2 };
+	struct envelope e = { .received_time = NOW - HOUR_MS,
+		              .reverse_path = LIT("app@news.example.org"),
+		              .recipients = paths,
+		              .recipient_count = 2 };
 
 	assert_int_equal(id_from_text(TEXT(ID), &e.id), ERR_OK);
 	return e;
@@ -28,7 +30,7 @@ static struct envelope message(void)
 
 static const struct {
 	const char *name;
-	const char *values[4];               /* name=value */
+	const char *values[4]; /* name=value */
 	bool message, first, second;
 } cases[] = {
 	{ "nothing said", { NULL }, true, true, true },
@@ -42,7 +44,11 @@ static const struct {
 	{ "a recipient's subdomain", { "to=.example.com" }, true, false, true },
 	{ "two recipients", { "to=ann@example.com", "to=bob@sub.example.com" }, true, true, true },
 	{ "domain", { "domain=SUB.example.com" }, true, false, true },
-	{ "to and domain that do not meet", { "to=ann@example.com", "domain=sub.example.com" }, true, false, false },
+	{ "to and domain that do not meet",
+	  { "to=ann@example.com", "domain=sub.example.com" },
+	  true,
+	  false,
+	  false },
 	{ "the sender", { "from=app@news.example.org" }, true, true, true },
 	{ "the sender's domain", { "from=.example.org" }, true, true, true },
 	{ "another sender", { "from=example.org" }, false, true, true },
@@ -76,10 +82,12 @@ static void values_of_one_name_are_alternatives_and_names_narrow(void **state)
 {
 	(void)state;
 	struct envelope e = message();
-	struct queue_recipient first = { .n = 0, .state = QUEUE_WAITING, .reason = REASON_GREYLISTED,
-	                                 .key = LIT("upstream:ses") };
-	struct queue_recipient second = { .n = 1, .state = QUEUE_HELD, .reason = REASON_TIMEOUT,
-	                                  .key = LIT("sub.example.com") };
+	struct queue_recipient first = {
+		.n = 0, .state = QUEUE_WAITING, .reason = REASON_GREYLISTED, .key = LIT("upstream:ses")
+	};
+	struct queue_recipient second = {
+		.n = 1, .state = QUEUE_HELD, .reason = REASON_TIMEOUT, .key = LIT("sub.example.com")
+	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct selector s;
