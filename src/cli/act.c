@@ -37,7 +37,8 @@ static enum exit_code call_verb(struct cli *cli, bool dry_run, struct json **out
 static void print_count(struct cli *cli, const struct counts *c)
 {
 	fprintf(cli->out, "%lld recipient%s of %lld message%s to %s", (long long)c->recipients,
-	        c->recipients == 1 ? "" : "s", (long long)c->messages, c->messages == 1 ? "" : "s", cli->verb->name);
+	        c->recipients == 1 ? "" : "s", (long long)c->messages, c->messages == 1 ? "" : "s",
+	        cli->verb->name);
 }
 
 static bool is_wanted(struct cli *cli, const struct counts *c)
@@ -62,8 +63,10 @@ static void print_missing(struct cli *cli, const struct json *answer)
 
 static enum exit_code print_result(struct cli *cli, const struct json *answer)
 {
-	struct counts c = { .done = number(answer, "done"), .busy = number(answer, "busy"), .gone = number(answer, "gone"),
-	                    .failed = number(answer, "failed") };
+	struct counts c = { .done = number(answer, "done"),
+		            .busy = number(answer, "busy"),
+		            .gone = number(answer, "gone"),
+		            .failed = number(answer, "failed") };
 
 	if (cli->json) {
 		AUTO(buf_fini) struct buf line = BUF(1u << 20);
@@ -73,7 +76,8 @@ static enum exit_code print_result(struct cli *cli, const struct json *answer)
 	} else {
 		fprintf(cli->out, "%lld done", (long long)c.done);
 		if (c.busy)
-			fprintf(cli->out, ", %lld being delivered at this moment (left alone: try again)", (long long)c.busy);
+			fprintf(cli->out, ", %lld being delivered at this moment (left alone: try again)",
+			        (long long)c.busy);
 		if (c.gone)
 			fprintf(cli->out, ", %lld gone meanwhile", (long long)c.gone);
 		if (c.failed)
@@ -91,14 +95,16 @@ enum exit_code run_act(struct cli *cli)
 
 	if (code)
 		return code;
-	struct counts c = { .messages = number(found, "messages"), .recipients = number(found, "recipients") };
+	struct counts c = { .messages = number(found, "messages"),
+		            .recipients = number(found, "recipients") };
 
 	print_missing(cli, found);
 	if (cli->json && cli_has(cli, "dry-run"))
 		print_result(cli, found);
 	if (c.recipients == 0)
 		return cli->json ? EXIT_NOTHING
-		                 : cli_fail(cli, EXIT_NOTHING, "`postrider queue` with the same selection shows what is there",
+		                 : cli_fail(cli, EXIT_NOTHING,
+		                            "`postrider queue` with the same selection shows what is there",
 		                            "nothing to %s matches", cli->verb->name);
 	if (!cli->json)
 		print_count(cli, &c);

@@ -53,7 +53,7 @@ static unsigned distance(struct text a, struct text b)
 const char *cli_nearest(struct text word, const char *(*nth)(size_t n), size_t count)
 {
 	const char *best = NULL;
-	unsigned least = word.len < 4 ? 2 : 3;           /* as many changes are no likeness any more */
+	unsigned least = word.len < 4 ? 2 : 3; /* as many changes are no likeness any more */
 
 	for (size_t i = 0; i < count; i++) {
 		const char *other = nth(i);
@@ -112,7 +112,8 @@ static enum exit_code unknown_flag(struct cli *cli, struct text word)
 		}
 	if (near)
 		buf_add_format(&next, "did you mean --%s? ", near);
-	buf_add_format(&next, "`postrider help%s%s` lists the flags", cli->verb ? " " : "", cli->verb ? cli->verb->name : "");
+	buf_add_format(&next, "`postrider help%s%s` lists the flags", cli->verb ? " " : "",
+	               cli->verb ? cli->verb->name : "");
 	buf_add_octet(&next, '\0');
 	return cli_fail(cli, EXIT_USAGE, next.at, "there is no flag %.*s%s%s", TEXT_ARGS(word),
 	                cli->verb ? " for " : "", cli->verb ? cli->verb->name : "");
@@ -138,7 +139,8 @@ static const struct flag *find_in(const struct flag *flags, size_t count, struct
 
 static const struct flag *find_flag(const struct cli *cli, struct text name, char letter)
 {
-	const struct flag *found = cli->verb ? find_in(cli->verb->flags, cli->verb->flag_count, name, letter) : NULL;
+	const struct flag *found =
+		cli->verb ? find_in(cli->verb->flags, cli->verb->flag_count, name, letter) : NULL;
 
 	if (!found && cli->verb && cli->verb->selects)
 		found = find_in(cli_selector_flags, cli_selector_flag_count, name, letter);
@@ -180,7 +182,8 @@ bool cli_duration(struct cli *cli, const char *flag, int64_t *ms)
 
 	if (!value || selector_parse_duration(text_from(value), ms) == ERR_OK)
 		return true;
-	cli_fail(cli, EXIT_USAGE, "write 500ms, 30s, 5m, 4h or 2d", "--%s %s is no time with a unit", flag, value);
+	cli_fail(cli, EXIT_USAGE, "write 500ms, 30s, 5m, 4h or 2d", "--%s %s is no time with a unit", flag,
+	         value);
 	return false;
 }
 
@@ -261,8 +264,8 @@ static enum exit_code check_arguments(struct cli *cli)
 
 	buf_add_format(&next, "postrider %s %s", cli->verb->name, cli->verb->arguments);
 	buf_add_octet(&next, '\0');
-	return cli_fail(cli, EXIT_USAGE, next.at, "%s for %s", count < cli->verb->least_arguments ? "something is missing"
-	                                                                                         : "too many words",
+	return cli_fail(cli, EXIT_USAGE, next.at, "%s for %s",
+	                count < cli->verb->least_arguments ? "something is missing" : "too many words",
 	                cli->verb->name);
 }
 

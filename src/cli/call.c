@@ -14,8 +14,8 @@ struct conversation {
 	const struct call *call;
 	struct answer *answer;
 	struct http_call *http;
-	struct buf line;                 /* begun, its end has not come */
-	bool is_enough;                  /* on_line said so */
+	struct buf line; /* begun, its end has not come */
+	bool is_enough;  /* on_line said so */
 	enum err err;
 };
 
@@ -81,7 +81,10 @@ static void on_done(void *owner, enum err err)
 }
 
 static const struct http_call_events events = {
-	.on_head = on_head, .on_body = on_body, .more_body = more_body, .on_done = on_done,
+	.on_head = on_head,
+	.on_body = on_body,
+	.more_body = more_body,
+	.on_done = on_done,
 };
 
 static enum err call_at(struct cli *cli, const struct call *call, struct text path, struct answer *out)
@@ -89,9 +92,15 @@ static enum err call_at(struct cli *cli, const struct call *call, struct text pa
 	struct conversation c = { .cli = cli, .call = call, .answer = out, .line = BUF(LINE_MAX_BYTES) };
 	struct io_address address = { 0 };
 	struct http_call_options options = {
-		.io = cli->io, .to = &address, .method = text_from(call->method), .target = call->target,
-		.host = LIT("postrider"), .content_type = text_from(call->content_type), .timeout_ms = SILENCE_MS,
-		.events = &events, .owner = &c,
+		.io = cli->io,
+		.to = &address,
+		.method = text_from(call->method),
+		.target = call->target,
+		.host = LIT("postrider"),
+		.content_type = text_from(call->content_type),
+		.timeout_ms = SILENCE_MS,
+		.events = &events,
+		.owner = &c,
 	};
 
 	if (path.len >= sizeof(address.unix_path))
@@ -131,7 +140,8 @@ static enum exit_code report_problem(struct cli *cli, const struct answer *a)
 	AUTO(json_free) struct json *problem = NULL;
 
 	if (json_parse(buf_text(&a->body), &problem, NULL))
-		return cli_fail(cli, code, "see the relay's log", "the relay answered with status %d", a->status);
+		return cli_fail(cli, code, "see the relay's log", "the relay answered with status %d",
+		                a->status);
 	if (cli->json) {
 		fprintf(cli->out, "%.*s", TEXT_ARGS(buf_text(&a->body)));
 		return code;
@@ -141,13 +151,15 @@ static enum exit_code report_problem(struct cli *cli, const struct answer *a)
 	struct text next = json_as_text(json_member(problem, "next"));
 	AUTO(free_memory) char *next_step = next.len ? text_dup(next) : NULL;
 
-	return cli_fail(cli, code, next_step, "%.*s%s%.*s", TEXT_ARGS(title), detail.len ? ": " : "", TEXT_ARGS(detail));
+	return cli_fail(cli, code, next_step, "%.*s%s%.*s", TEXT_ARGS(title), detail.len ? ": " : "",
+	                TEXT_ARGS(detail));
 }
 
 static enum exit_code report_unreachable(struct cli *cli, enum err err, const struct buf *tried)
 {
 	if (err == ERR_DENIED)
-		return cli_fail(cli, EXIT_DENIED, "be root, or the user or in the group that the relay runs as",
+		return cli_fail(cli, EXIT_DENIED,
+		                "be root, or the user or in the group that the relay runs as",
 		                "the control socket is not for you: %.*s", TEXT_ARGS(buf_text(tried)));
 	return cli_fail(cli, EXIT_UNREACHABLE,
 	                "start it with `postrider run`, or say with -c which configuration it runs with",
@@ -157,7 +169,8 @@ static enum exit_code report_unreachable(struct cli *cli, enum err err, const st
 /* What an err says of a place where nobody may be; others happened after somebody answered. */
 static bool is_absence(enum err err)
 {
-	return err == ERR_NOT_FOUND || err == ERR_REFUSED || err == ERR_DENIED || err == ERR_UNREACHABLE || err == ERR_TOO_BIG;
+	return err == ERR_NOT_FOUND || err == ERR_REFUSED || err == ERR_DENIED || err == ERR_UNREACHABLE ||
+	       err == ERR_TOO_BIG;
 }
 
 /* Where the socket may be. With a configuration that cannot be read there is still the usual place: whoever has just
@@ -206,8 +219,8 @@ enum exit_code cli_call(struct cli *cli, const struct call *call, struct answer 
 	if (out->status >= 400)
 		return report_problem(cli, out);
 	if (err)
-		return cli_fail(cli, EXIT_FAILED, "see the relay's log", "the relay's answer did not come whole: %s",
-		                err_text(err));
+		return cli_fail(cli, EXIT_FAILED, "see the relay's log",
+		                "the relay's answer did not come whole: %s", err_text(err));
 	return EXIT_DONE;
 }
 

@@ -12,35 +12,35 @@
 
 enum exit_code {
 	EXIT_DONE = 0,
-	EXIT_FAILED = 1,         /* what was asked failed */
+	EXIT_FAILED = 1, /* what was asked failed */
 	EXIT_USAGE = 2,
-	EXIT_UNREACHABLE = 3,    /* the daemon does not answer */
-	EXIT_NOTHING = 4,        /* nothing matched */
-	EXIT_DENIED = 5,         /* not permitted */
+	EXIT_UNREACHABLE = 3, /* the daemon does not answer */
+	EXIT_NOTHING = 4,     /* nothing matched */
+	EXIT_DENIED = 5,      /* not permitted */
 	EXIT_CONFIG = 78,
 };
 
 /* ---------------------------------------------------------------- the table */
 
 struct flag {
-	const char *name;        /* "wait", said as --wait */
-	char letter;             /* 'w', said as -w; 0: none */
-	const char *value;       /* what is expected behind it, "TIME"; NULL: a switch */
-	const char *help;        /* one line */
-	bool many;               /* may be given more than once */
+	const char *name;  /* "wait", said as --wait */
+	char letter;       /* 'w', said as -w; 0: none */
+	const char *value; /* what is expected behind it, "TIME"; NULL: a switch */
+	const char *help;  /* one line */
+	bool many;         /* may be given more than once */
 };
 
 struct cli;
 
 struct verb {
 	const char *name;
-	const char *arguments;   /* "ID", "[SELECTOR]" */
-	const char *summary;     /* one line */
-	const char *details;     /* paragraphs; may be NULL */
-	const char *examples;    /* lines; may be NULL */
+	const char *arguments; /* "ID", "[SELECTOR]" */
+	const char *summary;   /* one line */
+	const char *details;   /* paragraphs; may be NULL */
+	const char *examples;  /* lines; may be NULL */
 	const struct flag *flags;
 	size_t flag_count;
-	bool selects;            /* the selector's flags too, and ids as arguments */
+	bool selects; /* the selector's flags too, and ids as arguments */
 	unsigned least_arguments, most_arguments;
 	enum exit_code (*run)(struct cli *cli);
 };
@@ -57,20 +57,20 @@ const struct verb *cli_find_verb(struct text name);
 /* ---------------------------------------------------------------- what was given */
 
 struct given {
-	const struct flag *flag;         /* NULL: an argument */
-	const char *value;               /* NULL: a switch */
+	const struct flag *flag; /* NULL: an argument */
+	const char *value;       /* NULL: a switch */
 };
 
 struct cli {
 	const struct cli_world *world;
 	FILE *out, *err;
 	const struct verb *verb;
-	struct given *given;             /* in the order given */
+	struct given *given; /* in the order given */
 	size_t given_count;
 	bool json, colour;
 
-	struct io *io;                   /* made when first needed */
-	const struct config *config;     /* likewise */
+	struct io *io;               /* made when first needed */
+	const struct config *config; /* likewise */
 	bool config_failed;
 };
 
@@ -84,7 +84,7 @@ const char *cli_next_value(const struct cli *cli, const char *flag, size_t *at);
 /* A flag's value as a time; when it is none that is said. False then. */
 bool cli_duration(struct cli *cli, const char *flag, int64_t *ms);
 
-void cli_print_help(struct cli *cli, const struct verb *verb);           /* NULL: of all */
+void cli_print_help(struct cli *cli, const struct verb *verb); /* NULL: of all */
 /* The nearest of many words, or NULL when none is near. */
 const char *cli_nearest(struct text word, const char *(*nth)(size_t n), size_t count);
 
@@ -95,7 +95,7 @@ enum exit_code cli_fail(struct cli *cli, enum exit_code code, const char *next_s
 /* ---------------------------------------------------------------- printing */
 
 enum colour { PLAIN, BOLD, DIM, RED, GREEN, YELLOW };
-void cli_colour(struct cli *cli, enum colour colour);    /* nothing without a terminal */
+void cli_colour(struct cli *cli, enum colour colour); /* nothing without a terminal */
 
 /* Octets of mail and of peers: controls become '?', so that nobody writes on the terminal through us. */
 void cli_put(struct cli *cli, struct text t);
@@ -103,7 +103,7 @@ void cli_put(struct cli *cli, struct text t);
 void cli_put_cell(struct cli *cli, struct text t, unsigned columns);
 void cli_put_cell_right(struct cli *cli, struct text t, unsigned columns);
 size_t cli_columns_of(struct text t);
-void cli_put_size(struct cli *cli, int64_t bytes);       /* "18.2 KB" */
+void cli_put_size(struct cli *cli, int64_t bytes); /* "18.2 KB" */
 void cli_add_size(struct buf *out, int64_t bytes);
 
 /* A time of our JSON in milliseconds; 0: none. */
@@ -124,7 +124,7 @@ struct cli_sources {
 };
 enum exit_code cli_sources(struct cli *cli, struct cli_sources *out);
 void cli_sources_fini(struct cli_sources *s);
-enum exit_code cli_load_config(struct cli *cli);         /* into cli->config */
+enum exit_code cli_load_config(struct cli *cli); /* into cli->config */
 void cli_print_report_json(struct cli *cli, const struct config_report *report);
 
 /* ---------------------------------------------------------------- calling the daemon */
@@ -132,7 +132,7 @@ void cli_print_report_json(struct cli *cli, const struct config_report *report);
 struct call {
 	const char *method;
 	struct text target;
-	const char *content_type;        /* of the body; NULL: none */
+	const char *content_type; /* of the body; NULL: none */
 	enum err (*more_body)(void *owner, struct buf *out);
 	/* With this, an answer 200 comes line by line and is not kept. False: enough. */
 	bool (*on_line)(void *owner, struct text line);
@@ -163,7 +163,7 @@ enum exit_code run_queue(struct cli *cli);
 enum exit_code run_show(struct cli *cli);
 enum exit_code run_send(struct cli *cli);
 enum exit_code run_sink(struct cli *cli);
-enum exit_code run_act(struct cli *cli);                 /* retry, hold, release, drop */
+enum exit_code run_act(struct cli *cli); /* retry, hold, release, drop */
 enum exit_code run_verify(struct cli *cli);
 enum exit_code run_health(struct cli *cli);
 enum exit_code run_version(struct cli *cli);
@@ -176,7 +176,7 @@ void story_outcome(const struct json *story, unsigned *waiting, unsigned *failed
 
 /* queue_group.c: the table of `queue --by`. */
 struct queue_groups;
-struct queue_groups *queue_groups_new(const char *by);   /* NULL: no such way, or no memory */
+struct queue_groups *queue_groups_new(const char *by); /* NULL: no such way, or no memory */
 void queue_groups_add(struct queue_groups *g, const struct json *message, int64_t now);
 void queue_groups_print(struct cli *cli, struct queue_groups *g, int64_t now);
 void queue_groups_free(struct queue_groups **g);

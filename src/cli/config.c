@@ -46,8 +46,8 @@ static void print_summary(struct cli *cli)
 	fputs(": ", cli->out);
 	cli_put(cli, c->hostname);
 	fprintf(cli->out, ", %zu listener%s, %zu upstream%s, %zu route%s; spool ", c->listen.count,
-	        c->listen.count == 1 ? "" : "s", c->upstreams.count, c->upstreams.count == 1 ? "" : "s", c->routes.count,
-	        c->routes.count == 1 ? "" : "s");
+	        c->listen.count == 1 ? "" : "s", c->upstreams.count, c->upstreams.count == 1 ? "" : "s",
+	        c->routes.count, c->routes.count == 1 ? "" : "s");
 	cli_put(cli, c->spool.path);
 	fputc('\n', cli->out);
 }

@@ -72,7 +72,8 @@ static enum exit_code make_directories(struct demo *d)
 	snprintf(d->file, sizeof(d->file), "%s/postrider.yaml", d->directory);
 	snprintf(d->mails, sizeof(d->mails), "%s/mails", d->directory);
 	snprintf(d->spool, sizeof(d->spool), "%s/spool", d->directory);
-	if ((mkdir(d->mails, 0700) != 0 && errno != EEXIST) || (mkdir(d->spool, 0700) != 0 && errno != EEXIST))
+	if ((mkdir(d->mails, 0700) != 0 && errno != EEXIST) ||
+	    (mkdir(d->spool, 0700) != 0 && errno != EEXIST))
 		return cli_fail(cli, EXIT_FAILED, NULL, "cannot make a directory in %s: %s", d->directory,
 		                err_text(err_from_errno(errno)));
 	return EXIT_DONE;
@@ -84,7 +85,8 @@ static enum exit_code write_configuration(struct demo *d, struct buf *text)
 	FILE *file = fopen(d->file, "we");
 
 	if (buf_err(text) || !file || fwrite(text->at, 1, text->len, file) != text->len || fclose(file) != 0)
-		return cli_fail(d->cli, EXIT_FAILED, NULL, "cannot write %s: %s", d->file, err_text(err_from_errno(errno)));
+		return cli_fail(d->cli, EXIT_FAILED, NULL, "cannot write %s: %s", d->file,
+		                err_text(err_from_errno(errno)));
 	return EXIT_DONE;
 }
 
@@ -115,7 +117,8 @@ static enum exit_code choose_ports(struct demo *d)
 		io_listener_close(&second);
 	/* Closing ends with the loop. */
 	io_uv_free(&d->cli->io);
-	return err ? cli_fail(d->cli, EXIT_FAILED, NULL, "no free port on 127.0.0.1: %s", err_text(err)) : EXIT_DONE;
+	return err ? cli_fail(d->cli, EXIT_FAILED, NULL, "no free port on 127.0.0.1: %s", err_text(err))
+	           : EXIT_DONE;
 }
 
 /* ---------------------------------------------------------------- running */
@@ -124,7 +127,9 @@ static void on_ready(void *owner, struct server *server, struct io *io)
 {
 	struct demo *d = owner;
 	struct sink_options options = {
-		.io = io, .address = { .ip = { ip_from_v4(0x7f000001), (uint16_t)d->sink_port } }, .directory = d->mails,
+		.io = io,
+		.address = { .ip = { ip_from_v4(0x7f000001), (uint16_t)d->sink_port } },
+		.directory = d->mails,
 		.hostname = LIT("sink.demo.example"),
 	};
 	enum err err = sink_open(&options, &d->sink);
@@ -143,7 +148,8 @@ static void on_ready(void *owner, struct server *server, struct io *io)
 	        "  postrider -c %s send -f app@demo.example -t defer.cid@demo.example\n"
 	        "  postrider -c %s queue\n"
 	        "Ctrl-C ends it%s. Events follow on standard output.\n",
-	        d->port, d->mails, d->file, d->file, d->file, d->file, d->is_temporary ? " and removes everything" : "");
+	        d->port, d->mails, d->file, d->file, d->file, d->file,
+	        d->is_temporary ? " and removes everything" : "");
 	fflush(d->cli->err);
 }
 
@@ -165,10 +171,12 @@ static enum exit_code run_server(struct demo *d, struct text text)
 	sources.sources.file = text_from(d->file);
 	sources.sources.file_is_optional = false;
 	sources.sources.text = text;
-	sources.sources.environment = NULL;      /* the demo is the same everywhere */
+	sources.sources.environment = NULL; /* the demo is the same everywhere */
 	struct server_main_options options = { .sources = &sources.sources,
 		                               .log_descriptor = d->cli->world->out_descriptor,
-		                               .on_ready = on_ready, .on_end = on_end, .owner = d };
+		                               .on_ready = on_ready,
+		                               .on_end = on_end,
+		                               .owner = d };
 
 	code = (enum exit_code)server_main(&options);
 	cli_sources_fini(&sources);
@@ -181,7 +189,8 @@ enum exit_code run_demo(struct cli *cli)
 	AUTO(buf_fini) struct buf text = BUF(64u << 10);
 
 	if (cli_has(cli, "config"))
-		return cli_fail(cli, EXIT_USAGE, "leave one of them out", "--demo has a configuration of its own");
+		return cli_fail(cli, EXIT_USAGE, "leave one of them out",
+		                "--demo has a configuration of its own");
 	if (!cli_io(cli))
 		return EXIT_FAILED;
 	enum exit_code code = choose_ports(&d);

@@ -36,8 +36,8 @@ static void print_indented(struct cli *cli, const char *title, const char *lines
 
 static void print_verb_help(struct cli *cli, const struct verb *verb)
 {
-	fprintf(cli->out, "postrider %s%s%s [FLAGS] - %s\n", verb->name, verb->arguments[0] ? " " : "", verb->arguments,
-	        verb->summary);
+	fprintf(cli->out, "postrider %s%s%s [FLAGS] - %s\n", verb->name, verb->arguments[0] ? " " : "",
+	        verb->arguments, verb->summary);
 	if (verb->details)
 		fprintf(cli->out, "\n%s\n", verb->details);
 	print_flags(cli, "Flags:", verb->flags, verb->flag_count);
@@ -60,9 +60,10 @@ void cli_print_help(struct cli *cli, const struct verb *verb)
 		fprintf(cli->out, " %s\n", cli_verbs[i].summary);
 	}
 	print_flags(cli, "Flags of all commands:", cli_global_flags, cli_global_flag_count);
-	fprintf(cli->out, "\n`postrider help COMMAND` says more. To look around: postrider run --demo\n"
-	                  "Exit codes: 0 done, 1 what was asked failed, 2 usage, 3 the relay does not answer, 4 nothing matched,\n"
-	                  "5 not permitted, 78 configuration\n");
+	fprintf(cli->out,
+	        "\n`postrider help COMMAND` says more. To look around: postrider run --demo\n"
+	        "Exit codes: 0 done, 1 what was asked failed, 2 usage, 3 the relay does not answer, 4 nothing matched,\n"
+	        "5 not permitted, 78 configuration\n");
 }
 
 enum exit_code run_help(struct cli *cli)
@@ -72,7 +73,8 @@ enum exit_code run_help(struct cli *cli)
 	const struct verb *verb = name ? cli_find_verb(text_from(name)) : NULL;
 
 	if (name && !verb)
-		return cli_fail(cli, EXIT_USAGE, "`postrider help` lists the commands", "there is no command \"%s\"", name);
+		return cli_fail(cli, EXIT_USAGE, "`postrider help` lists the commands",
+		                "there is no command \"%s\"", name);
 	cli_print_help(cli, verb);
 	return EXIT_DONE;
 }

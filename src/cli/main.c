@@ -9,8 +9,14 @@ int main(int argc, char **argv)
 {
 	struct winsize size = { 0 };
 	struct cli_world world = {
-		.argc = argc, .argv = argv, .environment = environ, .in = stdin, .out = stdout, .err = stderr,
-		.out_descriptor = STDOUT_FILENO, .is_terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO),
+		.argc = argc,
+		.argv = argv,
+		.environment = environ,
+		.in = stdin,
+		.out = stdout,
+		.err = stderr,
+		.out_descriptor = STDOUT_FILENO,
+		.is_terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO),
 	};
 
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)

@@ -6,8 +6,8 @@
 void cli_colour(struct cli *cli, enum colour colour)
 {
 	static const char *const codes[] = {
-		[PLAIN] = "\033[0m", [BOLD] = "\033[1m", [DIM] = "\033[2m", [RED] = "\033[31m", [GREEN] = "\033[32m",
-		[YELLOW] = "\033[33m",
+		[PLAIN] = "\033[0m", [BOLD] = "\033[1m",   [DIM] = "\033[2m",
+		[RED] = "\033[31m",  [GREEN] = "\033[32m", [YELLOW] = "\033[33m",
 	};
 
 	if (cli->colour)
@@ -124,7 +124,8 @@ void cli_add_when(struct buf *out, int64_t time_ms, int64_t now)
 	if (time_ms > now) {
 		/* Whole seconds and more: "in 59.3 s" says nothing that "in 59 s" does not. */
 		buf_add(out, TEXT("in "));
-		time_add_duration(out, time_ms - now < 10 * SECOND_MS ? time_ms - now : (time_ms - now + 500) / 1000 * 1000);
+		time_add_duration(out, time_ms - now < 10 * SECOND_MS ? time_ms - now
+		                                                      : (time_ms - now + 500) / 1000 * 1000);
 	} else if (now - time_ms < SECOND_MS) {
 		buf_add(out, TEXT("now"));
 	} else {
@@ -138,7 +139,7 @@ void cli_add_when(struct buf *out, int64_t time_ms, int64_t now)
 /* Days since 1970-01-01 of a date of the Gregorian calendar. */
 static int64_t days_from_date(int64_t year, int64_t month, int64_t day)
 {
-	int64_t shifted = year - (month <= 2);           /* years that begin in March end with the leap day */
+	int64_t shifted = year - (month <= 2); /* years that begin in March end with the leap day */
 	int64_t era = shifted / 400, of_era = shifted - era * 400;
 	int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
 
@@ -167,8 +168,9 @@ int64_t cli_time(const struct json *v)
 	struct text t = json_as_text(v);
 	int64_t year, month, day, hour, minute, second, ms = 0;
 
-	if (!take_number(&t, 4, 0, &year) || !take_number(&t, 2, '-', &month) || !take_number(&t, 2, '-', &day) ||
-	    !take_number(&t, 2, 'T', &hour) || !take_number(&t, 2, ':', &minute) || !take_number(&t, 2, ':', &second))
+	if (!take_number(&t, 4, 0, &year) || !take_number(&t, 2, '-', &month) ||
+	    !take_number(&t, 2, '-', &day) || !take_number(&t, 2, 'T', &hour) ||
+	    !take_number(&t, 2, ':', &minute) || !take_number(&t, 2, ':', &second))
 		return 0;
 	if (t.len > 3 && t.at[0] == '.' && !take_number(&t, 3, '.', &ms))
 		return 0;

@@ -16,12 +16,20 @@ struct listing {
 
 /* ---------------------------------------------------------------- for people */
 
-enum { COLUMN_ID = 13, COLUMN_AGE = 8, COLUMN_SIZE = 8, COLUMN_TRIES = 5, COLUMN_NEXT = 11, COLUMN_PATH = 26 };
+enum {
+	COLUMN_ID = 13,
+	COLUMN_AGE = 8,
+	COLUMN_SIZE = 8,
+	COLUMN_TRIES = 5,
+	COLUMN_NEXT = 11,
+	COLUMN_PATH = 26
+};
 
 static unsigned why_columns(const struct cli *cli)
 {
 	unsigned width = cli->world->columns ? cli->world->columns : WIDTH_DEFAULT;
-	unsigned used = COLUMN_ID + COLUMN_AGE + COLUMN_SIZE + COLUMN_TRIES + COLUMN_NEXT + 2 * COLUMN_PATH + 7 * 2;
+	unsigned used =
+		COLUMN_ID + COLUMN_AGE + COLUMN_SIZE + COLUMN_TRIES + COLUMN_NEXT + 2 * COLUMN_PATH + 7 * 2;
 
 	return width > used + 20 ? width - used : 20;
 }
@@ -33,14 +41,16 @@ static void print_heading(struct cli *cli)
 		unsigned columns;
 		bool right;
 	} heading[] = {
-		{ LIT("ID"), COLUMN_ID, false }, { LIT("AGE"), COLUMN_AGE, true }, { LIT("SIZE"), COLUMN_SIZE, true },
-		{ LIT("TRIES"), COLUMN_TRIES, true }, { LIT("NEXT"), COLUMN_NEXT, false }, { LIT("FROM"), COLUMN_PATH, false },
+		{ LIT("ID"), COLUMN_ID, false },     { LIT("AGE"), COLUMN_AGE, true },
+		{ LIT("SIZE"), COLUMN_SIZE, true },  { LIT("TRIES"), COLUMN_TRIES, true },
+		{ LIT("NEXT"), COLUMN_NEXT, false }, { LIT("FROM"), COLUMN_PATH, false },
 		{ LIT("TO"), COLUMN_PATH, false },
 	};
 
 	cli_colour(cli, BOLD);
 	for (size_t i = 0; i < ARRAY_LEN(heading); i++) {
-		(heading[i].right ? cli_put_cell_right : cli_put_cell)(cli, heading[i].name, heading[i].columns);
+		(heading[i].right ? cli_put_cell_right : cli_put_cell)(cli, heading[i].name,
+		                                                       heading[i].columns);
 		fputs("  ", cli->out);
 	}
 	fputs("WHY", cli->out);
@@ -106,8 +116,8 @@ static void put_why(struct cli *cli, const struct json *recipient)
 	cli_put_cell(cli, buf_text(&why), why_columns(cli));
 }
 
-static void print_recipient(struct cli *cli, const struct json *message, const struct json *recipient, bool is_first,
-                            int64_t now)
+static void print_recipient(struct cli *cli, const struct json *message, const struct json *recipient,
+                            bool is_first, int64_t now)
 {
 	struct text sender = json_as_text(json_member(message, "sender"));
 
@@ -180,7 +190,8 @@ static enum exit_code build_target(struct cli *cli, struct buf *target, int64_t 
 		buf_add_u64(&digits, (uint64_t)*limit);
 		cli_add_parameter(target, "limit", buf_text(&digits));
 	}
-	return buf_err(target) ? cli_fail(cli, EXIT_USAGE, "give fewer ids", "too much is selected at once") : EXIT_DONE;
+	return buf_err(target) ? cli_fail(cli, EXIT_USAGE, "give fewer ids", "too much is selected at once")
+	                       : EXIT_DONE;
 }
 
 static void print_end(struct listing *l, int64_t limit)
@@ -197,8 +208,8 @@ static void print_end(struct listing *l, int64_t limit)
 		fputs("nothing waits\n", cli->out);
 		return;
 	}
-	fprintf(cli->out, "%lld message%s, %lld recipient%s%s\n", (long long)l->messages, l->messages == 1 ? "" : "s",
-	        (long long)l->recipients, l->recipients == 1 ? "" : "s",
+	fprintf(cli->out, "%lld message%s, %lld recipient%s%s\n", (long long)l->messages,
+	        l->messages == 1 ? "" : "s", (long long)l->recipients, l->recipients == 1 ? "" : "s",
 	        l->messages == limit ? ", and perhaps more (--limit, --by)" : "");
 }
 
@@ -212,7 +223,8 @@ enum exit_code run_queue(struct cli *cli)
 	int64_t limit;
 
 	if (by && !groups)
-		return cli_fail(cli, EXIT_USAGE, "--by domain, reason, sender, route or age", "the queue is not counted by %s", by);
+		return cli_fail(cli, EXIT_USAGE, "--by domain, reason, sender, route or age",
+		                "the queue is not counted by %s", by);
 	enum exit_code code = build_target(cli, &target, &limit);
 
 	if (code)

@@ -10,23 +10,25 @@ struct group {
 	struct map_item item;
 	char key[KEY_MAX_BYTES];
 	int64_t messages, recipients, oldest, next;
-	int64_t order;                   /* of ages, which are not sorted by number */
-	int64_t last_message;            /* the number of the one counted last, so that each counts once */
+	int64_t order;        /* of ages, which are not sorted by number */
+	int64_t last_message; /* the number of the one counted last, so that each counts once */
 };
 
-typedef struct text key_fn(const struct json *message, const struct json *recipient, int64_t now, int64_t *order);
+typedef struct text key_fn(const struct json *message, const struct json *recipient, int64_t now,
+                           int64_t *order);
 
 struct queue_groups {
 	const char *by;
 	key_fn *key;
 	struct map map;
 	int64_t messages;
-	bool is_cut;                     /* no memory for another one */
+	bool is_cut; /* no memory for another one */
 };
 
 /* ---------------------------------------------------------------- the ways to count */
 
-static struct text by_domain(const struct json *message, const struct json *recipient, int64_t now, int64_t *order)
+static struct text by_domain(const struct json *message, const struct json *recipient, int64_t now,
+                             int64_t *order)
 {
 	struct text address = json_as_text(json_member(recipient, "address"));
 	size_t at = text_find_last_octet(address, '@');
@@ -35,7 +37,8 @@ static struct text by_domain(const struct json *message, const struct json *reci
 	return at < address.len ? text_skip(address, at + 1) : address;
 }
 
-static struct text by_reason(const struct json *message, const struct json *recipient, int64_t now, int64_t *order)
+static struct text by_reason(const struct json *message, const struct json *recipient, int64_t now,
+                             int64_t *order)
 {
 	struct text reason = json_as_text(json_member(recipient, "reason"));
 
@@ -43,7 +46,8 @@ static struct text by_reason(const struct json *message, const struct json *reci
 	return reason.len ? reason : TEXT("not tried yet");
 }
 
-static struct text by_sender(const struct json *message, const struct json *recipient, int64_t now, int64_t *order)
+static struct text by_sender(const struct json *message, const struct json *recipient, int64_t now,
+                             int64_t *order)
 {
 	struct text sender = json_as_text(json_member(message, "sender"));
 
@@ -51,20 +55,23 @@ static struct text by_sender(const struct json *message, const struct json *reci
 	return sender.len ? sender : TEXT("<>");
 }
 
-static struct text by_route(const struct json *message, const struct json *recipient, int64_t now, int64_t *order)
+static struct text by_route(const struct json *message, const struct json *recipient, int64_t now,
+                            int64_t *order)
 {
 	(void)message, (void)now, (void)order;
 	return json_as_text(json_member(recipient, "key"));
 }
 
-static struct text by_age(const struct json *message, const struct json *recipient, int64_t now, int64_t *order)
+static struct text by_age(const struct json *message, const struct json *recipient, int64_t now,
+                          int64_t *order)
 {
 	static const struct {
 		int64_t below_ms;
 		struct text name;
 	} ages[] = {
-		{ 5 * MINUTE_MS, LIT("under 5m") }, { HOUR_MS, LIT("5m to 1h") }, { 4 * HOUR_MS, LIT("1h to 4h") },
-		{ DAY_MS, LIT("4h to 1d") }, { 5 * DAY_MS, LIT("1d to 5d") }, { INT64_MAX, LIT("over 5d") },
+		{ 5 * MINUTE_MS, LIT("under 5m") }, { HOUR_MS, LIT("5m to 1h") },
+		{ 4 * HOUR_MS, LIT("1h to 4h") },   { DAY_MS, LIT("4h to 1d") },
+		{ 5 * DAY_MS, LIT("1d to 5d") },    { INT64_MAX, LIT("over 5d") },
 	};
 	int64_t age = now - cli_time(json_member(message, "received"));
 	size_t i = 0;
@@ -80,7 +87,8 @@ static const struct {
 	const char *name;
 	key_fn *key;
 } ways[] = {
-	{ "domain", by_domain }, { "reason", by_reason }, { "sender", by_sender }, { "route", by_route }, { "age", by_age },
+	{ "domain", by_domain }, { "reason", by_reason }, { "sender", by_sender },
+	{ "route", by_route },   { "age", by_age },
 };
 
 /* ---------------------------------------------------------------- counting */
@@ -137,7 +145,8 @@ static struct group *find_or_make(struct queue_groups *g, struct text key)
 	return made;
 }
 
-static void count(struct queue_groups *g, const struct json *message, const struct json *recipient, int64_t now)
+static void count(struct queue_groups *g, const struct json *message, const struct json *recipient,
+                  int64_t now)
 {
 	int64_t order = 0, next = cli_time(json_member(recipient, "next_attempt"));
 	int64_t received = cli_time(json_member(message, "received"));
@@ -213,7 +222,8 @@ static void print_row(struct cli *cli, const struct group *group, int64_t now)
 	fputc('\n', cli->out);
 }
 
-static void print_all(struct cli *cli, struct queue_groups *g, struct group **sorted, size_t count_of, int64_t now)
+static void print_all(struct cli *cli, struct queue_groups *g, struct group **sorted, size_t count_of,
+                      int64_t now)
 {
 	if (!cli->json && count_of > 0) {
 		cli_colour(cli, BOLD);

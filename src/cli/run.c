@@ -8,7 +8,8 @@ enum exit_code run_run(struct cli *cli)
 	if (cli_has(cli, "demo"))
 		return run_demo(cli);
 	if (cli_has(cli, "dir"))
-		return cli_fail(cli, EXIT_USAGE, "the spool is set in the configuration", "--dir is for --demo");
+		return cli_fail(cli, EXIT_USAGE, "the spool is set in the configuration",
+		                "--dir is for --demo");
 	struct cli_sources sources;
 	enum exit_code code = cli_sources(cli, &sources);
 

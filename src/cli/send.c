@@ -14,8 +14,8 @@
 
 struct sending {
 	struct cli *cli;
-	struct buf text;                 /* put together; or */
-	int file;                        /* read; -1: none */
+	struct buf text; /* put together; or */
+	int file;        /* read; -1: none */
 	size_t given;
 };
 
@@ -93,15 +93,17 @@ static enum exit_code open_message(struct cli *cli, struct sending *s, struct te
 
 	if (!eml) {
 		put_together(cli, from, &s->text);
-		return buf_err(&s->text) ? cli_fail(cli, EXIT_USAGE, "use --eml FILE", "the message is too large to be given so")
+		return buf_err(&s->text) ? cli_fail(cli, EXIT_USAGE, "use --eml FILE",
+		                                    "the message is too large to be given so")
 		                         : EXIT_DONE;
 	}
 	if (cli_has(cli, "body") || cli_has(cli, "subject"))
-		return cli_fail(cli, EXIT_USAGE, "leave one of them out", "--eml has subject and body of its own");
+		return cli_fail(cli, EXIT_USAGE, "leave one of them out",
+		                "--eml has subject and body of its own");
 	s->file = text_eq(text_from(eml), TEXT("-")) ? STDIN_FILENO : open(eml, O_RDONLY | O_CLOEXEC);
 	if (s->file < 0)
-		return cli_fail(cli, errno == EACCES ? EXIT_DENIED : EXIT_FAILED, NULL, "cannot read %s: %s", eml,
-		                err_text(err_from_errno(errno)));
+		return cli_fail(cli, errno == EACCES ? EXIT_DENIED : EXIT_FAILED, NULL, "cannot read %s: %s",
+		                eml, err_text(err_from_errno(errno)));
 	return EXIT_DONE;
 }
 
@@ -120,12 +122,16 @@ static enum exit_code hand_in(struct cli *cli, struct json **out)
 	cli_add_parameter(&target, "from", sender);
 	while ((to = cli_next_value(cli, "to", &at)))
 		cli_add_parameter(&target, "to", text_from(to));
-	enum exit_code code = buf_err(&target) ? cli_fail(cli, EXIT_USAGE, "give fewer at a time", "too many recipients")
-	                                       : open_message(cli, &s, sender);
+	enum exit_code code =
+		buf_err(&target) ? cli_fail(cli, EXIT_USAGE, "give fewer at a time", "too many recipients")
+				 : open_message(cli, &s, sender);
 
 	if (!code) {
-		struct call call = { .method = "POST", .target = buf_text(&target), .content_type = "message/rfc822",
-		                     .more_body = more_body, .owner = &s };
+		struct call call = { .method = "POST",
+			             .target = buf_text(&target),
+			             .content_type = "message/rfc822",
+			             .more_body = more_body,
+			             .owner = &s };
 
 		code = cli_call(cli, &call, &answer);
 	}
@@ -186,7 +192,8 @@ static enum exit_code wait_and_print(struct cli *cli, struct text id, int64_t wa
 		if (code)
 			return code;
 		story_outcome(story, &waiting, &failed);
-		if (waiting == 0 || (int64_t)((io_clock_us(cli->io) - start) / 1000) >= wait_ms || !pause_for(cli->io, POLL_MS))
+		if (waiting == 0 || (int64_t)((io_clock_us(cli->io) - start) / 1000) >= wait_ms ||
+		    !pause_for(cli->io, POLL_MS))
 			break;
 		json_free(&story);
 	}
@@ -195,7 +202,8 @@ static enum exit_code wait_and_print(struct cli *cli, struct text id, int64_t wa
 	else
 		print_story(cli, story, io_now_time(cli->io));
 	if (waiting > 0 && !cli->json)
-		fprintf(cli->out, "still on its way; later: postrider show %.*s\n", TEXT_ARGS(text_head(id, 13)));
+		fprintf(cli->out, "still on its way; later: postrider show %.*s\n",
+		        TEXT_ARGS(text_head(id, 13)));
 	return failed > 0 || (waiting > 0 && cli_has(cli, "wait")) ? EXIT_FAILED : EXIT_DONE;
 }
 

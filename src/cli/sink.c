@@ -148,8 +148,8 @@ static enum err make_tls(struct cli *cli, struct tls_context **out)
 static enum exit_code read_options(struct cli *cli, struct sink_options *o)
 {
 	if (!read_address(cli, &o->address))
-		return cli_fail(cli, EXIT_USAGE, "write 127.0.0.1:2526, [::1]:2526 or unix:/path", "--listen %s is no address",
-		                cli_value(cli, "listen"));
+		return cli_fail(cli, EXIT_USAGE, "write 127.0.0.1:2526, [::1]:2526 or unix:/path",
+		                "--listen %s is no address", cli_value(cli, "listen"));
 	if (!read_share(cli, "fail", &o->fail_ppm) || !read_share(cli, "defer", &o->defer_ppm) ||
 	    !cli_duration(cli, "slow", &o->slow_ms))
 		return EXIT_USAGE;
@@ -179,9 +179,11 @@ static void say_counts(struct cli *cli, const struct sink *sink)
 {
 	struct sink_counts c = sink_count(sink);
 
-	fprintf(cli->err, "%llu messages for %llu recipients in %llu sessions; %llu deferred (%llu greylisted), %llu refused\n",
-	        (unsigned long long)c.messages, (unsigned long long)c.recipients, (unsigned long long)c.sessions,
-	        (unsigned long long)c.deferred, (unsigned long long)c.greylisted, (unsigned long long)c.refused);
+	fprintf(cli->err,
+	        "%llu messages for %llu recipients in %llu sessions; %llu deferred (%llu greylisted), %llu refused\n",
+	        (unsigned long long)c.messages, (unsigned long long)c.recipients,
+	        (unsigned long long)c.sessions, (unsigned long long)c.deferred,
+	        (unsigned long long)c.greylisted, (unsigned long long)c.refused);
 }
 
 static enum exit_code run_until_signal(struct sinking *s, struct sink_options *o)
@@ -191,8 +193,8 @@ static enum exit_code run_until_signal(struct sinking *s, struct sink_options *o
 
 	if (err)
 		return cli_fail(cli, err == ERR_DENIED ? EXIT_DENIED : EXIT_FAILED,
-		                err == ERR_BUSY ? "choose another port with --listen" : NULL, "the sink cannot open: %s",
-		                err_text(err));
+		                err == ERR_BUSY ? "choose another port with --listen" : NULL,
+		                "the sink cannot open: %s", err_text(err));
 	err = io_uv_on_signal(cli->io, SIGINT, on_signal, s);
 	if (!err)
 		err = io_uv_on_signal(cli->io, SIGTERM, on_signal, s);

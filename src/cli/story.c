@@ -7,7 +7,7 @@
 
 #define LABEL_COLUMNS 11
 #define MAIN_COLUMNS 58
-#define INDENT "                "        /* below the main column */
+#define INDENT "                " /* below the main column */
 
 static struct text member_text(const struct json *v, const char *name)
 {
@@ -24,8 +24,8 @@ static int64_t member_number(const struct json *v, const char *name)
 struct recipient {
 	int64_t number;
 	struct text address;
-	const struct json *living;       /* of the queue; NULL: gone */
-	const struct json *last;         /* its last event; NULL: none */
+	const struct json *living; /* of the queue; NULL: gone */
+	const struct json *last;   /* its last event; NULL: none */
 };
 
 /* Recipients are few, or their number is in the thousands and each is looked for once an event: sorted by number. */
@@ -71,8 +71,8 @@ static void recipients_fini(struct recipients *all)
 /* Whether a message is at its end for a recipient, by its last event. */
 static bool is_final(struct text event)
 {
-	return text_eq(event, TEXT("delivered")) || text_eq(event, TEXT("bounced")) || text_eq(event, TEXT("expired")) ||
-	       text_eq(event, TEXT("dropped"));
+	return text_eq(event, TEXT("delivered")) || text_eq(event, TEXT("bounced")) ||
+	       text_eq(event, TEXT("expired")) || text_eq(event, TEXT("dropped"));
 }
 
 static void gather_living(struct recipients *all, const struct json *story)
@@ -247,7 +247,8 @@ static void print_received(struct cli *cli, const struct json *e, int64_t first)
 static void put_where(struct cli *cli, const struct json *e)
 {
 	const struct json *tls = json_member(e, "tls");
-	struct text remote = member_text(e, "remote"), mx = member_text(e, "mx"), version = member_text(tls, "version");
+	struct text remote = member_text(e, "remote"), mx = member_text(e, "mx"),
+		    version = member_text(tls, "version");
 	AUTO(buf_fini) struct buf where = BUF(1024);
 	size_t colon = text_find_last_octet(remote, ':');
 
@@ -287,9 +288,15 @@ static const char *stage_words(struct text stage)
 		struct text stage;
 		const char *words;
 	} table[] = {
-		{ LIT("connect"), "while connecting" }, { LIT("greeting"), "as a greeting" }, { LIT("ehlo"), "to EHLO" },
-		{ LIT("starttls"), "in STARTTLS" }, { LIT("auth"), "to AUTH" }, { LIT("mail"), "to MAIL" },
-		{ LIT("rcpt"), "to RCPT" }, { LIT("data"), "to DATA" }, { LIT("dot"), "after end of data" },
+		{ LIT("connect"), "while connecting" },
+		{ LIT("greeting"), "as a greeting" },
+		{ LIT("ehlo"), "to EHLO" },
+		{ LIT("starttls"), "in STARTTLS" },
+		{ LIT("auth"), "to AUTH" },
+		{ LIT("mail"), "to MAIL" },
+		{ LIT("rcpt"), "to RCPT" },
+		{ LIT("data"), "to DATA" },
+		{ LIT("dot"), "after end of data" },
 		{ LIT("quit"), "to QUIT" },
 	};
 
@@ -308,7 +315,9 @@ static void print_reply(struct cli *cli, const struct json *e)
 	struct text response = first_of(member_text(e, "response"), member_text(e, "detail"));
 
 	fputs(INDENT, cli->out);
-	cli_colour(cli, text_eq(event, TEXT("delivered")) ? GREEN : text_eq(event, TEXT("bounced")) ? RED : YELLOW);
+	cli_colour(cli, text_eq(event, TEXT("delivered")) ? GREEN
+	                : text_eq(event, TEXT("bounced")) ? RED
+	                                                  : YELLOW);
 	cli_put(cli, first_of(response, reason));
 	cli_colour(cli, PLAIN);
 	if (words)
@@ -400,7 +409,8 @@ static void print_last_attempt(struct cli *cli, const struct json *living)
 
 	if (attempts <= 0)
 		return;
-	fprintf(cli->out, "%s%lld attempt%s, the last one: ", INDENT, (long long)attempts, attempts == 1 ? "" : "s");
+	fprintf(cli->out, "%s%lld attempt%s, the last one: ", INDENT, (long long)attempts,
+	        attempts == 1 ? "" : "s");
 	cli_put(cli, member_text(living, "delay_reason"));
 	put_pair(cli, "from", member_text(living, "remote"));
 	fputc('\n', cli->out);

@@ -22,6 +22,7 @@ const struct flag cli_selector_flags[] = {
 };
 const size_t cli_selector_flag_count = ARRAY_LEN(cli_selector_flags);
 
+/* clang-format off */
 static const struct flag run_flags[] = {
 	{ "demo", 0, NULL, "a relay with a sink behind it on free loopback ports, to try things on", false },
 	{ "dir", 0, "DIR", "with --demo: the directory for the spool and the received mail, which must exist", false },
@@ -129,3 +130,4 @@ const struct verb cli_verbs[] = {
 	  .run = run_help },
 };
 const size_t cli_verb_count = ARRAY_LEN(cli_verbs);
+/* clang-format on */

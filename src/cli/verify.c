@@ -18,8 +18,8 @@ static void on_problem(void *owner, struct text line)
 struct line {
 	const char *name, *words;
 	uint64_t value;
-	bool is_bad;             /* something other than 0 is damage */
-	bool is_odd;             /* ... is worth a look */
+	bool is_bad; /* something other than 0 is damage */
+	bool is_odd; /* ... is worth a look */
 };
 
 static void print_json(struct cli *cli, const struct line *lines, size_t count, bool ok)
@@ -50,7 +50,8 @@ static enum exit_code print_report(struct cli *cli, const struct queue_verify_re
 		{ "lost_due_rows", "recipients that nothing will wake", r->lost_due_rows, true, false },
 		{ "wrong_counts", "counts that are not right", r->wrong_counts, true, false },
 		{ "missing_files", "spool files that are missing", r->missing_files, true, false },
-		{ "stray_files", "spool files that nobody names (removed at the next start)", r->stray_files, false, true },
+		{ "stray_files", "spool files that nobody names (removed at the next start)", r->stray_files,
+		  false, true },
 		{ "set_aside", "damaged messages that were set aside", r->set_aside, false, true },
 	};
 	bool ok = true;
@@ -70,7 +71,8 @@ static enum exit_code print_report(struct cli *cli, const struct queue_verify_re
 		fputc('\n', cli->out);
 	}
 	if (!ok)
-		return cli_fail(cli, EXIT_FAILED, "keep a copy of the spool before anything else is done with it",
+		return cli_fail(cli, EXIT_FAILED,
+		                "keep a copy of the spool before anything else is done with it",
 		                "the spool is damaged");
 	fputs("the spool is whole\n", cli->out);
 	return EXIT_DONE;
@@ -92,10 +94,10 @@ enum exit_code run_verify(struct cli *cli)
 		return cli_fail(cli, EXIT_NOTHING, "say which with `postrider verify SPOOL`, or with -c",
 		                "there is no spool in %.*s", TEXT_ARGS(path));
 	if (err == ERR_DENIED)
-		return cli_fail(cli, EXIT_DENIED, "be root, or the user that the relay runs as", "the spool %.*s is not for you",
-		                TEXT_ARGS(path));
+		return cli_fail(cli, EXIT_DENIED, "be root, or the user that the relay runs as",
+		                "the spool %.*s is not for you", TEXT_ARGS(path));
 	if (err)
-		return cli_fail(cli, EXIT_FAILED, "look at the disk (dmesg)", "the spool %.*s cannot be read: %s",
-		                TEXT_ARGS(path), err_text(err));
+		return cli_fail(cli, EXIT_FAILED, "look at the disk (dmesg)",
+		                "the spool %.*s cannot be read: %s", TEXT_ARGS(path), err_text(err));
 	return print_report(cli, &report);
 }

@@ -2,15 +2,15 @@
 
 /* Both from the build: the commit, and "name version" of each library with commas between them. */
 #ifndef POSTRIDER_COMMIT
-#define POSTRIDER_COMMIT "unknown"
+#	define POSTRIDER_COMMIT "unknown"
 #endif
 #ifdef __clang__
-#define COMPILER __VERSION__
+#	define COMPILER __VERSION__
 #else
-#define COMPILER "gcc " __VERSION__
+#	define COMPILER "gcc " __VERSION__
 #endif
 #ifndef POSTRIDER_LIBRARIES
-#define POSTRIDER_LIBRARIES ""
+#	define POSTRIDER_LIBRARIES ""
 #endif
 
 static void print_json(struct cli *cli)
@@ -46,8 +46,8 @@ enum exit_code run_version(struct cli *cli)
 		print_json(cli);
 		return EXIT_DONE;
 	}
-	fprintf(cli->out, "postrider %s\ncommit    %s\ncompiler  %s\nlibraries", POSTRIDER_VERSION, POSTRIDER_COMMIT,
-	        COMPILER);
+	fprintf(cli->out, "postrider %s\ncommit    %s\ncompiler  %s\nlibraries", POSTRIDER_VERSION,
+	        POSTRIDER_COMMIT, COMPILER);
 	while (rest.len > 0) {
 		struct text library = text_cut(&rest, ',');
 

@@ -131,7 +131,8 @@ static void add_latin1(struct buf *out, struct text t)
 		if (c < 0x80)
 			buf_add_octet(out, (char)c);
 		else
-			buf_add_bytes(out, (const char[]){ (char)(0xc0 | c >> 6), (char)(0x80 | (c & 0x3f)) }, 2);
+			buf_add_bytes(out, (const char[]){ (char)(0xc0 | c >> 6), (char)(0x80 | (c & 0x3f)) },
+			              2);
 	}
 }
 
@@ -143,12 +144,13 @@ static bool take_word(struct text *t, struct buf *out)
 	size_t end = text_find(rest, TEXT("?="));
 	AUTO(buf_fini) struct buf octets = BUF(4096);
 
-	charset = text_cut(&charset, '*');                /* a language may follow (RFC 2231 section 5) */
+	charset = text_cut(&charset, '*'); /* a language may follow (RFC 2231 section 5) */
 	if (end == rest.len || encoding.len != 1)
 		return false;
 	bool is_b = ascii_lower(encoding.at[0]) == 'b', is_q = ascii_lower(encoding.at[0]) == 'q';
 
-	if (!(is_b && decode_b(&octets, text_head(rest, end))) && !(is_q && decode_q(&octets, text_head(rest, end))))
+	if (!(is_b && decode_b(&octets, text_head(rest, end))) &&
+	    !(is_q && decode_q(&octets, text_head(rest, end))))
 		return false;
 	if (text_eq_nocase(charset, TEXT("iso-8859-1")))
 		add_latin1(out, buf_text(&octets));

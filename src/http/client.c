@@ -20,11 +20,11 @@ struct http_call {
 	void *owner;
 	struct http_parser *parser;
 	struct buf head, body, piece;
-	bool has_body, is_pulled;        /* the body is asked for by pieces */
+	bool has_body, is_pulled; /* the body is asked for by pieces */
 	bool body_sent, is_head;
-	bool has_answer;                 /* the response's final head is there: sending on is no use */
+	bool has_answer; /* the response's final head is there: sending on is no use */
 	bool cancelled;
-	enum err result;                 /* what on_done is to say, once set */
+	enum err result; /* what on_done is to say, once set */
 	bool is_over;
 };
 
@@ -57,7 +57,7 @@ static void on_head(void *owner)
 	int status = http_parser_status(c->parser);
 
 	if (status < 200)
-		return;                          /* 100: go on, which we do anyway */
+		return; /* 100: go on, which we do anyway */
 	c->has_answer = true;
 	if (c->is_head)
 		http_parser_skip_body(c->parser);
@@ -198,8 +198,8 @@ static const struct io_stream_events stream_events = {
 
 static void build_head(struct http_call *c, const struct http_call_options *o)
 {
-	buf_add_format(&c->head, "%.*s %.*s HTTP/1.1\r\nHost: %.*s\r\nConnection: close\r\n", TEXT_ARGS(o->method),
-	               TEXT_ARGS(o->target), TEXT_ARGS(o->host));
+	buf_add_format(&c->head, "%.*s %.*s HTTP/1.1\r\nHost: %.*s\r\nConnection: close\r\n",
+	               TEXT_ARGS(o->method), TEXT_ARGS(o->target), TEXT_ARGS(o->host));
 	if (c->has_body)
 		buf_add_format(&c->head, "Content-Type: %.*s\r\n", TEXT_ARGS(o->content_type));
 	if (c->is_pulled)

@@ -13,7 +13,7 @@ struct http_parser {
 	const struct http_parser_events *events;
 	void *owner;
 	struct buf head;
-	struct http_span target;                 /* of a request */
+	struct http_span target; /* of a request */
 	struct {
 		struct http_span name, value;
 	} fields[HTTP_FIELDS_MAX];
@@ -148,7 +148,8 @@ static const llhttp_settings_t settings = {
 	.on_message_complete = on_message_complete,
 };
 
-enum err http_parser_new(bool is_request, const struct http_parser_events *events, void *owner, struct http_parser **out)
+enum err http_parser_new(bool is_request, const struct http_parser_events *events, void *owner,
+                         struct http_parser **out)
 {
 	struct http_parser *p = calloc(1, sizeof(*p));
 

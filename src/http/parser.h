@@ -4,14 +4,14 @@
 
 #include <postrider/base/buf.h>
 
-#define HTTP_HEAD_MAX (16u << 10)        /* target and fields of one message */
+#define HTTP_HEAD_MAX (16u << 10) /* target and fields of one message */
 #define HTTP_FIELDS_MAX 64
 /* Octets of chunk extensions and trailers, which nobody wants, before a message is refused. */
 #define HTTP_EXTRA_MAX (8u << 10)
 
 /* Called from inside http_parser_feed. Any of them may call http_parser_stop. */
 struct http_parser_events {
-	void (*on_head)(void *owner);                            /* everything but the body is there */
+	void (*on_head)(void *owner); /* everything but the body is there */
 	void (*on_body)(void *owner, struct text piece);
 	void (*on_complete)(void *owner);
 };
@@ -42,10 +42,10 @@ struct text http_parser_target(const struct http_parser *p);
 struct text http_parser_field(const struct http_parser *p, struct text name);
 unsigned http_parser_count(const struct http_parser *p, struct text name);
 bool http_parser_is_version_11(const struct http_parser *p);
-bool http_parser_keeps_alive(const struct http_parser *p);       /* after on_complete */
+bool http_parser_keeps_alive(const struct http_parser *p); /* after on_complete */
 /* In on_head: how long the body is; 0: there is none; UINT64_MAX: not known (chunks, or until the end). */
 uint64_t http_parser_body_bytes(const struct http_parser *p);
-bool http_parser_has_begun(const struct http_parser *p);         /* something of the message was taken */
+bool http_parser_has_begun(const struct http_parser *p); /* something of the message was taken */
 /* After a failure: the status that answers such a request (400, 413, 431, 503, 505), and a phrase for people. */
 int http_parser_refusal(const struct http_parser *p);
 const char *http_parser_problem(const struct http_parser *p);

@@ -147,7 +147,7 @@ static void on_stream_closed(void *owner, enum err why)
 	struct connection *c = owner;
 	struct http_server *server = c->server;
 
-	(void)why;                               /* a peer may go when it likes */
+	(void)why; /* a peer may go when it likes */
 	io_timer_stop(server->io, &c->idle);
 	list_remove(&c->link);
 	server->count--;
@@ -165,7 +165,8 @@ static const struct io_stream_events stream_events = {
 
 void http_server_accept(struct http_server *server, struct io_stream *stream)
 {
-	struct connection *c = server->closing || server->count >= server->max_connections ? NULL : calloc(1, sizeof(*c));
+	struct connection *c =
+		server->closing || server->count >= server->max_connections ? NULL : calloc(1, sizeof(*c));
 
 	if (!c || http_session_init(&c->session, &outputs, c)) {
 		free(c);
@@ -219,7 +220,8 @@ static void close_all(void *owner)
 		io_stream_close(LIST_ITEM(it, struct connection, link)->stream);
 }
 
-void http_server_close(struct http_server **slot, int64_t deadline_ms, void (*on_closed)(void *owner), void *owner)
+void http_server_close(struct http_server **slot, int64_t deadline_ms, void (*on_closed)(void *owner),
+                       void *owner)
 {
 	struct http_server *server = *slot;
 
@@ -229,8 +231,8 @@ void http_server_close(struct http_server **slot, int64_t deadline_ms, void (*on
 	server->closed_owner = owner;
 	for (LIST_EACH_SAFE(it, &server->connections))
 		http_session_wind_up(&LIST_ITEM(it, struct connection, link)->session);
-	if (server->count > 0 && io_timer_start(server->io, &server->deadline, io_now_at(server->io) + deadline_ms,
-	                                        close_all, server))
+	if (server->count > 0 && io_timer_start(server->io, &server->deadline,
+	                                        io_now_at(server->io) + deadline_ms, close_all, server))
 		close_all(server);
 	closed_if_empty(server);
 }

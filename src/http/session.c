@@ -143,11 +143,11 @@ static void add_date(struct buf *b, int64_t utc_ms)
 {
 	static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
 	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
-	                                    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+		                            "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
 	struct calendar c = calendar_from_time(utc_ms);
 
-	buf_add_format(b, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[c.weekday], c.day, months[c.month - 1],
-	               c.year, c.hour, c.minute, c.second);
+	buf_add_format(b, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[c.weekday], c.day,
+	               months[c.month - 1], c.year, c.hour, c.minute, c.second);
 }
 
 /* Whether the connection ends behind this response; must be known when its head is written. */
@@ -156,8 +156,10 @@ static bool ends_behind(const struct http_session *s)
 	const struct http_exchange *x = &s->exchange;
 	bool is_unread = s->phase == HTTP_PHASE_BODY;
 
-	return s->close_after || s->closing_down || s->peer_ended || (x->has_begun && !x->is_chunked && !x->is_head_only) ||
-	       (is_unread && (x->expects_continue || x->body_bytes == UINT64_MAX || x->body_bytes > HTTP_REST_MAX)) ||
+	return s->close_after || s->closing_down || s->peer_ended ||
+	       (x->has_begun && !x->is_chunked && !x->is_head_only) ||
+	       (is_unread &&
+	        (x->expects_continue || x->body_bytes == UINT64_MAX || x->body_bytes > HTTP_REST_MAX)) ||
 	       !http_parser_keeps_alive(s->parser);
 }
 
@@ -192,7 +194,8 @@ static void send_whole(struct http_session *s, int status, struct text content_t
 	}
 	struct text pieces[2] = { buf_text(&head), body };
 
-	s->outputs->write(s->owner, pieces, body.len > 0 && !s->exchange.is_head_only && status != 204 ? 2 : 1);
+	s->outputs->write(s->owner, pieces,
+	                  body.len > 0 && !s->exchange.is_head_only && status != 204 ? 2 : 1);
 }
 
 void http_respond(struct http_exchange *x, int status, struct text content_type, struct text body)
@@ -277,7 +280,8 @@ void http_put_header(struct http_exchange *x, struct text name, struct text valu
 	buf_add(&x->extra_fields, TEXT("\r\n"));
 }
 
-static void add_problem(struct buf *b, int status, const char *title, struct text detail, struct text next_step)
+static void add_problem(struct buf *b, int status, const char *title, struct text detail,
+                        struct text next_step)
 {
 	struct json_writer w;
 
@@ -292,7 +296,8 @@ static void add_problem(struct buf *b, int status, const char *title, struct tex
 	buf_add_octet(b, '\n');
 }
 
-void http_respond_problem(struct http_exchange *x, int status, const char *title, struct text detail, struct text next_step)
+void http_respond_problem(struct http_exchange *x, int status, const char *title, struct text detail,
+                          struct text next_step)
 {
 	AUTO(buf_fini) struct buf body = BUF(1u << 16);
 
@@ -379,11 +384,13 @@ static void on_head(void *owner)
 	*x = (struct http_exchange){ .session = s, .is_open = true, .extra_fields = BUF(EXTRA_FIELDS_MAX) };
 	x->body_bytes = http_parser_body_bytes(s->parser);
 	x->is_head_only = text_eq(http_parser_method(s->parser), TEXT("HEAD"));
-	x->expects_continue = x->body_bytes > 0 && http_parser_is_version_11(s->parser) &&
-	                      text_eq_nocase(http_parser_field(s->parser, TEXT("Expect")), TEXT("100-continue"));
+	x->expects_continue =
+		x->body_bytes > 0 && http_parser_is_version_11(s->parser) &&
+		text_eq_nocase(http_parser_field(s->parser, TEXT("Expect")), TEXT("100-continue"));
 	if (!has_right_host(s->parser)) {
 		s->close_after = true;
-		http_respond_problem(x, 400, "Bad request", TEXT("the request must have one Host field"), TEXT_EMPTY);
+		http_respond_problem(x, 400, "Bad request", TEXT("the request must have one Host field"),
+		                     TEXT_EMPTY);
 		return;
 	}
 	s->outputs->on_request(s->owner, x);
@@ -464,7 +471,7 @@ void http_session_eof(struct http_session *s)
 {
 	s->peer_ended = true;
 	if (s->phase == HTTP_PHASE_WAIT || s->phase == HTTP_PHASE_CLOSED)
-		return;                          /* it may still read the response */
+		return; /* it may still read the response */
 	if (s->exchange.is_open)
 		tell_gone(s);
 	close_session(s);

@@ -27,19 +27,19 @@ struct io_outlet {
 
 	pthread_t thread;
 
-	pthread_mutex_t lock;            /* guards all below */
-	pthread_cond_t changed;          /* CLOCK_MONOTONIC: to the thread, work or stop; from it, ended */
+	pthread_mutex_t lock;   /* guards all below */
+	pthread_cond_t changed; /* CLOCK_MONOTONIC: to the thread, work or stop; from it, ended */
 	struct buf waiting;
-	size_t being_written;            /* octets the thread has taken and not written */
+	size_t being_written; /* octets the thread has taken and not written */
 	uint64_t lost;
-	uint64_t unsaid;                 /* of them, those for which on_gap has not been called */
-	bool full;                       /* lines are dropped until a quarter of the buffer is free */
-	bool asleep;                     /* the thread waits for work and needs a signal */
+	uint64_t unsaid; /* of them, those for which on_gap has not been called */
+	bool full;       /* lines are dropped until a quarter of the buffer is free */
+	bool asleep;     /* the thread waits for work and needs a signal */
 	bool stop, ended;
-	bool abandoned;                  /* io_outlet_free did not wait longer: the thread frees, if it ever gets that far */
+	bool abandoned; /* io_outlet_free did not wait longer: the thread frees, if it ever gets that far */
 
-	struct buf taken;                /* the thread's own */
-	bool mid_line;                   /* a write failed inside a line: the next begins with LF */
+	struct buf taken; /* the thread's own */
+	bool mid_line;    /* a write failed inside a line: the next begins with LF */
 };
 
 static struct timespec monotonic_in(int64_t ms)
@@ -247,7 +247,7 @@ static bool append(struct io_outlet *o, struct text line)
 	char *place = has_room(o, line.len + 1) ? buf_reserve(&o->waiting, line.len + 1) : NULL;
 
 	if (!place) {
-		o->waiting.err = ERR_OK;         /* no memory: what waits is whole */
+		o->waiting.err = ERR_OK; /* no memory: what waits is whole */
 		o->lost++;
 		o->unsaid++;
 		return false;

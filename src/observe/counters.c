@@ -24,6 +24,7 @@ static struct text label_of_reason(unsigned value)
 	return value == REASON_NONE ? TEXT("none") : reason_text((enum reason)value);
 }
 
+/* clang-format off */
 #define TOTAL(metric, member, words) { .name = metric "_total", .help = words, .field = FIELD(member) }
 #define BY_REASON(metric, member, words)                                                                               \
 	{ .name = metric "_total", .help = words, .field = FIELD(member), .label = "reason",                           \
@@ -57,12 +58,17 @@ static const struct registered registry[] = {
 	TOTAL("delivery_connections_reused", delivery_connections_reused, "Transactions on a kept connection"),
 	TOTAL("log_lines_dropped", log_lines_dropped, "Events that came to no line for want of memory"),
 };
+/* clang-format on */
 
 static void show(const struct counters *c, const struct registered *r, counter_fn *fn, void *owner)
 {
 	const char *field = (const char *)c + r->field;
 	struct counter_view view = {
-		.kind = r->kind, .name = r->name, .help = r->help, .label = r->label, .unit = r->unit,
+		.kind = r->kind,
+		.name = r->name,
+		.help = r->help,
+		.label = r->label,
+		.unit = r->unit,
 		.label_value = TEXT_EMPTY,
 	};
 

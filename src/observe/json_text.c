@@ -35,7 +35,8 @@ static void add_escape(struct buf *out, unsigned char c)
 {
 	static const char hex[] = "0123456789abcdef";
 	static const char letters[128] = {
-		['"'] = '"', ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't',
+		['"'] = '"',  ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f',
+		['\n'] = 'n', ['\r'] = 'r',  ['\t'] = 't',
 	};
 
 	if (letters[c]) {

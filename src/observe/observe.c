@@ -13,7 +13,7 @@ struct observe {
 	struct list consumers;
 	struct counters counters;
 	struct buf node;
-	struct buf lines[DEPTH_MAX];         /* one for each depth of emitting from a consumer; the memory is kept */
+	struct buf lines[DEPTH_MAX]; /* one for each depth of emitting from a consumer; the memory is kept */
 	unsigned depth;
 	int64_t (*now_time_us)(void *clock);
 	void *clock;
@@ -73,7 +73,7 @@ static enum reason counted_reason(enum reason reason)
 static void count_attempt(struct counters *c, const struct event *e)
 {
 	if (e->attempt <= 0)
-		return;                          /* not by an attempt: a route, an expiry */
+		return; /* not by an attempt: a route, an expiry */
 	c->attempts[counted_reason(e->reason)]++;
 	if (e->ms.total >= 0)
 		histogram_add(&c->attempt_ms, e->ms.total);

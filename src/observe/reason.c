@@ -27,17 +27,10 @@ static const struct text reasons[REASON_COUNT] = {
 };
 
 static const struct text stages[STAGE_COUNT] = {
-	[STAGE_NONE] = LIT(""),
-	[STAGE_CONNECT] = LIT("connect"),
-	[STAGE_GREETING] = LIT("greeting"),
-	[STAGE_EHLO] = LIT("ehlo"),
-	[STAGE_STARTTLS] = LIT("starttls"),
-	[STAGE_AUTH] = LIT("auth"),
-	[STAGE_MAIL] = LIT("mail"),
-	[STAGE_RCPT] = LIT("rcpt"),
-	[STAGE_DATA] = LIT("data"),
-	[STAGE_DOT] = LIT("dot"),
-	[STAGE_QUIT] = LIT("quit"),
+	[STAGE_NONE] = LIT(""),     [STAGE_CONNECT] = LIT("connect"),   [STAGE_GREETING] = LIT("greeting"),
+	[STAGE_EHLO] = LIT("ehlo"), [STAGE_STARTTLS] = LIT("starttls"), [STAGE_AUTH] = LIT("auth"),
+	[STAGE_MAIL] = LIT("mail"), [STAGE_RCPT] = LIT("rcpt"),         [STAGE_DATA] = LIT("data"),
+	[STAGE_DOT] = LIT("dot"),   [STAGE_QUIT] = LIT("quit"),
 };
 
 /* The numbers come from the disk too: one that a later version wrote is nothing to fall over. */

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct world {
 	struct http_session session;
-	struct http_exchange *open;          /* attached and neither answered nor gone */
+	struct http_exchange *open; /* attached and neither answered nor gone */
 	unsigned manner;
 	unsigned requests;
 	bool finished;
@@ -94,7 +94,9 @@ static void on_gone(void *owner)
 	w->open = NULL;
 }
 
-static const struct http_exchange_events events = { .on_body = on_body, .on_end = on_end, .on_gone = on_gone };
+static const struct http_exchange_events events = { .on_body = on_body,
+	                                            .on_end = on_end,
+	                                            .on_gone = on_gone };
 
 static void read_query(struct http_exchange *x)
 {
@@ -122,8 +124,13 @@ static void on_request(void *owner, struct http_exchange *x)
 }
 
 static const struct http_session_outputs outputs = {
-	.write = out_write, .unsent = out_unsent, .pause = out_nothing, .resume = out_nothing, .finish = out_finish,
-	.now_time = out_now, .on_request = on_request,
+	.write = out_write,
+	.unsent = out_unsent,
+	.pause = out_nothing,
+	.resume = out_nothing,
+	.finish = out_finish,
+	.now_time = out_now,
+	.on_request = on_request,
 };
 
 static void feed(struct world *w, struct text rest, size_t step)

@@ -39,9 +39,10 @@ static void commas_stand_between_members_only(void **state)
 	json_close_object(&w);
 	buf_add_octet(&out, '\0');
 	assert_int_equal(buf_err(&out), ERR_OK);
-	assert_string_equal(out.at, "{\"a\":\"x\\\"y\",\"b\":[{},-5,-9223372036854775808],\"c\":{\"d\":null},\"e\":true,"
-	                            "\"f\":0.25,\"g\":null,\"h\":\"2026-01-02T12:04:05.678000Z\",\"i\":null,\"j\":null,"
-	                            "\"l\":[1]}");
+	assert_string_equal(
+		out.at, "{\"a\":\"x\\\"y\",\"b\":[{},-5,-9223372036854775808],\"c\":{\"d\":null},\"e\":true,"
+			"\"f\":0.25,\"g\":null,\"h\":\"2026-01-02T12:04:05.678000Z\",\"i\":null,\"j\":null,"
+			"\"l\":[1]}");
 }
 
 static void what_was_written_reads_back(void **state)

@@ -26,14 +26,14 @@ struct fixture {
 	struct http_exchange *x;
 	uint64_t body_bytes;
 	unsigned requests, gone, rooms;
-	uint64_t to_send;                    /* by /stream */
+	uint64_t to_send; /* by /stream */
 	uint32_t peer_uid;
 
 	/* the client's */
 	struct http_call *call;
 	struct buf got;
 	uint64_t got_bytes;
-	uint64_t to_give;                    /* by more_body */
+	uint64_t to_give; /* by more_body */
 	enum err give_err;
 	int status;
 	unsigned dones;
@@ -91,7 +91,9 @@ static void note_gone(void *owner)
 }
 
 static const struct http_exchange_events taking = {
-	.on_body = count_body, .on_end = answer_end, .on_gone = note_gone,
+	.on_body = count_body,
+	.on_end = answer_end,
+	.on_gone = note_gone,
 };
 
 static void nothing(void *owner)
@@ -100,7 +102,10 @@ static void nothing(void *owner)
 }
 
 static const struct http_exchange_events streaming = {
-	.on_body = count_body, .on_end = nothing, .on_room = send_some, .on_gone = note_gone,
+	.on_body = count_body,
+	.on_end = nothing,
+	.on_room = send_some,
+	.on_gone = note_gone,
 };
 
 static void on_request(void *owner, struct http_exchange *x)
@@ -129,10 +134,12 @@ static int set_up(void **state)
 	struct io_uv_options uv = { 0 };
 
 	assert_int_equal(io_uv_new(&uv, &f->io), ERR_OK);
-	struct http_server_options options = { .io = f->io, .on_request = on_request, .owner = f, .max_connections = 2,
-	                                       .idle_ms = 200 };
+	struct http_server_options options = {
+		.io = f->io, .on_request = on_request, .owner = f, .max_connections = 2, .idle_ms = 200
+	};
 
-	snprintf(f->address.unix_path, sizeof(f->address.unix_path), "/tmp/postrider-http-test.%d", (int)getpid());
+	snprintf(f->address.unix_path, sizeof(f->address.unix_path), "/tmp/postrider-http-test.%d",
+	         (int)getpid());
 	assert_int_equal(http_server_new(&options, &f->server), ERR_OK);
 	assert_int_equal(io_listen(f->io, &f->address, 0660, on_accept, f, &f->listener), ERR_OK);
 	buf_init(&f->got, 1 << 20);
@@ -199,15 +206,26 @@ static void on_done(void *owner, enum err err)
 }
 
 static const struct http_call_events call_events = {
-	.on_head = on_head, .on_body = on_body, .more_body = more_body, .on_done = on_done,
+	.on_head = on_head,
+	.on_body = on_body,
+	.more_body = more_body,
+	.on_done = on_done,
 };
 
-static void call(struct fixture *f, const char *method, const char *target, const char *content_type, struct text body)
+static void call(struct fixture *f, const char *method, const char *target, const char *content_type,
+                 struct text body)
 {
 	struct http_call_options options = {
-		.io = f->io, .to = &f->address, .method = text_from(method), .target = text_from(target),
-		.host = LIT("postrider"), .content_type = text_from(content_type), .body = body, .timeout_ms = 5000,
-		.events = &call_events, .owner = f,
+		.io = f->io,
+		.to = &f->address,
+		.method = text_from(method),
+		.target = text_from(target),
+		.host = LIT("postrider"),
+		.content_type = text_from(content_type),
+		.body = body,
+		.timeout_ms = 5000,
+		.events = &call_events,
+		.owner = f,
 	};
 
 	assert_int_equal(http_call_start(&options, &f->call), ERR_OK);
@@ -302,8 +320,14 @@ static void nobody_there_is_said(void **state)
 
 	io_listener_close(&f->listener);
 	struct http_call_options options = {
-		.io = f->io, .to = &f->address, .method = LIT("GET"), .target = LIT("/"), .host = LIT("x"),
-		.timeout_ms = 5000, .events = &call_events, .owner = f,
+		.io = f->io,
+		.to = &f->address,
+		.method = LIT("GET"),
+		.target = LIT("/"),
+		.host = LIT("x"),
+		.timeout_ms = 5000,
+		.events = &call_events,
+		.owner = f,
 	};
 	enum err err = http_call_start(&options, &f->call);
 
@@ -316,8 +340,14 @@ static void silence_ends_a_call(void **state)
 {
 	struct fixture *f = *state;
 	struct http_call_options options = {
-		.io = f->io, .to = &f->address, .method = LIT("GET"), .target = LIT("/never"), .host = LIT("x"),
-		.timeout_ms = 100, .events = &call_events, .owner = f,
+		.io = f->io,
+		.to = &f->address,
+		.method = LIT("GET"),
+		.target = LIT("/never"),
+		.host = LIT("x"),
+		.timeout_ms = 100,
+		.events = &call_events,
+		.owner = f,
 	};
 
 	assert_int_equal(http_call_start(&options, &f->call), ERR_OK);
@@ -350,7 +380,8 @@ static void connections_are_limited(void **state)
 
 	for (int i = 0; i < 3; i++) {
 		end_init(&ends[i], f->io);
-		assert_int_equal(io_connect(f->io, &f->address, NULL, &end_events, &ends[i], &ends[i].stream), ERR_OK);
+		assert_int_equal(io_connect(f->io, &f->address, NULL, &end_events, &ends[i], &ends[i].stream),
+		                 ERR_OK);
 	}
 	LOOP_UNTIL(f->io, ends[0].connected && ends[1].connected && (ends[2].eofs || ends[2].closed));
 	assert_int_equal(http_server_connections(f->server), 2);

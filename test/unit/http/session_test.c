@@ -10,13 +10,13 @@
 
 #include "session.h"
 
-#define NOON INT64_C(1767355445678)          /* Fri, 2 Jan 2026 12:04:05 */
+#define NOON INT64_C(1767355445678) /* Fri, 2 Jan 2026 12:04:05 */
 
 /* A connection without a wire: what the session says is kept, what the handler hears is written down. */
 struct fixture {
 	struct http_session session;
 	struct buf out;
-	struct buf heard;                    /* "POST /x|body:abc|end|" */
+	struct buf heard; /* "POST /x|body:abc|end|" */
 	struct http_exchange *x;
 	bool finished;
 	unsigned pauses, resumes;
@@ -96,7 +96,10 @@ static void heard_gone(void *owner)
 }
 
 static const struct http_exchange_events exchange_events = {
-	.on_body = heard_body, .on_end = heard_end, .on_room = heard_room, .on_gone = heard_gone,
+	.on_body = heard_body,
+	.on_end = heard_end,
+	.on_room = heard_room,
+	.on_gone = heard_gone,
 };
 
 static void out_request(void *owner, struct http_exchange *x)
@@ -117,8 +120,13 @@ static void out_request(void *owner, struct http_exchange *x)
 }
 
 static const struct http_session_outputs outputs = {
-	.write = out_write, .unsent = out_unsent, .pause = out_pause, .resume = out_resume, .finish = out_finish,
-	.now_time = out_now, .on_request = out_request,
+	.write = out_write,
+	.unsent = out_unsent,
+	.pause = out_pause,
+	.resume = out_resume,
+	.finish = out_finish,
+	.now_time = out_now,
+	.on_request = out_request,
 };
 
 static int set_up(void **state)
@@ -258,7 +266,9 @@ static void a_response_in_pieces_is_chunked(void **state)
 	http_session_drained(&f->session);
 	http_add(f->x, TEXT("0123456789abcdef"));
 	http_end(f->x);
-	assert_said(f, "X-Count: 2\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n");
+	assert_said(
+		f,
+		"X-Count: 2\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n");
 	assert_heard(f, "GET /|end|room|");
 	assert_false(f->finished);
 }
@@ -318,10 +328,12 @@ static void a_refused_body_is_thrown_away_and_the_connection_stays(void **state)
 	struct fixture *f = *state;
 
 	f->manner = REFUSE_EARLY;
-	feed(f, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET /2 HTTP/1.1\r\nHost: x\r\n\r\n");
+	feed(f,
+	     "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET /2 HTTP/1.1\r\nHost: x\r\n\r\n");
 	assert_heard(f, "POST /|GET /2|");
-	assert_said(f, "{\"type\":\"about:blank\",\"title\":\"Forbidden\",\"status\":403,\"detail\":\"not you\","
-	               "\"next\":\"ask somebody\"}\n");
+	assert_said(f,
+	            "{\"type\":\"about:blank\",\"title\":\"Forbidden\",\"status\":403,\"detail\":\"not you\","
+	            "\"next\":\"ask somebody\"}\n");
 	assert_false(f->finished);
 }
 
@@ -439,10 +451,13 @@ static const struct {
 	{ "two Hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400 },
 	{ "HTTP/2", "GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505 },
 	{ "HTTP/0.9", "GET / HTTP/0.9\r\n\r\n", 505 },
-	{ "length and chunks", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400 },
-	{ "two lengths", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n", 400 },
+	{ "length and chunks",
+	  "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400 },
+	{ "two lengths", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n",
+	  400 },
 	{ "a negative length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -3\r\n\r\n", 400 },
-	{ "a huge length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n", 400 },
+	{ "a huge length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n",
+	  400 },
 	{ "a space before the colon", "GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400 },
 	{ "a bare LF", "GET / HTTP/1.1\nHost: a\n\n", 400 },
 	{ "a control in a field", "GET / HTTP/1.1\r\nHost: a\001\r\n\r\n", 400 },
@@ -521,7 +536,8 @@ static void an_upgrade_is_not_taken_up(void **state)
 {
 	struct fixture *f = *state;
 
-	feed(f, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\n");
+	feed(f,
+	     "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\n");
 	assert_heard(f, "GET /|GET /2|");
 }
 

@@ -62,7 +62,8 @@ static void read_until(int reader, const char *line, struct buf *got)
 	char some[4096];
 	ssize_t n;
 
-	while (text_find(buf_text(got), text_from(line)) == got->len && (n = read(reader, some, sizeof(some))) > 0)
+	while (text_find(buf_text(got), text_from(line)) == got->len &&
+	       (n = read(reader, some, sizeof(some))) > 0)
 		buf_add_bytes(got, some, (size_t)n);
 }
 
@@ -95,7 +96,7 @@ static void a_single_line_does_not_wait_for_others(void **state)
 	assert_true(io_outlet_put(o, TEXT("now")));
 	read_until(f->reader, "now\n", &got);
 	assert_true(now_ms() - start < 10000);
-	io_outlet_free(&o, 5000);              /* nor does the end wait for the pause */
+	io_outlet_free(&o, 5000); /* nor does the end wait for the pause */
 	assert_true(now_ms() - start < 20000);
 }
 
@@ -103,8 +104,9 @@ static void a_stalled_reader_costs_lines_and_hears_how_many(void **state)
 {
 	struct pipe_fixture *f = *state;
 	uint64_t said = 0;
-	struct io_outlet_options options = { .descriptor = f->writer, .buffer_bytes = 64 << 10, .on_gap = gap_line,
-	                                     .owner = &said };
+	struct io_outlet_options options = {
+		.descriptor = f->writer, .buffer_bytes = 64 << 10, .on_gap = gap_line, .owner = &said
+	};
 	struct io_outlet *o = NULL;
 	AUTO(buf_fini) struct buf got = BUF(10 << 20);
 	char line[1001];
@@ -117,7 +119,7 @@ static void a_stalled_reader_costs_lines_and_hears_how_many(void **state)
 	uint64_t lost = io_outlet_lost(o);
 
 	assert_int_equal(lost, put - kept);
-	assert_in_range(kept, 10, 300);         /* the pipe's 64 KiB, ours, and what lies between */
+	assert_in_range(kept, 10, 300); /* the pipe's 64 KiB, ours, and what lies between */
 	assert_true(lost > said);
 	/* The reader comes back. */
 	for (int tries = 0; said < lost && tries < 10000; tries++) {
@@ -200,9 +202,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(lines_come_out_in_order, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_single_line_does_not_wait_for_others, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_stalled_reader_costs_lines_and_hears_how_many, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_reader_that_never_reads_does_not_hold_up_the_end, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_descriptor_that_others_made_non_blocking_loses_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_stalled_reader_costs_lines_and_hears_how_many, set_up,
+		                                tear_down),
+		cmocka_unit_test_setup_teardown(a_reader_that_never_reads_does_not_hold_up_the_end, set_up,
+		                                tear_down),
+		cmocka_unit_test_setup_teardown(a_descriptor_that_others_made_non_blocking_loses_nothing,
+		                                set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_closed_pipe_loses_lines_and_counts_them, set_up, tear_down),
 	};
 

@@ -26,11 +26,13 @@ static const struct {
 	{ "a lone continuation", LIT("\x80"), LIT("\xef\xbf\xbd") },
 	{ "overlong of two octets", LIT("\xc0\xaf"), LIT("\xef\xbf\xbd\xef\xbf\xbd") },
 	{ "overlong of three octets", LIT("\xe0\x80\xaf"), LIT("\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd") },
-	{ "overlong of four octets", LIT("\xf0\x80\x80\xaf"), LIT("\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd") },
+	{ "overlong of four octets", LIT("\xf0\x80\x80\xaf"),
+	  LIT("\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd") },
 	{ "the last before the surrogates", LIT("\xed\x9f\xbf"), LIT("\xed\x9f\xbf") },
 	{ "a surrogate", LIT("\xed\xa0\x80"), LIT("\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd") },
 	{ "the last code point", LIT("\xf4\x8f\xbf\xbf"), LIT("\xf4\x8f\xbf\xbf") },
-	{ "above U+10FFFF", LIT("\xf4\x90\x80\x80"), LIT("\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd") },
+	{ "above U+10FFFF", LIT("\xf4\x90\x80\x80"),
+	  LIT("\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd") },
 	{ "cut inside a sequence", LIT("a\xe2\x82"), LIT("a\xef\xbf\xbd\xef\xbf\xbd") },
 	{ "a sequence broken by ASCII", LIT("\xe2\x82z"), LIT("\xef\xbf\xbd\xef\xbf\xbdz") },
 };
@@ -128,7 +130,8 @@ static void a_full_event_has_every_member_in_order(void **state)
 	observe_event_line(TEXT("relay.example"), &e, INT64_C(1767355445678901), &out);
 	buf_add_octet(&out, '\0');
 	assert_int_equal(buf_err(&out), ERR_OK);
-	assert_string_equal(out.at,
+	assert_string_equal(
+		out.at,
 		"{\"time\":\"2026-01-02T12:04:05.678901Z\",\"event\":\"attempt\",\"level\":\"warn\",\"node\":\"relay.example\","
 		"\"id\":\"00000000000000000000000000\",\"rcpt\":0,\"recipients\":2,\"message_id\":\"<a@b>\","
 		"\"from\":\"app@example.com\",\"to\":\"ann@gmail.com\",\"orig_to\":\"postmaster\",\"size\":18200,"
@@ -176,7 +179,8 @@ static void the_dearest_event_still_fits(void **state)
 	struct text t = text_of(controls, sizeof(controls));
 	AUTO(buf_fini) struct buf out = BUF(1 << 20);
 
-	e.message_id = e.from = e.to = e.orig_to = e.action = e.enhanced = e.response = e.rule = e.at = e.route = t;
+	e.message_id = e.from = e.to = e.orig_to = e.action = e.enhanced = e.response = e.rule = e.at =
+		e.route = t;
 	e.upstream = e.mx = e.tls.version = e.tls.cipher = e.client_ip = e.client_helo = e.client_user = t;
 	e.client_listener = e.client_protocol = e.subject = e.detail = t;
 	observe_event_line(t, &e, 0, &out);

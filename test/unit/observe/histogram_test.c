@@ -52,7 +52,7 @@ static void one_value_of_any_size_is_found_to_a_sixteenth(void **state)
 			uint64_t value = (UINT64_C(1) << bit) + (uint64_t)off;
 
 			histogram_add(&h, (int64_t)value);
-			histogram_add(&h, INT64_MAX);          /* so that max does not hide the bucket's end */
+			histogram_add(&h, INT64_MAX); /* so that max does not hide the bucket's end */
 			uint64_t found = histogram_quantile(&h, 500);
 
 			assert_true(found >= value);

@@ -9,7 +9,7 @@
 #include <postrider/base/auto.h>
 #include <postrider/observe/observe.h>
 
-#define NOON INT64_C(1767355445678901)       /* 2026-01-02T12:04:05.678901Z */
+#define NOON INT64_C(1767355445678901) /* 2026-01-02T12:04:05.678901Z */
 
 static int64_t stopped_clock(void *clock)
 {
@@ -21,7 +21,7 @@ struct recorder {
 	struct observe *observe;
 	char lines[8][512];
 	unsigned count;
-	bool answers;                         /* emits a warning for everything but warnings */
+	bool answers; /* emits a warning for everything but warnings */
 };
 
 static void record(void *owner, const struct event *e, int64_t time_us, struct text line)
@@ -51,11 +51,15 @@ static int set_up(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	f->now = NOON;
-	struct observe_options options = { .node = LIT("relay.example"), .now_time_us = stopped_clock, .clock = &f->now };
+	struct observe_options options = { .node = LIT("relay.example"),
+		                           .now_time_us = stopped_clock,
+		                           .clock = &f->now };
 
 	assert_int_equal(observe_new(&options, &f->observe), ERR_OK);
-	f->all = (struct recorder){ .consumer = { .least = LEVEL_DEBUG, .fn = record }, .observe = f->observe };
-	f->errors = (struct recorder){ .consumer = { .least = LEVEL_ERROR, .fn = record }, .observe = f->observe };
+	f->all = (struct recorder){ .consumer = { .least = LEVEL_DEBUG, .fn = record },
+		                    .observe = f->observe };
+	f->errors = (struct recorder){ .consumer = { .least = LEVEL_ERROR, .fn = record },
+		                       .observe = f->observe };
 	f->all.consumer.owner = &f->all;
 	f->errors.consumer.owner = &f->errors;
 	observe_add_consumer(f->observe, &f->all.consumer);
@@ -135,7 +139,8 @@ static void events_are_counted(void **state)
 {
 	struct fixture *f = *state;
 	struct counters *c = observe_counters(f->observe);
-	struct event received = EVENT(EVENT_RECEIVED), deferred = EVENT(EVENT_DEFERRED), delivered = EVENT(EVENT_DELIVERED);
+	struct event received = EVENT(EVENT_RECEIVED), deferred = EVENT(EVENT_DEFERRED),
+		     delivered = EVENT(EVENT_DELIVERED);
 	struct event expired = EVENT(EVENT_EXPIRED);
 
 	received.recipients = 3;
@@ -176,7 +181,7 @@ static void an_unknown_kind_is_ignored(void **state)
 
 struct registry_sum {
 	uint64_t values;
-	size_t words;                /* uint64_t fields seen */
+	size_t words; /* uint64_t fields seen */
 	unsigned histograms;
 };
 
@@ -204,7 +209,8 @@ static void every_counter_is_in_the_registry_once(void **state)
 	for (size_t i = 0; i < sizeof(*c) / sizeof(uint64_t); i++)
 		((uint64_t *)(void *)c)[i] = UINT64_C(1);
 	counters_each(c, add_up, &sum);
-	assert_int_equal(sum.words * sizeof(uint64_t) + sum.histograms * sizeof(struct histogram), sizeof(*c));
+	assert_int_equal(sum.words * sizeof(uint64_t) + sum.histograms * sizeof(struct histogram),
+	                 sizeof(*c));
 	assert_int_equal(sum.values, sum.words);
 	free(c);
 }
@@ -212,11 +218,14 @@ static void every_counter_is_in_the_registry_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(an_event_reaches_the_consumers_of_its_level, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_removed_consumer_hears_nothing, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(an_event_from_inside_a_consumer_is_heard_and_does_not_spoil_the_first, set_up,
+		cmocka_unit_test_setup_teardown(an_event_reaches_the_consumers_of_its_level, set_up,
 		                                tear_down),
-		cmocka_unit_test_setup_teardown(consumers_that_answer_each_other_come_to_an_end, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_removed_consumer_hears_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			an_event_from_inside_a_consumer_is_heard_and_does_not_spoil_the_first, set_up,
+			tear_down),
+		cmocka_unit_test_setup_teardown(consumers_that_answer_each_other_come_to_an_end, set_up,
+		                                tear_down),
 		cmocka_unit_test_setup_teardown(events_are_counted, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_unknown_kind_is_ignored, set_up, tear_down),
 		cmocka_unit_test(every_counter_is_in_the_registry_once),
