@@ -16,6 +16,8 @@ struct deliver_world {
 	struct sim_tls_script client_tls, server_tls;
 	struct sim_peer *peers[16];
 	size_t peer_count;
+	const struct ip *own; /* for deliver_options */
+	size_t own_count;
 	bool whole_log; /* also "ready" */
 	struct buf log; /* of all connections, a line each */
 };
@@ -28,6 +30,7 @@ struct courier { /* one connection and the messages for it */
 	bool keep_open;         /* no finish */
 	bool give_at_once;      /* from inside on_ready, else a turn later */
 	const char *recipients; /* "a b": of each message */
+	const char *text;       /* of each message; "|" and the octet behind it are a line end */
 	size_t size;            /* of each message; 0: small */
 	struct io_later give;
 	bool closed, failed;
@@ -49,6 +52,7 @@ void deliver_world_reach(struct deliver_world *w, const char *address, enum sim_
 
 /* to: a domain, or "upstream NAME". Opens; deliver_world_run lets it go on. */
 void courier_open(struct courier *c, struct deliver_world *w, const char *to, enum config_tls tls);
+void courier_give_anyway(struct courier *c);
 void courier_give(struct courier *c); /* the next message, or finish, if the connection is ready */
 struct text courier_content(const struct courier *c, unsigned n); /* of message n, with a size */
 void courier_fini(struct courier *c);

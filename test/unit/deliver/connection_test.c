@@ -159,6 +159,30 @@ static void our_own_address_cuts_the_hosts_behind_it(void **state)
 	deliver_world_close(&w);
 }
 
+static void addresses_of_this_machine_are_ours(void **state)
+{
+	static const struct ip own[] = { { IP_V4, { 203, 0, 113, 4 } } };
+	struct deliver_world w = { .own = own, .own_count = 1 };
+
+	(void)state;
+	deliver_world_open(&w, DIRECT,
+	                   "example.net. 300 MX 10 mx.example.net.\n"
+	                   "example.net. 300 MX 20 us.example.net.\n"
+	                   "example.net. 300 MX 30 third.example.net.\n"
+	                   "mx.example.net. 300 A 192.0.2.1\n"
+	                   "us.example.net. 300 A 203.0.113.4\n"
+	                   "third.example.net. 300 A 192.0.2.3\n");
+	deliver_world_peer(&w, "192.0.2.1:25", TAKES);
+	deliver_world_peer(&w, "192.0.2.3:25", TAKES);
+	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1,
+	                      "a: delivered 192.0.2.1:25\ndone\nclosed\n");
+	/* while that one is away the mail waits: the third is less preferred than we are */
+	deliver_world_reach(&w, "192.0.2.1:25", SIM_REFUSED);
+	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1,
+	                      "failed: transient 0 4.4.1 connect 192.0.2.1:25\nclosed\n");
+	deliver_world_close(&w);
+}
+
 static void upstream_may_be_anywhere(void **state)
 {
 	struct deliver_world w = { 0 };
@@ -670,6 +694,26 @@ static void message_given_to_a_connection_that_just_ended_is_untouched(void **st
 	deliver_world_close(&w);
 }
 
+static void message_given_after_the_end_was_asked_for_is_untouched(void **state)
+{
+	struct deliver_world w = { 0 };
+	struct courier c = { .to_send = 1, .keep_open = true };
+
+	(void)state;
+	deliver_world_open(&w, DIRECT, ONE_MX);
+	deliver_world_peer(&w, "192.0.2.1:25", TAKES);
+	courier_open(&c, &w, "example.net", CONFIG_TLS_NONE);
+	sim_run(w.sim, 1000);
+	deliver_world_expect(&w, "a: delivered\ndone\n");
+	deliver_abort(c.connection);
+	courier_give_anyway(&c);
+	deliver_world_expect(&w, "");
+	sim_run(w.sim, 1000);
+	deliver_world_expect(&w, "a: transient 0 4.4.2 untouched\ndone\nclosed\n");
+	courier_fini(&c);
+	deliver_world_close(&w);
+}
+
 static void idle_connection_closes_when_the_peer_does(void **state)
 {
 	struct deliver_world w = { 0 };
@@ -733,6 +777,40 @@ static void large_message_arrives_whole(void **state)
 	deliver_world_close(&w);
 }
 
+/* Long lines that begin with dots: more pieces than one write takes. */
+static void message_of_many_pieces_arrives_whole(void **state)
+{
+	struct deliver_world w = { 0 };
+	struct courier c = { .to_send = 2 };
+	struct buf text = BUF(1u << 20), expected = BUF(1u << 20);
+	struct sim_peer *mx;
+
+	(void)state;
+	buf_add_string(&expected, "Received: by relay.example\r\n");
+	for (unsigned i = 0; i < 300; i++) {
+		char line[701];
+
+		memset(line, 'a' + (int)(i % 26), 700);
+		line[700] = 0;
+		buf_add_format(&text, ".%s| ", line);
+		buf_add_format(&expected, "..%s\r\n", line);
+	}
+	buf_add_octet(&text, 0);
+	/* "|" and the octet behind it are the line end */
+	c.text = text.at;
+	deliver_world_open(&w, DIRECT, ONE_MX);
+	mx = deliver_world_peer(&w, "192.0.2.1:25", TAKES);
+	courier_open(&c, &w, "example.net", CONFIG_TLS_NONE);
+	assert_true(sim_run_until(w.sim, &c.closed, 600000));
+	assert_int_equal(sim_peer_messages(mx), 2);
+	for (unsigned i = 0; i < 2; i++)
+		CHECK_TEXT("message", sim_peer_message(mx, i), buf_text(&expected));
+	courier_fini(&c);
+	deliver_world_close(&w);
+	buf_fini(&text);
+	buf_fini(&expected);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -742,6 +820,7 @@ int main(void)
 		cmocka_unit_test(private_addresses_are_refused_unless_listed),
 		cmocka_unit_test(private_address_beside_a_public_one_is_passed_over),
 		cmocka_unit_test(our_own_address_cuts_the_hosts_behind_it),
+		cmocka_unit_test(addresses_of_this_machine_are_ours),
 		cmocka_unit_test(upstream_may_be_anywhere),
 		cmocka_unit_test(upstream_without_an_address_may_have_one_later),
 		cmocka_unit_test(next_host_takes_over_when_the_first),
@@ -763,9 +842,11 @@ int main(void)
 		cmocka_unit_test(abort_and_finish_while_connecting),
 		cmocka_unit_test(abort_in_the_middle_of_a_message),
 		cmocka_unit_test(message_given_to_a_connection_that_just_ended_is_untouched),
+		cmocka_unit_test(message_given_after_the_end_was_asked_for_is_untouched),
 		cmocka_unit_test(idle_connection_closes_when_the_peer_does),
 		cmocka_unit_test(reload_ends_connections_when_they_are_idle),
 		cmocka_unit_test(large_message_arrives_whole),
+		cmocka_unit_test(message_of_many_pieces_arrives_whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
