@@ -200,10 +200,16 @@ bool receive_session_wants_input(const struct receive_session *s)
 
 static void faulty_line(struct receive_session *s, enum line_fault fault)
 {
+	if (fault == LINE_BARE_LF) {
+		/* What stands behind it may be part of what somebody put into an address: not acted on. */
+		receive_session_reply(s, 500, "5.5.2", "Only CR LF ends a line; closing");
+		receive_session_close(s);
+		return;
+	}
 	if (fault == LINE_TOO_LONG)
 		receive_session_reply(s, 500, "5.5.2", "Line too long");
 	else
-		receive_session_reply(s, 500, "5.5.2", "Only CR LF ends a line");
+		receive_session_reply(s, 500, "5.5.2", "Only CR LF ends a line, and NUL has no place in one");
 	receive_session_count_error(s);
 }
 

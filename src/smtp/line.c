@@ -5,13 +5,16 @@ static enum err drop(struct line_reader *r, struct text *input, struct line *out
 {
 	size_t end = text_find_octet(*input, '\n');
 
+	bool has_cr = end > 0 ? input->at[end - 1] == '\r' : r->after_cr;
+
 	if (end == input->len) {
 		*input = text_skip(*input, end);
+		r->after_cr = has_cr;
 		return ERR_MORE;
 	}
 	*input = text_skip(*input, end + 1);
 	r->dropping = false;
-	*out = (struct line){ LINE_TOO_LONG, TEXT_EMPTY };
+	*out = (struct line){ has_cr ? LINE_TOO_LONG : LINE_BARE_LF, TEXT_EMPTY };
 	return ERR_OK;
 }
 
@@ -34,6 +37,7 @@ enum err line_read(struct line_reader *r, struct text *input, struct line *out)
 		/* The octet over the limit may be the CR of the line end. */
 		if (end > r->max_bytes + 1) {
 			r->dropping = true;
+			r->after_cr = input->at[end - 1] == '\r';
 			*input = text_skip(*input, end);
 		}
 		return ERR_MORE;
@@ -44,7 +48,7 @@ enum err line_read(struct line_reader *r, struct text *input, struct line *out)
 
 	if (fault == LINE_TOO_LONG)
 		line = TEXT_EMPTY;
-	else if (!has_cr)
+	if (!has_cr)
 		fault = LINE_BARE_LF;
 	*input = text_skip(*input, end + 1);
 	*out = (struct line){ fault, line };

@@ -13,7 +13,9 @@
 enum line_fault {
 	LINE_FINE = 0,
 	LINE_TOO_LONG, /* its octets were dropped as they came */
-	LINE_BARE_LF,  /* LF without CR before it: ended here, so that nobody waits for a CR LF in vain */
+	/* LF without CR before it, also behind too many octets: ended here, so that nobody waits for a CR LF in vain. What
+	 * stands behind it was perhaps not meant as a line: better to end the dialogue. */
+	LINE_BARE_LF,
 	LINE_BARE_CR,  /* CR without LF behind it */
 	LINE_NUL,
 };
@@ -21,6 +23,7 @@ enum line_fault {
 struct line_reader {
 	size_t max_bytes; /* may be changed between lines */
 	bool dropping;    /* inside a line that is too long */
+	bool after_cr;    /* ... whose last octet so far was CR */
 };
 
 struct line {
