@@ -101,6 +101,7 @@ void cli_colour(struct cli *cli, enum colour colour); /* nothing without a termi
 void cli_put(struct cli *cli, struct text t);
 /* Padded with spaces or cut with an ellipsis to `columns`, counting characters. */
 void cli_put_cell(struct cli *cli, struct text t, unsigned columns);
+void cli_put_cut(struct cli *cli, struct text t, unsigned columns); /* the same without the padding */
 void cli_put_cell_right(struct cli *cli, struct text t, unsigned columns);
 size_t cli_columns_of(struct text t);
 void cli_put_size(struct cli *cli, int64_t bytes); /* "18.2 KB" */
@@ -168,6 +169,8 @@ enum exit_code run_verify(struct cli *cli);
 enum exit_code run_health(struct cli *cli);
 enum exit_code run_version(struct cli *cli);
 enum exit_code run_help(struct cli *cli);
+
+struct text cli_commit(void); /* that this program was built from */
 
 /* story.c: as `show` prints it, from the answer of /v1/messages/ID. */
 void print_story(struct cli *cli, const struct json *story, int64_t now);

@@ -79,6 +79,11 @@ static size_t put_cut(struct cli *cli, struct text t, unsigned columns)
 	return columns;
 }
 
+void cli_put_cut(struct cli *cli, struct text t, unsigned columns)
+{
+	put_cut(cli, t, columns);
+}
+
 void cli_put_cell(struct cli *cli, struct text t, unsigned columns)
 {
 	size_t used = put_cut(cli, t, columns);

@@ -113,7 +113,7 @@ static void put_why(struct cli *cli, const struct json *recipient)
 		buf_add(&why, reply);
 	if (why.len == 0)
 		buf_add(&why, TEXT("not tried yet"));
-	cli_put_cell(cli, buf_text(&why), why_columns(cli));
+	cli_put_cut(cli, buf_text(&why), why_columns(cli));
 }
 
 static void print_recipient(struct cli *cli, const struct json *message, const struct json *recipient,

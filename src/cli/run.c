@@ -15,7 +15,9 @@ enum exit_code run_run(struct cli *cli)
 
 	if (!code) {
 		struct server_main_options options = { .sources = &sources.sources,
-			                               .log_descriptor = cli->world->out_descriptor };
+			                               .log_descriptor = cli->world->out_descriptor,
+			                               .version = TEXT(POSTRIDER_VERSION),
+			                               .commit = cli_commit() };
 
 		code = (enum exit_code)server_main(&options);
 	}

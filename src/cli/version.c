@@ -13,6 +13,11 @@
 #	define POSTRIDER_LIBRARIES ""
 #endif
 
+struct text cli_commit(void)
+{
+	return TEXT(POSTRIDER_COMMIT);
+}
+
 static void print_json(struct cli *cli)
 {
 	AUTO(buf_fini) struct buf out = BUF(4096);

@@ -64,6 +64,11 @@ struct counters *observe_counters(struct observe *o)
 	return &o->counters;
 }
 
+void observe_add_line(struct observe *o, const struct event *e, struct buf *out)
+{
+	observe_event_line(buf_text(&o->node), e, o->now_time_us(o->clock), out);
+}
+
 static enum reason counted_reason(enum reason reason)
 {
 	return (unsigned)reason < REASON_COUNT ? reason : REASON_OTHER;

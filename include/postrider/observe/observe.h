@@ -36,6 +36,10 @@ void observe_remove_consumer(struct observe_consumer *consumer);
 
 struct counters *observe_counters(struct observe *o);
 
+/* The line that consumers would get for an event now, without counting it or handing it out: what the log says of its own
+ * gaps. */
+void observe_add_line(struct observe *o, const struct event *e, struct buf *out);
+
 /* The line of an event, as consumers get it. For lines that are made outside of a daemon, and for tests. */
 void observe_event_line(struct text node, const struct event *e, int64_t time_us, struct buf *out);
 

@@ -9,6 +9,8 @@
 #include <postrider/base/auto.h>
 #include <postrider/base/time.h>
 
+#include "support/alloc.h"
+
 #define NOW INT64_C(1767355445678)
 #define ID "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 
@@ -154,6 +156,25 @@ static void too_much_is_refused(void **state)
 	selector_fini(&s);
 }
 
+static void every_allocation_may_fail(void **state)
+{
+	(void)state;
+	for (EACH_ALLOC_FAILING) {
+		struct selector s;
+		AUTO(buf_fini) struct buf problem = BUF(1000);
+		struct envelope e = message();
+
+		selector_init(&s);
+		enum err err = selector_add(&s, TEXT("to"), TEXT("ann@example.com"), &problem);
+
+		assert_true(err == ERR_OK || err == ERR_NOMEM);
+		if (!err)
+			err = selector_add(&s, TEXT("id"), TEXT(ID), &problem);
+		assert_true(err || selector_takes_message(&s, &e, NOW));
+		selector_fini(&s);
+	}
+}
+
 static void ids_are_walked_in_order(void **state)
 {
 	(void)state;
@@ -205,6 +226,7 @@ int main(void)
 		cmocka_unit_test(values_of_one_name_are_alternatives_and_names_narrow),
 		cmocka_unit_test(what_is_wrong_is_said_with_what_would_be_right),
 		cmocka_unit_test(too_much_is_refused),
+		cmocka_unit_test(every_allocation_may_fail),
 		cmocka_unit_test(ids_are_walked_in_order),
 		cmocka_unit_test(a_recipient_that_the_envelope_does_not_have_is_never_meant),
 		cmocka_unit_test(durations_have_a_unit),

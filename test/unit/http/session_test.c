@@ -9,6 +9,7 @@
 #include <postrider/base/auto.h>
 
 #include "session.h"
+#include "support/alloc.h"
 
 #define NOON INT64_C(1767355445678) /* Fri, 2 Jan 2026 12:04:05 */
 
@@ -575,6 +576,26 @@ static void what_is_encoded_decodes_to_the_same(void **state)
 	assert_true(text_eq(buf_text(&decoded), text_of(all, sizeof(all))));
 }
 
+/* Whatever allocation fails: nothing is written after the end, nobody hears of the end twice, nothing leaks. */
+static void every_allocation_may_fail(void **state)
+{
+	tear_down(state);
+	for (EACH_ALLOC_FAILING) {
+		struct fixture f = { .out = BUF(1 << 20), .heard = BUF(1 << 20), .manner = ANSWER_AT_END };
+
+		if (http_session_init(&f.session, &outputs, &f) == ERR_OK) {
+			feed(&f, "POST /m?a=b HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+			         "GET /2 HTTP/1.1\r\nHost: x\r\n\r\n");
+			http_session_eof(&f.session);
+			assert_true(f.finished);
+			http_session_fini(&f.session);
+		}
+		buf_fini(&f.out);
+		buf_fini(&f.heard);
+	}
+	set_up(state);
+}
+
 #define WITH_SESSION(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -605,6 +626,7 @@ int main(void)
 		WITH_SESSION(endless_trailers_are_refused),
 		WITH_SESSION(an_empty_field_does_not_swallow_the_next_name),
 		WITH_SESSION(an_upgrade_is_not_taken_up),
+		WITH_SESSION(every_allocation_may_fail),
 		cmocka_unit_test(queries_are_decoded),
 		cmocka_unit_test(what_is_encoded_decodes_to_the_same),
 	};

@@ -9,6 +9,8 @@
 #include <postrider/base/auto.h>
 #include <postrider/observe/observe.h>
 
+#include "support/alloc.h"
+
 #define NOON INT64_C(1767355445678901) /* 2026-01-02T12:04:05.678901Z */
 
 static int64_t stopped_clock(void *clock)
@@ -179,6 +181,43 @@ static void an_unknown_kind_is_ignored(void **state)
 	assert_int_equal(f->all.count, 0);
 }
 
+/* Without memory for its line an event is counted and lost; the next one gets through. */
+static void every_allocation_may_fail(void **state)
+{
+	int64_t now = NOON;
+	struct observe_options options = { .node = LIT("relay.example"), .now_time_us = stopped_clock, .clock = &now };
+
+	(void)state;
+	for (EACH_ALLOC_FAILING) {
+		struct recorder all = { .consumer = { .least = LEVEL_DEBUG, .fn = record } };
+		struct event e = EVENT(EVENT_READY);
+
+		all.consumer.owner = &all;
+		if (observe_new(&options, &all.observe) != ERR_OK)
+			continue;
+		observe_add_consumer(all.observe, &all.consumer);
+		observe_emit(all.observe, &e);
+		assert_int_equal(all.count + observe_counters(all.observe)->log_lines_dropped, 1);
+		observe_emit(all.observe, &e);
+		assert_int_equal(all.count + observe_counters(all.observe)->log_lines_dropped, 2);
+		assert_true(all.count > 0);
+		observe_free(&all.observe);
+	}
+}
+
+static void a_line_of_ones_own_is_not_handed_out(void **state)
+{
+	struct fixture *f = *state;
+	struct event e = EVENT(EVENT_WARNING);
+	AUTO(buf_fini) struct buf line = BUF(1000);
+
+	e.dropped = 3;
+	observe_add_line(f->observe, &e, &line);
+	assert_true(text_ends(buf_text(&line), TEXT("\"node\":\"relay.example\",\"dropped\":3}")));
+	assert_int_equal(f->all.count, 0);
+	assert_int_equal(observe_counters(f->observe)->events[EVENT_WARNING], 0);
+}
+
 struct registry_sum {
 	uint64_t values;
 	size_t words; /* uint64_t fields seen */
@@ -228,6 +267,8 @@ int main(void)
 		                                tear_down),
 		cmocka_unit_test_setup_teardown(events_are_counted, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_unknown_kind_is_ignored, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_line_of_ones_own_is_not_handed_out, set_up, tear_down),
+		cmocka_unit_test(every_allocation_may_fail),
 		cmocka_unit_test(every_counter_is_in_the_registry_once),
 	};
 
