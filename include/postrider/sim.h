@@ -54,6 +54,8 @@ enum sim_reach {
 MUST_USE enum err sim_set_reach(struct sim *s, struct ip_port to, enum sim_reach reach);
 /* Every connection to or from this address ends now, as by a reset; what is on the way is lost. */
 void sim_cut(struct sim *s, struct ip_port address);
+/* As if the machine had lost its network: all connections end now, what is on the way is lost, none can be made. */
+void sim_isolate(struct sim *s, bool isolated);
 
 /* A name server at an address, by a function: query in, answer out (nothing added: silence). */
 typedef void sim_datagram_fn(void *owner, struct text query, struct buf *answer);

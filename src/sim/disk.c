@@ -209,8 +209,8 @@ static void close_file(struct io_file **slot)
 	*slot = NULL;
 	if (!f)
 		return;
-	if (!is_stale(f))
-		f->node->open_count--;
+	if (!is_stale(f) && --f->node->open_count == 0 && f->node->removed)
+		buf_fini(&f->node->data);
 	free(f);
 }
 
@@ -239,7 +239,8 @@ static enum err remove_file(struct io_disk *base, const char *path)
 		return err;
 	n->removed = true;
 	n->allocated = 0;
-	buf_fini(&n->data);
+	if (n->open_count == 0) /* whoever has it open reads on, as everywhere */
+		buf_fini(&n->data);
 	return ERR_OK;
 }
 

@@ -24,6 +24,7 @@ struct sim {
 	struct sim_options options;
 	struct list streams, listeners, datagrams, reaches, answerers;
 	unsigned next_port;
+	bool isolated;
 	struct io_disk *disk;
 };
 

@@ -216,7 +216,7 @@ static void on_connecting(struct sim_event *event)
 	struct sim_stream *s = CONTAINER_OF(event, struct sim_stream, connecting);
 	struct sim_listener *l = find_listener(s->sim, &s->base.peer);
 
-	switch (reach_of(s->sim, s->base.peer.ip)) {
+	switch (s->sim->isolated ? SIM_UNREACHABLE : reach_of(s->sim, s->base.peer.ip)) {
 	case SIM_SILENT:
 		return;
 	case SIM_UNREACHABLE:
@@ -314,6 +314,12 @@ static bool touches(const struct io_address *a, struct ip_port address)
 	return ip_eq(a->ip.ip, address.ip) && (address.port == 0 || a->ip.port == address.port);
 }
 
+static void cut_stream(struct sim_stream *s)
+{
+	buf_reset(&s->coming); /* what was on the way is lost, as by a reset */
+	io_stream_world_failed(&s->base, ERR_CLOSED);
+}
+
 void sim_cut(struct sim *s, struct ip_port address)
 {
 	for (LIST_EACH_SAFE(it, &s->streams)) {
@@ -321,6 +327,17 @@ void sim_cut(struct sim *s, struct ip_port address)
 
 		if (!one->wire_closed && one->base.connected &&
 		    (touches(&one->base.peer, address) || touches(&one->base.local, address)))
-			io_stream_world_failed(&one->base, ERR_CLOSED);
+			cut_stream(one);
+	}
+}
+
+void sim_isolate(struct sim *s, bool isolated)
+{
+	s->isolated = isolated;
+	for (LIST_EACH_SAFE(it, &s->streams)) {
+		struct sim_stream *one = LIST_ITEM(it, struct sim_stream, link);
+
+		if (isolated && !one->wire_closed && one->base.connected)
+			cut_stream(one);
 	}
 }

@@ -79,7 +79,8 @@ static void on_decision(struct sim_event *event)
 
 static void say_hello(struct sim_layer *l)
 {
-	struct text hello = text_of(context_of(l)->script.certificate_is_bad ? bad_hello : good_hello, HELLO_BYTES);
+	struct text hello =
+		text_of(context_of(l)->script.certificate_is_bad ? bad_hello : good_hello, HELLO_BYTES);
 
 	io_layer_send(&l->tls.layer, &hello, 1);
 }
