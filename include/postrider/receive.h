@@ -40,6 +40,8 @@ void receive_each_listener(struct receive *r, receive_listener_fn *each, void *o
 /* No new sessions; idle ones are told 421 and closed; those inside a transaction may finish it until linger_ms has passed.
  * on_stopped when the last has gone. */
 void receive_stop(struct receive *r, int64_t linger_ms, void (*on_stopped)(void *owner), void *owner);
+/* The time is over now: whoever is still there is cut off; on_stopped comes as before. */
+void receive_hurry(struct receive *r);
 void receive_free(struct receive **r);       /* after on_stopped, or before the loop ran */
 
 struct receive_counts {

@@ -7,17 +7,21 @@
 
 static bool keep_helo(struct receive_session *s, struct text args)
 {
-	free(s->helo);
-	s->helo = NULL;
+	char *helo;
+
 	if (args.len == 0) {
 		receive_session_reply(s, 501, "5.5.4", "Say who you are: EHLO name");
 		receive_session_count_error(s);
 		return false;
 	}
-	s->helo = text_dup(text_head(args, HELO_MAX));
-	if (!s->helo)
+	helo = text_dup(text_head(args, HELO_MAX));
+	if (!helo) {
 		receive_session_reply(s, 451, "4.3.0", "Out of memory, try again");
-	return s->helo != NULL;
+		return false;
+	}
+	free(s->helo);
+	s->helo = helo;
+	return true;
 }
 
 /* A new greeting clears the transaction (RFC 5321 section 4.1.4). */

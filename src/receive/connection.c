@@ -85,6 +85,17 @@ static void abort_draft(void *owner)
 	queue_draft_abort(&c->draft);
 }
 
+static void connection_free(struct connection *c)
+{
+	struct receive *r = c->receive;
+
+	receive_session_fini(&c->session);
+	queue_draft_abort(&c->draft);
+	list_remove(&c->link);
+	free(c);
+	receive_check_stopped(r);
+}
+
 static void flush(void *owner);
 
 static void flush_later(struct connection *c)
@@ -92,6 +103,7 @@ static void flush_later(struct connection *c)
 	io_later_run(c->receive->io, &c->flush, flush, c);
 }
 
+/* Whoever sent the message may be gone by now: it is ours all the same, and told of. */
 static void on_decided(void *owner, const struct queue_decision *decision)
 {
 	struct connection *c = owner;
@@ -105,6 +117,10 @@ static void on_decided(void *owner, const struct queue_decision *decision)
 		r->counts.bytes += c->session.transaction->envelope->content_bytes;
 	}
 	receive_session_decided(&c->session, decision);
+	if (!c->stream) {
+		connection_free(c);
+		return;
+	}
 	if (r->stopping)
 		receive_session_stop(&c->session);
 	/* the commands that wait behind the dot are answered in the same write as the 250 */
@@ -226,18 +242,33 @@ static void resume_if_wanted(struct connection *c)
 	io_stream_resume(c->stream);
 }
 
+static bool goes_on(const struct connection *c)
+{
+	return !c->closing && !io_stream_is_closing(c->stream) && may_read(c);
+}
+
+/* What is said to a long row of commands leaves in between. */
 static size_t on_data(void *owner, struct text bytes)
 {
 	struct connection *c = owner;
-	size_t taken = receive_session_feed(&c->session, bytes);
+	size_t taken = 0, more;
 
-	c->active_at = io_now_at(c->receive->io);
-	if (c->session.phase == PHASE_TLS) {
-		/* What came in the same segment behind STARTTLS was not protected: forgotten (RFC 3207 section 6). */
+	do {
+		more = receive_session_feed(&c->session, text_skip(bytes, taken));
+		taken += more;
+		if (c->session.phase == PHASE_TLS) {
+			/* What came in the same segment behind STARTTLS was not protected: forgotten
+			 * (RFC 3207 section 6). */
+			flush(c);
+			return bytes.len;
+		}
+		if (c->receive->stopping)
+			receive_session_stop(&c->session);
 		flush(c);
-		return bytes.len;
-	}
-	flush(c);
+	} while (more && taken < bytes.len && goes_on(c));
+	/* a command that comes letter by letter is not there before it is whole */
+	if (taken)
+		c->active_at = io_now_at(c->receive->io);
 	if (!c->closing && !io_stream_is_closing(c->stream) && !may_read(c)) {
 		c->paused = true;
 		io_stream_pause(c->stream);
@@ -250,11 +281,9 @@ static void on_eof(void *owner)
 {
 	struct connection *c = owner;
 
-	if (c->ticket) {
-		c->closing = true;
-		return;
-	}
-	io_stream_finish(c->stream);
+	c->closing = true;
+	if (!c->ticket)
+		flush(c);
 }
 
 static void on_drained(void *owner)
@@ -271,19 +300,14 @@ static void on_closed(void *owner, enum err why)
 	c->stream = NULL;
 	io_timer_stop(r->io, &c->deadline);
 	io_later_cancel(r->io, &c->flush);
-	if (c->ticket)
-		queue_accept_forget(c->ticket);
-	receive_session_fini(&c->session);
-	queue_draft_abort(&c->draft);
-	list_remove(&c->link);
 	receive_client_drop(r, c->client);
 	c->listener->sessions--;
 	receive_listener_unref(c->listener);
 	tls_context_unref(&c->tls);
 	r->counts.sessions--;
 	observe_counters(r->observe)->smtp_sessions = r->counts.sessions;
-	free(c);
-	receive_check_stopped(r);
+	if (!c->ticket)
+		connection_free(c);
 }
 
 static const struct io_stream_events stream_events = {
@@ -419,6 +443,17 @@ bool receive_connection_stop_if_idle(struct list *link)
 		return false;
 	flush(c);
 	return true;
+}
+
+/* One whose message the queue decides on still hears how that ended. */
+void receive_connection_end(struct list *link)
+{
+	struct connection *c = LIST_ITEM(link, struct connection, link);
+
+	if (c->ticket || !c->stream)
+		return;
+	receive_session_end(&c->session);
+	flush(c);
 }
 
 void receive_connection_close(struct list *link)

@@ -237,6 +237,14 @@ static void on_linger_over(void *owner)
 	struct receive *r = owner;
 
 	for (LIST_EACH_SAFE(it, &r->connections))
+		receive_connection_end(it);
+}
+
+void receive_hurry(struct receive *r)
+{
+	if (!r->stopping)
+		return;
+	for (LIST_EACH_SAFE(it, &r->connections))
 		receive_connection_close(it);
 }
 

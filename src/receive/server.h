@@ -53,7 +53,8 @@ void receive_listener_unref(struct listener *l);
 /* listeners.c calls it for each accepted stream. */
 void receive_connection_accept(void *owner, struct io_stream *stream);
 bool receive_connection_stop_if_idle(struct list *link);
-void receive_connection_close(struct list *link);
+void receive_connection_end(struct list *link);   /* told 421 */
+void receive_connection_close(struct list *link); /* at once */
 void receive_check_stopped(struct receive *r);
 
 #endif

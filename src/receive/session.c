@@ -161,14 +161,19 @@ bool receive_session_is_idle(const struct receive_session *s)
 	return s->phase == PHASE_START || s->phase == PHASE_READY || s->phase == PHASE_CLOSED;
 }
 
+void receive_session_end(struct receive_session *s)
+{
+	if (s->phase != PHASE_CLOSED && s->phase != PHASE_TLS)
+		receive_session_reply_format(s, 421, "4.3.2", "%.*s is stopping, come back soon",
+		                             TEXT_ARGS(s->config->hostname));
+	receive_session_close(s);
+}
+
 bool receive_session_stop(struct receive_session *s)
 {
 	if (!receive_session_is_idle(s))
 		return false;
-	if (s->phase != PHASE_CLOSED)
-		receive_session_reply_format(s, 421, "4.3.2", "%.*s is stopping, come back soon",
-		                             TEXT_ARGS(s->config->hostname));
-	receive_session_close(s);
+	receive_session_end(s);
 	return true;
 }
 
@@ -186,6 +191,8 @@ void receive_session_timed_out(struct receive_session *s)
 
 bool receive_session_wants_input(const struct receive_session *s)
 {
+	if (s->out.len > SESSION_OUT_HIGH)
+		return false;
 	switch (s->phase) {
 	case PHASE_COMMIT:
 	case PHASE_TLS:

@@ -90,6 +90,8 @@ struct receive_session {
 };
 
 #define SESSION_OUT_MAX (256u << 10)
+/* With more than this in `out` nothing is taken: it has to be written first. */
+#define SESSION_OUT_HIGH (64u << 10)
 
 /* Writes the greeting. config is referenced; listener is one of its listeners. */
 void receive_session_init(struct receive_session *s, const struct receive_session_ops *ops, void *owner,
@@ -100,7 +102,8 @@ void receive_session_fini(struct receive_session *s); /* aborts a draft; a zeroe
 /* The next octets. Returns how many were taken. What is left belongs to a command that is not whole, or has to wait:
  * receive_session_wants_input says which. */
 size_t receive_session_feed(struct receive_session *s, struct text bytes);
-/* False while a decision, a handshake or a busy draft is awaited, and after the close: then offer nothing. */
+/* False while a decision, a handshake or a busy draft is awaited, while `out` is full, and after the close: then offer
+ * nothing. */
 bool receive_session_wants_input(const struct receive_session *s);
 
 void receive_session_decided(struct receive_session *s, const struct queue_decision *decision);
@@ -108,6 +111,7 @@ void receive_session_tls_done(struct receive_session *s, enum err err, const str
 void receive_session_timed_out(struct receive_session *s);
 /* The daemon stops: 421 now when nothing is under way (true), else after the transaction. */
 bool receive_session_stop(struct receive_session *s);
+void receive_session_end(struct receive_session *s);           /* 421 now, whatever is under way */
 bool receive_session_is_idle(const struct receive_session *s); /* no transaction under way */
 
 /* ---------------------------------------------------------------- inside the room */
