@@ -30,11 +30,13 @@ MUST_USE enum err schedule_start(struct schedule *s);
 void schedule_configure(struct schedule *s, const struct config *config);
 /* No new attempts; what runs has until the deadline, then it is aborted; on_stopped once every settle is on disk. */
 void schedule_stop(struct schedule *s, int64_t linger_ms, void (*on_stopped)(void *owner), void *owner);
+/* The deadline is now; on_stopped comes as before. */
+void schedule_hurry(struct schedule *s);
 void schedule_free(struct schedule **s);     /* after on_stopped */
 
 /* What a person does to one recipient that waits. */
 enum schedule_verb { SCHEDULE_RETRY, SCHEDULE_HOLD, SCHEDULE_RELEASE, SCHEDULE_DROP };
-/* on_done: ERR_BUSY: it is being delivered at this moment; ERR_NOT_FOUND: gone, or not in a state for this. */
+/* on_done: ERR_BUSY: it is being delivered at this moment, or the daemon stops; ERR_NOT_FOUND: gone, or not in a state for this. */
 void schedule_act(struct schedule *s, struct id id, const struct queue_recipient *recipient, enum schedule_verb verb,
                   queue_settled_fn *on_done, void *owner);
 

@@ -1,48 +1,85 @@
+/* What a person does to a recipient that waits. Its message is withdrawn from memory first, so that nothing starts with it
+ * while its row is being changed; afterwards the message's other recipients are read again from their rows. */
 #include "internal.h"
-
-/* Takes a recipient out of memory, so that nothing starts with it while its row is being changed; the other recipients of
- * its message are read again from their rows. False: somebody is at work with it at this moment. */
-static bool leave_memory(struct schedule *s, struct id id, const struct queue_recipient *recipient)
-{
-	struct destination *d = destination_find(s, recipient->key);
-	struct map_item *item = d ? map_find(&d->tasks, id_key(&id)) : NULL;
-	struct task *t;
-
-	if (!item)
-		return true;
-	t = CONTAINER_OF(item, struct task, by_id);
-	if (t->state != TASK_READY)
-		return false;
-	d->skipped_rows = true;
-	task_free(t);
-	return true;
-}
 
 struct act {
 	struct io_later later;
+	struct schedule *schedule;
+	struct task *task; /* NULL: nothing had to be withdrawn */
+	bool now;          /* the destination's pause ends too */
 	queue_settled_fn *on_done;
 	void *owner;
 	enum err err;
+	size_t key_len;
+	char key[];
 };
+
+/* ---------------------------------------------------------------- withdrawing */
+
+static bool is_at_work(const struct task *t, uint32_t n)
+{
+	if (t->state == TASK_READY || t->state == TASK_WITHDRAWN)
+		return false;
+	return t->state == TASK_LOADING || task_holds(t, n);
+}
+
+/* *out NULL: another recipient of the message is on its way, and this one is none of that task's. ERR_BUSY: it is. */
+static enum err withdraw(struct schedule *s, struct id id, const struct queue_recipient *r, struct task **out)
+{
+	struct destination *d = destination_get(s, r->key);
+	struct map_item *item = d ? map_find(&d->tasks, id_key(&id)) : NULL;
+	struct task *t = item ? CONTAINER_OF(item, struct task, by_id) : NULL;
+
+	*out = NULL;
+	if (!d)
+		return ERR_NOMEM;
+	if (t && is_at_work(t, r->n))
+		return ERR_BUSY;
+	if (t && (t->state == TASK_IN_FLIGHT || t->state == TASK_SETTLING))
+		return ERR_OK;
+	if (!t && task_new(d, id, 0, &t)) {
+		destination_pump_later(d);
+		return ERR_NOMEM;
+	}
+	task_leave_ready(t);
+	t->state = TASK_WITHDRAWN;
+	t->has_more_rows = true;
+	t->acts++;
+	*out = t;
+	return ERR_OK;
+}
+
+static void give_back(struct act *a)
+{
+	struct task *t = a->task;
+
+	a->task = NULL;
+	if (t && --t->acts == 0)
+		task_free(t);
+}
+
+/* ---------------------------------------------------------------- the answer */
+
+static void on_settled(void *owner, enum err err)
+{
+	struct act *a = owner;
+	struct destination *d;
+
+	a->schedule->act_count--;
+	give_back(a);
+	schedule_check_stopped(a->schedule);
+	d = destination_find(a->schedule, text_of(a->key, a->key_len));
+	if (a->now && !err && d)
+		destination_try_now(d);
+	a->on_done(a->owner, err);
+	free(a);
+}
 
 static void say_later(void *owner)
 {
 	struct act *a = owner;
 
-	a->on_done(a->owner, a->err);
-	free(a);
-}
-
-static void answer(struct schedule *s, enum err err, queue_settled_fn *on_done, void *owner)
-{
-	struct act *a = calloc(1, sizeof(*a));
-
-	if (!a) {
-		on_done(owner, ERR_NOMEM);
-		return;
-	}
-	*a = (struct act){ .on_done = on_done, .owner = owner, .err = err };
-	io_later_run(s->io, &a->later, say_later, a);
+	on_settled(a, a->err);
 }
 
 static bool fits(enum schedule_verb verb, enum queue_state state)
@@ -50,30 +87,16 @@ static bool fits(enum schedule_verb verb, enum queue_state state)
 	return verb == SCHEDULE_RELEASE ? state == QUEUE_HELD : verb == SCHEDULE_DROP || state != QUEUE_HELD;
 }
 
-void schedule_act(struct schedule *s, struct id id, const struct queue_recipient *recipient,
-                  enum schedule_verb verb, queue_settled_fn *on_done, void *owner)
+static struct queue_outcome outcome_of(struct schedule *s, enum schedule_verb verb,
+                                       const struct queue_recipient *recipient)
 {
 	struct queue_outcome outcome = { QUEUE_DEFERRED, *recipient };
-	struct queue_settlement settlement = { .id = id, .outcomes = &outcome, .outcome_count = 1 };
-	struct destination *d;
 
-	if (!fits(verb, recipient->state)) {
-		answer(s, ERR_NOT_FOUND, on_done, owner);
-		return;
-	}
-	if (!leave_memory(s, id, recipient)) {
-		answer(s, ERR_BUSY, on_done, owner);
-		return;
-	}
 	outcome.recipient.state = QUEUE_WAITING;
 	switch (verb) {
 	case SCHEDULE_RETRY:
 	case SCHEDULE_RELEASE:
 		outcome.recipient.due_time = io_now_time(s->io);
-		/* a person who says "now" means now: the destination's pause ends too */
-		d = destination_find(s, recipient->key);
-		if (d)
-			destination_succeeded(d);
 		break;
 	case SCHEDULE_HOLD:
 		outcome.verdict = QUEUE_ON_HOLD;
@@ -84,5 +107,44 @@ void schedule_act(struct schedule *s, struct id id, const struct queue_recipient
 		outcome.verdict = QUEUE_DROPPED;
 		break;
 	}
-	queue_settle(s->queue, &settlement, on_done, owner);
+	return outcome;
+}
+
+static struct act *act_new(struct schedule *s, struct text key, queue_settled_fn *on_done, void *owner)
+{
+	struct act *a = calloc(1, sizeof(*a) + key.len);
+
+	if (!a)
+		return NULL;
+	a->schedule = s;
+	a->on_done = on_done;
+	a->owner = owner;
+	a->key_len = key.len;
+	memcpy(a->key, key.at, key.len);
+	return a;
+}
+
+void schedule_act(struct schedule *s, struct id id, const struct queue_recipient *recipient,
+                  enum schedule_verb verb, queue_settled_fn *on_done, void *owner)
+{
+	struct act *a = act_new(s, recipient->key, on_done, owner);
+	struct queue_outcome outcome;
+	struct queue_settlement settlement = { .id = id, .outcomes = &outcome, .outcome_count = 1 };
+
+	if (!a) {
+		on_done(owner, ERR_NOMEM);
+		return;
+	}
+	s->act_count++;
+	a->err = s->stopping ? ERR_BUSY : fits(verb, recipient->state) ? ERR_OK : ERR_NOT_FOUND;
+	/* nothing in memory is at work with what is held */
+	if (!a->err && recipient->state != QUEUE_HELD)
+		a->err = withdraw(s, id, recipient, &a->task);
+	if (a->err) {
+		io_later_run(s->io, &a->later, say_later, a);
+		return;
+	}
+	a->now = verb == SCHEDULE_RETRY || verb == SCHEDULE_RELEASE;
+	outcome = outcome_of(s, verb, recipient);
+	queue_settle(s->queue, &settlement, on_settled, a);
 }

@@ -1,5 +1,9 @@
 #include "internal.h"
 
+/* When destinations wait for a connection: what one may carry before it goes to them, and how many go at once. */
+#define SHARE_OF_MESSAGES 20u
+#define LEAVING_AT_ONCE 4
+
 static unsigned window(const struct destination *d)
 {
 	const struct config *config = d->schedule->config;
@@ -29,13 +33,24 @@ static const struct config_limit *limits(const struct destination *d)
 	                                                     : route_limit(config, d->by_key.key);
 }
 
+/* From here on it is given nothing any more. */
+static bool leave(struct connection *c)
+{
+	struct schedule *s = c->destination->schedule;
+
+	if (c->finishing)
+		return false;
+	c->finishing = true;
+	s->leaving_count++;
+	io_timer_stop(s->io, &c->idle);
+	list_remove(&c->idle_link);
+	return true;
+}
+
 static void finish(struct connection *c)
 {
-	if (c->finishing)
-		return;
-	c->finishing = true;
-	io_timer_stop(c->destination->schedule->io, &c->idle);
-	deliver_finish(c->wire);
+	if (leave(c))
+		deliver_finish(c->wire);
 }
 
 static void on_idle(void *owner)
@@ -89,6 +104,17 @@ static void on_done(void *owner, struct deliver_connection *wire, struct deliver
 	destination_pump_later(d);
 }
 
+static bool has_working(const struct destination *d, enum config_tls tls)
+{
+	for (LIST_EACH(it, &d->connections)) {
+		const struct connection *c = LIST_ITEM(it, const struct connection, link);
+
+		if (c->was_ready && !c->finishing && c->tls == tls)
+			return true;
+	}
+	return false;
+}
+
 static void on_closed(void *owner, struct deliver_connection *wire, const struct deliver_result *failure)
 {
 	struct connection *c = owner;
@@ -97,17 +123,15 @@ static void on_closed(void *owner, struct deliver_connection *wire, const struct
 
 	(void)wire;
 	io_timer_stop(s->io, &c->idle);
+	list_remove(&c->idle_link);
 	list_remove(&c->link);
 	d->connection_count--;
 	s->connection_count--;
+	s->leaving_count -= c->finishing;
 	if (!c->was_ready)
 		d->opening_count--;
-	if (failure && !c->was_ready && !c->finishing && !s->stopping) {
-		bool others_work = d->connection_count > d->opening_count;
-
-		s->counts.attempts++;
-		destination_failed(d, failure, others_work);
-	}
+	if (failure && !c->was_ready && !c->finishing && !s->stopping)
+		destination_failed(d, failure, c->tls, has_working(d, c->tls));
 	free(c);
 	schedule_feed_hungry(s);
 	destination_pump_later(d);
@@ -126,6 +150,7 @@ static bool send_task(struct connection *c, struct task *t)
 
 	if (outcome_reserve(t, count))
 		return false;
+	free(t->job_recipients); /* of an attempt that is made again */
 	t->job_recipients = calloc(count, sizeof(*t->job_recipients));
 	if (!t->job_recipients)
 		return false;
@@ -148,8 +173,15 @@ static bool send_task(struct connection *c, struct task *t)
 		queue_claim(s->queue, t->id, t->job_recipients, count, NULL, NULL);
 	}
 	io_timer_stop(s->io, &c->idle);
+	list_remove(&c->idle_link);
 	deliver_send(c->wire, &t->job);
 	return true;
+}
+
+/* Its message is here, and it goes the way of the present configuration. */
+static bool may_go(const struct task *t)
+{
+	return t->work && t->routed_by == t->destination->schedule->config;
 }
 
 static struct task *next_task(struct destination *d, const struct connection *c)
@@ -159,7 +191,7 @@ static struct task *next_task(struct destination *d, const struct connection *c)
 	for (LIST_EACH(it, &d->ready)) {
 		struct task *t = LIST_ITEM(it, struct task, link);
 
-		if (t->work && t->choice.tls == c->tls)
+		if (may_go(t) && t->choice.tls == c->tls)
 			return t;
 		if (++looked == 64)
 			break; /* the front is being read: wait for it rather than search the whole list */
@@ -167,24 +199,52 @@ static struct task *next_task(struct destination *d, const struct connection *c)
 	return NULL;
 }
 
+static bool others_starve(const struct destination *d)
+{
+	const struct list *hungry = &d->schedule->hungry;
+
+	return hungry->next != hungry && (hungry->next != &d->hungry || hungry->prev != &d->hungry);
+}
+
+/* With all connections in use one that has done its share goes to a destination that has none; not all of them at once. */
+static bool gives_way(const struct connection *c)
+{
+	const struct destination *d = c->destination;
+
+	return others_starve(d) && d->schedule->leaving_count < LEAVING_AT_ONCE &&
+	       deliver_sent_count(c->wire) >= (d->connection_count > 1 ? 1u : SHARE_OF_MESSAGES);
+}
+
+static bool has_done_enough(const struct connection *c)
+{
+	return deliver_sent_count(c->wire) >= limits(c->destination)->messages_per_connection || gives_way(c);
+}
+
+static void rest(struct connection *c)
+{
+	struct schedule *s = c->destination->schedule;
+
+	if (deliver_in_flight(c->wire) || io_timer_runs(&c->idle))
+		return;
+	if (others_starve(c->destination) ||
+	    io_timer_start(s->io, &c->idle, io_now_at(s->io) + IDLE_CONNECTION_MS, on_idle, c))
+		finish(c);
+	else
+		list_append(&s->idle, &c->idle_link);
+}
+
 static void assign_one(struct connection *c)
 {
-	struct destination *d = c->destination;
-	struct schedule *s = d->schedule;
-
 	while (!c->finishing && deliver_is_ready(c->wire)) {
 		struct task *t;
 
-		if (deliver_sent_count(c->wire) >= limits(d)->messages_per_connection) {
+		if (has_done_enough(c)) {
 			finish(c);
 			return;
 		}
-		t = next_task(d, c);
+		t = next_task(c->destination, c);
 		if (!t || !send_task(c, t)) {
-			if (!deliver_in_flight(c->wire) && !io_timer_runs(&c->idle) &&
-			    io_timer_start(s->io, &c->idle, io_now_at(s->io) + IDLE_CONNECTION_MS, on_idle,
-			                   c))
-				finish(c);
+			rest(c);
 			return;
 		}
 	}
@@ -225,6 +285,7 @@ static enum err open_one(struct destination *d, const struct task *t)
 		return ERR_NOMEM;
 	c->destination = d;
 	c->tls = t->choice.tls;
+	list_init(&c->idle_link);
 	err = deliver_open(s->deliver, &target, &connection_events, c, &c->wire);
 	if (err) {
 		free(c);
@@ -237,44 +298,83 @@ static enum err open_one(struct destination *d, const struct task *t)
 	return ERR_OK;
 }
 
-/* A connection that carries another TLS demand than what waits gives up its place. */
-static bool finish_another_kind(struct destination *d, enum config_tls tls)
+/* With the window full, and no connection of the kind that waits: one of another kind gives up its place, first one that
+ * has nothing to do, else one as soon as it has done what is in hand. */
+static void finish_another_kind(struct destination *d, enum config_tls tls)
 {
+	struct connection *busy = NULL;
+
 	for (LIST_EACH(it, &d->connections)) {
 		struct connection *c = LIST_ITEM(it, struct connection, link);
 
-		if (c->tls != tls && c->was_ready && !c->finishing && !deliver_in_flight(c->wire)) {
+		if (c->finishing || c->tls == tls)
+			return; /* its turn comes */
+		if (!c->was_ready)
+			continue;
+		if (!deliver_in_flight(c->wire)) {
 			finish(c);
-			return true;
+			return;
 		}
+		busy = c;
 	}
-	return false;
+	if (busy)
+		finish(busy);
+}
+
+/* A host that failed is asked by one connection; one that nothing is known of by two, until one of them is up. */
+static unsigned opening_max(const struct destination *d)
+{
+	return d->failures ? 1 : MAX(2u, d->connection_count - d->opening_count);
+}
+
+static void grow_hungry(struct destination *d)
+{
+	struct schedule *s = d->schedule;
+	struct connection *resting = LIST_FIRST(&s->idle, struct connection, idle_link);
+
+	if (!list_is_empty(&d->hungry))
+		return;
+	list_append(&s->hungry, &d->hungry);
+	if (resting)
+		finish(resting);
+}
+
+/* One more connection for t, if there may be one. False: no more now. */
+static bool add_connection(struct destination *d, const struct task *t)
+{
+	struct schedule *s = d->schedule;
+
+	if (d->opening_count >= opening_max(d))
+		return false;
+	if (d->connection_count >= destination_window(d)) {
+		if (d->opening_count == 0)
+			finish_another_kind(d, t->choice.tls);
+		return false;
+	}
+	if (s->connection_count >= s->max_connections) {
+		grow_hungry(d);
+		return false;
+	}
+	if (open_one(d, t)) {
+		destination_pause_opening(d);
+		return false;
+	}
+	return true;
 }
 
 void connections_open(struct destination *d)
 {
-	struct schedule *s = d->schedule;
 	size_t waiting = 0;
 
-	if (io_timer_runs(&d->resume_timer) || s->stopping)
+	if (io_timer_runs(&d->resume_timer) || d->schedule->stopping)
 		return;
 	for (LIST_EACH(it, &d->ready)) {
 		struct task *t = LIST_ITEM(it, struct task, link);
 
-		if (!t->work)
+		if (!may_go(t) || ++waiting <= d->opening_count)
 			continue;
-		if (++waiting <= d->opening_count)
-			continue;
-		if (d->connection_count >= destination_window(d)) {
-			if (d->opening_count == 0)
-				finish_another_kind(d, t->choice.tls);
+		if (!add_connection(d, t))
 			return;
-		}
-		if (s->connection_count >= s->max_connections || open_one(d, t)) {
-			if (list_is_empty(&d->hungry))
-				list_append(&s->hungry, &d->hungry);
-			return;
-		}
 	}
 }
 
@@ -283,12 +383,10 @@ void connections_finish_idle(struct destination *d)
 	for (LIST_EACH_SAFE(it, &d->connections)) {
 		struct connection *c = LIST_ITEM(it, struct connection, link);
 
-		if (!c->was_ready && !c->finishing) {
-			c->finishing = true;
-			deliver_abort(c->wire);
-		} else {
+		if (c->was_ready)
 			finish(c);
-		}
+		else if (leave(c))
+			deliver_abort(c->wire);
 	}
 }
 
@@ -297,7 +395,7 @@ void connections_abort(struct destination *d)
 	for (LIST_EACH_SAFE(it, &d->connections)) {
 		struct connection *c = LIST_ITEM(it, struct connection, link);
 
-		c->finishing = true;
+		leave(c);
 		deliver_abort(c->wire);
 	}
 }

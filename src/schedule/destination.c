@@ -5,8 +5,6 @@
 #define SUSPEND_MAX_MS (10 * MINUTE_MS)
 #define OPENING_PAUSE_MS (5 * SECOND_MS)
 
-static void scan(struct destination *d);
-
 bool destination_is_suspended(const struct destination *d)
 {
 	return d->suspended_until_at != 0;
@@ -21,13 +19,17 @@ static void pump(void *owner)
 		schedule_check_stopped(d->schedule);
 		return;
 	}
+	if (d->reroute)
+		tasks_reroute(d);
 	tasks_load(d);
 	if (!destination_is_suspended(d)) {
 		connections_assign(d);
 		connections_open(d);
 	}
-	if (d->disk_due_time != INT64_MAX && !d->scanning && !io_timer_runs(&d->disk_timer))
-		destination_disk_due(d, d->disk_due_time);
+	if (d->far || !io_timer_runs(&d->disk_timer))
+		destination_wait_for_disk(d);
+	/* a place that was kept for this one and is not taken goes to the next */
+	schedule_feed_hungry(d->schedule);
 	destination_forget_if_empty(d);
 }
 
@@ -91,39 +93,43 @@ void destination_free(struct destination *d)
 void destination_forget_if_empty(struct destination *d)
 {
 	if (d->tasks.count == 0 && list_is_empty(&d->connections) && d->disk_due_time == INT64_MAX &&
-	    !d->scanning && !destination_is_suspended(d))
+	    !d->far && !d->scanning && !destination_is_suspended(d))
 		destination_free(d);
 }
 
 /* ---------------------------------------------------------------- what waits on disk */
 
-static void on_disk_due(void *owner)
+bool destination_has_room(const struct destination *d)
 {
-	scan(owner);
+	return d->tasks.count < TASKS_AT_LEAST ||
+	       (d->tasks.count < TASKS_PER_DESTINATION && d->schedule->task_count < TASKS_IN_ALL);
 }
 
-static bool has_room(const struct destination *d)
+static void scan(void *owner);
+
+/* Starts the timer for what is known to lie on disk. Without room for a task the next one that goes comes here again,
+ * without memory for a timer the schedule's watch does. A suspended destination is not asked for more than it has: its
+ * tasks share the failure, what is on disk waits for the probe. */
+void destination_wait_for_disk(struct destination *d)
 {
-	return d->tasks.count < TASKS_PER_DESTINATION && d->schedule->task_count < TASKS_IN_ALL;
+	struct schedule *s = d->schedule;
+	int64_t at = d->far ? 0 : io_at_of_time(s->io, d->disk_due_time);
+
+	if ((d->disk_due_time == INT64_MAX && !d->far) || s->stopping || d->scanning ||
+	    !destination_has_room(d))
+		return;
+	if (destination_is_suspended(d))
+		at = MAX(at, d->suspended_until_at);
+	if (io_timer_start(s->io, &d->disk_timer, at, scan, d))
+		return;
 }
 
 void destination_disk_due(struct destination *d, int64_t due_time)
 {
-	struct schedule *s = d->schedule;
-
-	if (d->scanning)
-		d->scan_missed = true;
+	if (due_time <= d->cursor.due_time)
+		d->cursor.set = false; /* it may lie before what was read last */
 	d->disk_due_time = MIN(d->disk_due_time, due_time);
-	if (d->disk_due_time == INT64_MAX || s->stopping || d->scanning)
-		return;
-	/* Without memory for a timer the next pump comes here again. A suspended destination is not asked for more than
-	 * it has: its tasks share the failure, what is on disk waits for the probe. */
-	int64_t at = io_at_of_time(s->io, d->disk_due_time);
-
-	if (destination_is_suspended(d))
-		at = MAX(at, d->suspended_until_at);
-	if (io_timer_start(s->io, &d->disk_timer, at, on_disk_due, d))
-		return;
+	destination_wait_for_disk(d);
 }
 
 /* Rows of one message follow each other when they have the same due time: they become one task. */
@@ -136,12 +142,19 @@ static size_t rows_of_one_message(const struct queue_row *rows, size_t count)
 	return n;
 }
 
+static void skip_rows(struct task *t, const struct queue_row *rows, size_t count)
+{
+	for (size_t i = 0; i < count && !t->has_more_rows; i++)
+		t->has_more_rows = !task_holds(t, rows[i].n);
+}
+
 static bool add_rows(struct destination *d, const struct queue_row *rows, size_t count)
 {
+	struct map_item *there = map_find(&d->tasks, id_key(&rows[0].id));
 	struct task *t;
 
-	if (map_find(&d->tasks, id_key(&rows[0].id))) {
-		d->skipped_rows = true;
+	if (there) {
+		skip_rows(CONTAINER_OF(there, struct task, by_id), rows, count);
 		return true;
 	}
 	if (task_new(d, rows[0].id, rows[0].sender, &t))
@@ -158,59 +171,108 @@ static bool add_rows(struct destination *d, const struct queue_row *rows, size_t
 	return true;
 }
 
+/* Makes tasks of rows from the front as long as there is room, and moves the cursor behind them. Returns how many. */
+static size_t take_rows(struct destination *d, const struct queue_row *rows, size_t count,
+                        struct queue_cursor *cursor)
+{
+	size_t used = 0;
+
+	while (used < count && destination_has_room(d)) {
+		size_t n = rows_of_one_message(rows + used, count - used);
+		const struct queue_row *last = &rows[used + n - 1];
+
+		if (!add_rows(d, rows + used, n))
+			break;
+		*cursor = (struct queue_cursor){ last->due_time, last->id, last->n, true };
+		used += n;
+	}
+	return used;
+}
+
 static void on_rows(void *owner, enum err err, const struct queue_row *rows, size_t count,
                     int64_t next_due_time)
 {
 	struct destination *d = owner;
-	bool missed = d->scan_missed;
-	size_t used = 0;
+	int64_t now = io_now_time(d->schedule->io), news = d->disk_due_time;
+	bool missed = news <= d->scan_until_time; /* it came while the scan ran, which may not have seen it */
+	size_t used;
 
 	d->scanning = false;
-	d->scan_missed = false;
 	if (d->schedule->stopping) {
 		schedule_check_stopped(d->schedule);
 		return;
 	}
-	while (!err && used < count && has_room(d)) {
-		size_t n = rows_of_one_message(rows + used, count - used);
-
-		if (!add_rows(d, rows + used, n))
-			break;
-		d->cursor = (struct queue_cursor){ rows[used + n - 1].due_time, rows[used + n - 1].id,
-			                           rows[used + n - 1].n, true };
-		used += n;
-	}
-	if (used < count) {
-		/* no room for more now: go on behind what was taken when tasks have gone */
-		d->disk_due_time = rows[used].due_time;
-	} else {
-		d->disk_due_time = next_due_time;
-		if (next_due_time > io_now_time(d->schedule->io))
-			d->cursor.set = false; /* the end of what is due: the next scan begins at the front */
-	}
-	if (err || missed) {
-		/* What came meanwhile may lie before the cursor. After a failure ask again shortly. */
+	used = take_rows(d, rows, count, &d->cursor);
+	d->disk_due_time = used < count ? rows[used].due_time : next_due_time;
+	if (err)
+		d->disk_due_time = now + SECOND_MS;
+	/* at the end of what is due the next scan begins at the front */
+	if (err || missed || (used == count && next_due_time > d->scan_until_time))
 		d->cursor.set = false;
-		d->disk_due_time = io_now_time(d->schedule->io) + (err ? SECOND_MS : 0);
-	}
-	if (has_room(d) || err)
-		destination_disk_due(d, d->disk_due_time);
+	d->disk_due_time = MIN(d->disk_due_time, news);
+	destination_wait_for_disk(d);
 	destination_pump_later(d);
 }
 
-static void scan(struct destination *d)
+/* No attempt is put off for longer than the schedule's longest step. */
+static int64_t longest_wait_ms(const struct schedule *s)
+{
+	int64_t longest = 0;
+
+	for (size_t i = 0; i < s->config->retry.schedule.count; i++)
+		longest = MAX(longest, s->config->retry.schedule.items[i]);
+	return longest + longest / 10 + MINUTE_MS;
+}
+
+static void on_far_rows(void *owner, enum err err, const struct queue_row *rows, size_t count,
+                        int64_t next_due_time)
+{
+	struct destination *d = owner;
+	size_t used;
+
+	d->scanning = false;
+	if (d->schedule->stopping) {
+		schedule_check_stopped(d->schedule);
+		return;
+	}
+	if (err)
+		return; /* the watch comes back to it */
+	used = take_rows(d, rows, count, &d->far_cursor);
+	if (used == count && next_due_time == INT64_MAX) {
+		d->far = false;
+		d->far_cursor.set = false;
+	}
+	destination_wait_for_disk(d);
+	destination_pump_later(d);
+}
+
+/* After the clock was set back rows may wait for a time of the old one, hours or years away: they are due now. */
+static void scan_far(struct destination *d)
 {
 	struct schedule *s = d->schedule;
 
-	if (d->scanning || s->stopping)
+	if (!d->far_cursor.set)
+		d->far_cursor = (struct queue_cursor){ .due_time = io_now_time(s->io) + longest_wait_ms(s),
+			                               .set = true };
+	d->scan_until_time = INT64_MIN;
+	queue_scan(s->queue, d->by_key.key, &d->far_cursor, INT64_MAX, SCAN_ROWS, on_far_rows, d);
+}
+
+static void scan(void *owner)
+{
+	struct destination *d = owner;
+	struct schedule *s = d->schedule;
+
+	if (d->scanning || s->stopping || !destination_has_room(d))
 		return;
-	if (!has_room(d))
-		return; /* task_free comes back here through destination_disk_due */
 	d->scanning = true;
-	d->scan_missed = false;
-	d->skipped_rows = false;
+	if (d->far) {
+		scan_far(d);
+		return;
+	}
 	d->disk_due_time = INT64_MAX;
-	queue_scan(s->queue, d->by_key.key, &d->cursor, io_now_time(s->io), SCAN_ROWS, on_rows, d);
+	d->scan_until_time = io_now_time(s->io);
+	queue_scan(s->queue, d->by_key.key, &d->cursor, d->scan_until_time, SCAN_ROWS, on_rows, d);
 }
 
 /* ---------------------------------------------------------------- failure and healing */
@@ -220,18 +282,25 @@ static void on_resume(void *owner)
 	struct destination *d = owner;
 
 	d->suspended_until_at = 0;
-	destination_disk_due(d, d->disk_due_time);
+	destination_wait_for_disk(d);
 	destination_pump_later(d);
+}
+
+void destination_try_now(struct destination *d)
+{
+	if (!io_timer_runs(&d->resume_timer))
+		return;
+	io_timer_stop(d->schedule->io, &d->resume_timer);
+	on_resume(d);
 }
 
 void destination_succeeded(struct destination *d)
 {
 	d->failures = 0;
+	d->failure_number++;
 	d->last_success_at = io_now_at(d->schedule->io);
-	if (!destination_is_suspended(d))
-		return;
-	io_timer_stop(d->schedule->io, &d->resume_timer);
-	on_resume(d);
+	if (destination_is_suspended(d))
+		destination_try_now(d);
 }
 
 static enum err keep_failure(struct destination *d, const struct deliver_result *failure)
@@ -239,6 +308,7 @@ static enum err keep_failure(struct destination *d, const struct deliver_result 
 	struct deliver_result kept = *failure;
 
 	arena_reset(&d->failure_arena);
+	d->failure = (struct deliver_result){ 0 };
 	if (arena_text(&d->failure_arena, failure->enhanced, &kept.enhanced) ||
 	    arena_text(&d->failure_arena, text_head(failure->reply, 2000), &kept.reply) ||
 	    arena_text(&d->failure_arena, failure->mx, &kept.mx))
@@ -248,6 +318,23 @@ static enum err keep_failure(struct destination *d, const struct deliver_result 
 	return ERR_OK;
 }
 
+/* The host is there, and what one route demands of it is not: what comes by another route goes on. */
+static bool is_about_tls(const struct deliver_result *failure)
+{
+	return failure->reason == REASON_TLS || failure->reason == REASON_TLS_POLICY;
+}
+
+static bool concerns(const struct destination *d, const struct task *t)
+{
+	return !is_about_tls(&d->failure) || t->choice.tls == d->failure_tls;
+}
+
+/* Whether a task that was ready at the last failure comes to the same. A success since then has healed all. */
+bool destination_shares_failure(const struct destination *d, const struct task *t)
+{
+	return t->failure_number && t->failure_number == d->failure_number && concerns(d, t);
+}
+
 /* Nobody could be reached: every task in memory comes to the same, without trying each in turn. Those whose message lies on
  * disk come to it when it is read. What is not in memory waits for the next probe. */
 static void share_failure(struct destination *d)
@@ -255,22 +342,24 @@ static void share_failure(struct destination *d)
 	for (LIST_EACH_SAFE(it, &d->ready)) {
 		struct task *t = LIST_ITEM(it, struct task, link);
 
-		t->shares_failure = true;
-		if (t->work) {
+		t->failure_number = d->failure_number;
+		if (t->work && t->routed_by == d->schedule->config && concerns(d, t)) {
 			task_leave_ready(t);
 			outcome_fail_rest(t, &d->failure);
 		}
 	}
 }
 
-/* The peer wants no more connections than it has, or there is no memory to say more: the others go on, and none is opened
+/* The peer wants no more connections than it has, or there is no memory for another: the others go on, and none is opened
  * for a moment. */
-static void pause_opening(struct destination *d)
+void destination_pause_opening(struct destination *d)
 {
 	struct schedule *s = d->schedule;
 
+	if (io_timer_runs(&d->resume_timer))
+		return;
 	if (io_timer_start(s->io, &d->resume_timer, io_now_at(s->io) + OPENING_PAUSE_MS, on_resume, d))
-		return; /* then there is no pause */
+		return; /* then there is no pause; the watch comes by */
 }
 
 /* How long nobody is tried: longer each time, and never longer than a message with as many attempts would wait. */
@@ -282,11 +371,14 @@ static int64_t pause_ms(const struct destination *d)
 	return MIN(MIN(SUSPEND_FIRST_MS << MIN(d->failures, 8u), SUSPEND_MAX_MS), step);
 }
 
+/* Connections that failed together count once: a burst of mail must not look like an outage of hours. */
 static void suspend(struct destination *d)
 {
 	struct schedule *s = d->schedule;
 	int64_t pause = pause_ms(d);
 
+	if (destination_is_suspended(d))
+		return;
 	d->failures++;
 	pause = pause * 9 / 10 + (int64_t)random_below(&s->random, (uint64_t)(pause / 5) + 1);
 	d->suspended_until_at = io_now_at(s->io) + pause;
@@ -294,14 +386,17 @@ static void suspend(struct destination *d)
 		d->suspended_until_at = 0; /* better to ask again at once than never */
 }
 
-void destination_failed(struct destination *d, const struct deliver_result *failure, bool others_work)
+void destination_failed(struct destination *d, const struct deliver_result *failure, enum config_tls tls,
+                        bool others_work)
 {
 	if (others_work || keep_failure(d, failure)) {
-		pause_opening(d);
+		destination_pause_opening(d);
 		return;
 	}
+	d->failure_tls = tls;
+	d->failure_number++;
 	/* "No such domain" is an answer, not an outage: the next mail may ask again at once. */
-	if (failure->kind != DELIVER_PERMANENT)
+	if (failure->kind != DELIVER_PERMANENT && !is_about_tls(failure))
 		suspend(d);
 	share_failure(d);
 }

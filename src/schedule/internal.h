@@ -6,6 +6,7 @@
  *   LOADING   the queue reads it
  *   IN_FLIGHT a connection carries some of its recipients
  *   SETTLING  results are being written; afterwards it is READY again for recipients not yet tried, or gone
+ *   WITHDRAWN a person changes rows of its message: nothing starts with it until that is on disk; then it is gone
  *
  * A destination is what shares a window of connections: one delivery key. What it has on disk beyond its tasks is known
  * only as "something is due at disk_due_time". */
@@ -17,7 +18,7 @@
 #include <postrider/route.h>
 #include <postrider/schedule.h>
 
-enum task_state { TASK_READY, TASK_LOADING, TASK_IN_FLIGHT, TASK_SETTLING };
+enum task_state { TASK_READY, TASK_LOADING, TASK_IN_FLIGHT, TASK_SETTLING, TASK_WITHDRAWN };
 
 /* What became of one recipient, kept until it is on disk. Texts live in the task's arena. */
 struct task_outcome {
@@ -27,6 +28,13 @@ struct task_outcome {
 	bool reply_is_peers;
 	bool report; /* a failure report is due */
 	bool warn;   /* a delay warning is due */
+};
+
+/* A notice that enters with a settle, for the event. Texts live in the task's arena. */
+struct notice_story {
+	struct id id;
+	struct text to, subject, about;
+	int64_t created_time, size;
 };
 
 struct task {
@@ -40,9 +48,13 @@ struct task {
 	size_t n_count;
 	struct queue_work *work; /* NULL: on disk */
 	size_t next, end;        /* work->recipients from next up to end are to be tried */
+	size_t settled;          /* those before have their outcome on disk */
 	bool claimed;            /* the queue's mark is there */
-	bool counted;            /* its content is counted in destination->content_bytes */
-	bool shares_failure;     /* was ready when its destination failed, and comes to the same */
+	bool has_more_rows;      /* a scan met rows of its message that it does not hold */
+	size_t counted_bytes; /* of its content, in destination->content_bytes: the queue may forget the content itself */
+	unsigned
+		failure_number; /* was ready at this failure of its destination, and comes to the same; 0: none */
+	unsigned acts;          /* WITHDRAWN: changes that are not on disk yet */
 	const struct config
 		*routed_by; /* the snapshot whose routes made the choice; referenced, choice points into it */
 	struct route_choice choice;
@@ -60,6 +72,9 @@ struct task {
 	unsigned again_count;
 	struct io_timer settle_retry;
 
+	struct notice_story stories[2]; /* told once the settle is on disk */
+	size_t story_count;
+
 	struct buf original; /* the front of a content on disk, read for a report */
 	bool original_read;
 	struct body_source *source;
@@ -73,6 +88,7 @@ struct connection {
 	bool was_ready;
 	bool finishing;
 	struct io_timer idle;
+	struct list idle_link; /* in schedule->idle: it could give its place to another destination */
 };
 
 struct destination {
@@ -89,16 +105,20 @@ struct destination {
 	int64_t disk_due_time; /* INT64_MAX: nothing known beyond the tasks */
 	struct io_timer disk_timer;
 	bool scanning;
-	bool scan_missed;  /* something became due while a scan ran */
-	bool skipped_rows; /* a scan met rows of messages that have a task */
+	int64_t scan_until_time; /* of the scan that runs */
 	struct queue_cursor cursor;
+	bool far; /* the clock was set back: rows may wait for times of the old one */
+	struct queue_cursor far_cursor;
 
 	int64_t suspended_until_at; /* 0: not suspended */
 	unsigned failures;          /* connections that failed since the last success */
 	int64_t last_success_at;
 	struct io_timer resume_timer;
 	struct arena failure_arena;
-	struct deliver_result failure; /* of the suspension; texts in failure_arena */
+	struct deliver_result failure; /* the last one; texts in failure_arena */
+	enum config_tls failure_tls;   /* what the connection that failed was to have */
+	unsigned failure_number;       /* rises with every failure and every success */
+	bool reroute;                  /* tasks in memory may have been routed by an older configuration */
 
 	struct list hungry; /* in schedule->hungry: waits for a connection of the common budget */
 	struct io_later pump;
@@ -116,8 +136,12 @@ struct schedule {
 	struct map destinations;
 	struct list all;
 	struct list hungry;
-	unsigned connection_count, max_connections;
-	size_t task_count; /* in memory, over all destinations */
+	struct list idle; /* connections with nothing in hand, those that rest longest first */
+	unsigned connection_count, leaving_count, max_connections;
+	int64_t clock_offset_ms; /* of the wall clock, as it was seen last */
+	struct io_timer watch;
+	unsigned act_count; /* schedule_act that have not answered yet */
+	size_t task_count;  /* in memory, over all destinations */
 	struct schedule_counts counts;
 
 	bool stopping;
@@ -130,20 +154,28 @@ struct schedule {
 /* Limits on what is held in memory. */
 #define TASKS_PER_DESTINATION 2000
 #define TASKS_IN_ALL 50000
+#define TASKS_AT_LEAST \
+	8 /* for each destination, whatever the others have: so that none waits for another's */
 #define CONTENT_PER_DESTINATION (8u << 20)
 #define SCAN_ROWS 500
 #define ORIGINAL_BYTES (64u << 10) /* of a message on disk, for a report */
 #define IDLE_CONNECTION_MS (10 * SECOND_MS)
-#define DESTINATION_IDLE_MS (60 * SECOND_MS)
 
 /* destination.c */
 struct destination *destination_find(struct schedule *s, struct text key);
 struct destination *destination_get(struct schedule *s, struct text key); /* makes it; NULL without memory */
 void destination_free(struct destination *d);
 void destination_pump_later(struct destination *d);
-void destination_disk_due(struct destination *d, int64_t due_time);
+bool destination_has_room(const struct destination *d);             /* for one more task */
+void destination_disk_due(struct destination *d, int64_t due_time); /* news: a row that no task holds */
+void destination_wait_for_disk(struct destination *d);              /* for what is known to lie there */
 void destination_succeeded(struct destination *d);
-void destination_failed(struct destination *d, const struct deliver_result *failure, bool others_work);
+void destination_try_now(struct destination *d); /* a person says so: no pause any more */
+/* A connection with this TLS demand failed; others_work: one like it is open. */
+void destination_failed(struct destination *d, const struct deliver_result *failure, enum config_tls tls,
+                        bool others_work);
+void destination_pause_opening(struct destination *d);
+bool destination_shares_failure(const struct destination *d, const struct task *t);
 unsigned destination_window(const struct destination *d);
 void destination_forget_if_empty(struct destination *d);
 bool destination_is_suspended(const struct destination *d);
@@ -156,12 +188,14 @@ void connections_abort(struct destination *d);
 
 /* task.c */
 MUST_USE enum err task_new(struct destination *d, struct id id, uint64_t sender, struct task **out);
-void task_free(struct task *t); /* from READY, or at the end of SETTLING */
+void task_free(struct task *t);                    /* from READY, or at the end of SETTLING or WITHDRAWN */
+bool task_holds(const struct task *t, uint32_t n); /* whether it speaks for this recipient's row */
 void task_make_ready(struct task *t, bool first);
 void task_leave_ready(struct task *t);
 bool task_take_work(struct task *t, struct queue_work **work);
 bool task_route(struct task *t);        /* false: it goes no further here (another key, hold, reject ...) */
 void tasks_load(struct destination *d); /* reads the messages of the first ready tasks */
+void tasks_reroute(struct destination *d); /* after a reload; some at a time */
 void task_drop_message(struct task *t);
 
 /* outcome.c */
@@ -177,6 +211,7 @@ void task_settle(struct task *t);
 /* notice.c */
 MUST_USE enum err notice_build(struct schedule *s, struct task *t, bool warning, struct arena *arena,
                                struct envelope **envelope, struct queue_notice *out);
+void notices_say(struct schedule *s, struct task *t); /* they are on disk */
 
 /* schedule.c */
 void schedule_check_stopped(struct schedule *s);

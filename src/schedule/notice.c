@@ -3,7 +3,8 @@
 
 #include <postrider/mail/dsn.h>
 
-#define NOTICE_MAX_BYTES (2u << 20)
+/* A report on thousands of recipients, each with a long answer. */
+#define NOTICE_MAX_BYTES (16u << 20)
 
 static struct text explanation_of(const struct task_outcome *o)
 {
@@ -126,23 +127,43 @@ static enum err choose_key(struct schedule *s, const struct envelope *e, struct 
 	return arena_text(arena, route_key(&choice), key);
 }
 
-static void say_received(struct schedule *s, const struct envelope *e, const struct envelope *original)
+/* What is said of a notice once it is there: a settle that has to be tried again makes it anew. */
+static enum err keep_story(struct task *t, const struct envelope *e)
 {
-	struct event event = EVENT(EVENT_RECEIVED);
-	struct id_text of = id_to_text(original->id);
+	struct notice_story *story = &t->stories[t->story_count];
+	struct id_text about = id_to_text(t->id);
 
-	event.has_id = true;
-	event.id = e->id;
-	event.recipients = (int64_t)e->recipient_count;
-	event.from = TEXT_EMPTY;
-	event.to = e->recipients[0].forward_path;
-	event.size = (int64_t)e->content_bytes;
-	event.created_time = e->received_time;
-	event.client_protocol = e->protocol;
-	event.subject = e->subject;
-	event.action = text_of(of.at, ID_CHARS);
-	event.detail = TEXT("a report of ours");
-	observe_emit(s->observe, &event);
+	*story = (struct notice_story){ .id = e->id,
+		                        .created_time = e->received_time,
+		                        .size = (int64_t)e->content_bytes };
+	if (arena_text(&t->arena, e->recipients[0].forward_path, &story->to) ||
+	    arena_text(&t->arena, e->subject, &story->subject) ||
+	    arena_text(&t->arena, text_of(about.at, ID_CHARS), &story->about))
+		return ERR_NOMEM;
+	t->story_count++;
+	return ERR_OK;
+}
+
+void notices_say(struct schedule *s, struct task *t)
+{
+	for (size_t i = 0; i < t->story_count; i++) {
+		const struct notice_story *story = &t->stories[i];
+		struct event event = EVENT(EVENT_RECEIVED);
+
+		event.has_id = true;
+		event.id = story->id;
+		event.recipients = 1;
+		event.from = TEXT("");
+		event.to = story->to;
+		event.size = story->size;
+		event.created_time = story->created_time;
+		event.client_protocol = TEXT("LOCAL");
+		event.subject = story->subject;
+		event.action = story->about;
+		event.detail = TEXT("a report of ours");
+		observe_emit(s->observe, &event);
+	}
+	t->story_count = 0;
 }
 
 /* Everything in *out lives in arena, except *envelope, which the caller frees after the settle was handed in.
@@ -190,6 +211,6 @@ enum err notice_build(struct schedule *s, struct task *t, bool warning, struct a
 		err = choose_key(s, *envelope, arena, &out->keys);
 	buf_fini(&b);
 	if (!err)
-		say_received(s, *envelope, original);
+		err = keep_story(t, *envelope);
 	return err;
 }

@@ -228,7 +228,8 @@ static void add_result(struct task *t, size_t index, const struct deliver_result
 
 void outcome_add(struct task *t, size_t index, const struct deliver_result *result)
 {
-	if (result->untouched && t->again_count < AGAIN_MAX) {
+	/* all recipients of the job alike: what the first one is told counts for the rest */
+	if (result->untouched && (t->again || t->again_count < AGAIN_MAX)) {
 		if (!t->again)
 			t->again_count++;
 		t->again = true;
@@ -340,10 +341,14 @@ static void on_settled(void *owner, enum err err)
 		if (o->verdict == QUEUE_DEFERRED && text_eq(o->recipient.key, d->by_key.key))
 			destination_disk_due(d, o->recipient.due_time);
 	}
+	notices_say(s, t);
 	t->outcome_count = 0;
+	t->settled = t->next;
 	arena_reset(&t->arena);
 	free(t->job_recipients);
 	t->job_recipients = NULL;
+	t->original_read = false;
+	buf_reset(&t->original);
 	if (t->next < t->end && !s->stopping) {
 		t->claimed = false;
 		task_make_ready(t, true);
@@ -417,13 +422,14 @@ void task_settle(struct task *t)
 	enum err err = ERR_OK;
 
 	t->state = TASK_SETTLING;
+	t->story_count = 0;
 	for (size_t i = 0; i < t->outcome_count; i++) {
 		report = report || t->outcomes[i].report;
 		warn = warn || t->outcomes[i].warn;
 	}
 	if ((report || warn) && awaits_original(t))
 		return;
-	arena_init(&arena, 8u << 20);
+	arena_init(&arena, 64u << 20);
 	if (report)
 		err = add_notice(t, false, &arena, &report_envelope, &settlement, notices);
 	if (!err && warn)

@@ -1,11 +1,8 @@
 #include "internal.h"
 
-/* ---------------------------------------------------------------- the queue's news */
+#define WATCH_MS (30 * SECOND_MS)
 
-static bool has_room_for(const struct destination *d)
-{
-	return d->tasks.count < TASKS_PER_DESTINATION && d->schedule->task_count < TASKS_IN_ALL;
-}
+/* ---------------------------------------------------------------- the queue's news */
 
 static void on_fresh(void *owner, struct queue_work **work)
 {
@@ -16,7 +13,8 @@ static void on_fresh(void *owner, struct queue_work **work)
 
 	if (!d)
 		return;
-	if (!has_room_for(d) || map_find(&d->tasks, id_key(&w->id)) || task_new(d, w->id, w->sender, &t)) {
+	if (!destination_has_room(d) || map_find(&d->tasks, id_key(&w->id)) ||
+	    task_new(d, w->id, w->sender, &t)) {
 		destination_disk_due(d, w->due_time);
 		return;
 	}
@@ -34,10 +32,8 @@ static void on_due(void *owner, struct text key, int64_t due_time)
 	struct schedule *s = owner;
 	struct destination *d = s->stopping ? NULL : destination_get(s, key);
 
-	if (!d)
-		return;
-	d->cursor.set = false; /* it may lie before what was read last */
-	destination_disk_due(d, due_time);
+	if (d)
+		destination_disk_due(d, due_time);
 }
 
 static void on_aside(void *owner, struct id id, struct text what)
@@ -70,10 +66,11 @@ enum err schedule_new(const struct schedule_options *options, struct schedule **
 	s->config = config_ref(options->config);
 	s->max_connections = MAX(options->max_connections, 1u);
 	random_init(&s->random, options->seed);
-	id_source_init(&s->ids, random_u64(&s->random), 0);
+	id_source_init(&s->ids, random_u64(&s->random), queue_newest_time(s->queue));
 	map_init(&s->destinations, true, random_u64(&s->random));
 	list_init(&s->all);
 	list_init(&s->hungry);
+	list_init(&s->idle);
 	*out = s;
 	return ERR_OK;
 }
@@ -84,10 +81,43 @@ static void on_key(void *owner, struct text key, uint64_t recipients, int64_t ea
 	on_due(owner, key, earliest_due_time);
 }
 
+/* The difference between the wall clock and the one that only goes on: it falls when the former is set back. */
+static int64_t clock_offset_ms(const struct schedule *s)
+{
+	return io_now_time(s->io) - io_now_at(s->io);
+}
+
+/* Now and then: whether the clock was set back, and whether a destination could not get a timer for want of memory. */
+static void on_watch(void *owner)
+{
+	struct schedule *s = owner;
+	bool set_back = clock_offset_ms(s) < s->clock_offset_ms - MINUTE_MS;
+
+	s->clock_offset_ms = clock_offset_ms(s);
+	for (LIST_EACH(it, &s->all)) {
+		struct destination *d = LIST_ITEM(it, struct destination, all);
+
+		d->far = d->far || set_back;
+		destination_pump_later(d);
+	}
+	if (io_timer_start(s->io, &s->watch, io_now_at(s->io) + WATCH_MS, on_watch, s))
+		return; /* it cannot: its place in the heap was given back only now */
+}
+
 enum err schedule_start(struct schedule *s)
 {
+	enum err err = io_timer_start(s->io, &s->watch, io_now_at(s->io) + WATCH_MS, on_watch, s);
+
+	if (err)
+		return err;
+	s->clock_offset_ms = clock_offset_ms(s);
 	queue_listen(s->queue, &queue_events, s);
-	return queue_each_key(s->queue, on_key, s);
+	err = queue_each_key(s->queue, on_key, s);
+	/* set back while we were not running */
+	for (LIST_EACH(it, &s->all))
+		LIST_ITEM(it, struct destination, all)->far =
+			queue_newest_time(s->queue) > io_now_time(s->io);
+	return err;
 }
 
 void schedule_configure(struct schedule *s, const struct config *config)
@@ -99,7 +129,8 @@ void schedule_configure(struct schedule *s, const struct config *config)
 	for (LIST_EACH_SAFE(it, &s->all)) {
 		struct destination *d = LIST_ITEM(it, struct destination, all);
 
-		/* deliver closes what belongs to the old snapshot; tasks ask the new routes when their turn comes */
+		/* deliver closes what belongs to the old snapshot; tasks ask the new routes */
+		d->reroute = true;
 		connections_finish_idle(d);
 		destination_pump_later(d);
 	}
@@ -122,6 +153,8 @@ void schedule_feed_hungry(struct schedule *s)
 
 static bool has_stopped(const struct schedule *s)
 {
+	if (s->act_count)
+		return false;
 	for (LIST_EACH(it, &s->all)) {
 		const struct destination *d = LIST_ITEM(it, const struct destination, all);
 
@@ -129,7 +162,7 @@ static bool has_stopped(const struct schedule *s)
 			return false;
 		for (struct map_item *item = map_next(&d->tasks, NULL); item;
 		     item = map_next(&d->tasks, item))
-			if (CONTAINER_OF(item, struct task, by_id)->state == TASK_SETTLING)
+			if (CONTAINER_OF(item, struct task, by_id)->state >= TASK_SETTLING)
 				return false;
 	}
 	return true;
@@ -162,9 +195,16 @@ static void on_linger_over(void *owner)
 	schedule_check_stopped(s);
 }
 
+void schedule_hurry(struct schedule *s)
+{
+	if (s->stopping && s->on_stopped)
+		on_linger_over(s);
+}
+
 void schedule_stop(struct schedule *s, int64_t linger_ms, void (*on_stopped)(void *owner), void *owner)
 {
 	s->stopping = true;
+	io_timer_stop(s->io, &s->watch);
 	s->on_stopped = on_stopped;
 	s->stop_owner = owner;
 	for (LIST_EACH_SAFE(it, &s->all))
@@ -190,6 +230,7 @@ void schedule_free(struct schedule **slot)
 	if (!s)
 		return;
 	s->stopping = true;
+	io_timer_stop(s->io, &s->watch);
 	for (LIST_EACH_SAFE(it, &s->all)) {
 		struct destination *d = LIST_ITEM(it, struct destination, all);
 

@@ -19,7 +19,7 @@ enum err task_new(struct destination *d, struct id id, uint64_t sender, struct t
 	t->destination = d;
 	t->sender = sender;
 	list_init(&t->link);
-	arena_init(&t->arena, 1u << 20);
+	arena_init(&t->arena, 16u << 20);
 	buf_init(&t->original, ORIGINAL_BYTES);
 	d->schedule->task_count++;
 	*out = t;
@@ -28,18 +28,31 @@ enum err task_new(struct destination *d, struct id id, uint64_t sender, struct t
 
 static void count_content(struct task *t, bool held)
 {
-	size_t bytes = t->work && t->work->message->content.at ? t->work->message->content.len : 0;
+	t->destination->content_bytes -= t->counted_bytes;
+	t->counted_bytes = held && t->work->message->content.at ? t->work->message->content.len : 0;
+	t->destination->content_bytes += t->counted_bytes;
+}
 
-	if (held == t->counted)
-		return;
-	t->counted = held;
-	t->destination->content_bytes += held ? bytes : (size_t)0 - bytes;
+bool task_holds(const struct task *t, uint32_t n)
+{
+	if (t->state == TASK_WITHDRAWN)
+		return false;
+	if (!t->work) {
+		for (size_t i = 0; i < t->n_count; i++)
+			if (t->ns[i] == n)
+				return true;
+		return false;
+	}
+	for (size_t i = t->settled; i < t->end; i++)
+		if (t->work->recipients[i].n == n)
+			return true;
+	return false;
 }
 
 void task_free(struct task *t)
 {
 	struct destination *d = t->destination;
-	bool was_full = d->tasks.count >= TASKS_PER_DESTINATION || d->schedule->task_count >= TASKS_IN_ALL;
+	bool was_full = !destination_has_room(d), has_more_rows = t->has_more_rows;
 
 	assert(t->state != TASK_LOADING && t->state != TASK_IN_FLIGHT);
 	task_leave_ready(t);
@@ -56,12 +69,11 @@ void task_free(struct task *t)
 	free(t->ns);
 	free(t->job_recipients);
 	free(t);
-	if (d->skipped_rows) {
-		d->skipped_rows = false;
+	if (has_more_rows) {
 		d->cursor.set = false;
 		destination_disk_due(d, io_now_time(d->schedule->io));
 	} else if (was_full) {
-		destination_disk_due(d, d->disk_due_time);
+		destination_wait_for_disk(d);
 	}
 	destination_pump_later(d);
 }
@@ -71,6 +83,7 @@ void task_make_ready(struct task *t, bool first)
 	struct destination *d = t->destination;
 
 	t->state = TASK_READY;
+	d->reroute = d->reroute || (t->work && t->routed_by != d->schedule->config);
 	if (first)
 		list_prepend(&d->ready, &t->link);
 	else
@@ -161,7 +174,7 @@ bool task_route(struct task *t)
 		    !text_eq(route_key(&other), route_key(&t->choice))) {
 			/* they keep their rows and come when this task is done */
 			t->end = i;
-			t->destination->skipped_rows = true;
+			t->has_more_rows = true;
 			break;
 		}
 	}
@@ -181,17 +194,38 @@ bool task_take_work(struct task *t, struct queue_work **work)
 
 	t->work = *work;
 	*work = NULL;
-	t->next = 0;
+	t->next = t->settled = 0;
 	t->end = t->work->recipient_count;
 	free(t->ns);
 	t->ns = NULL;
 	count_content(t, true);
-	if (t->shares_failure && destination_is_suspended(d)) {
-		outcome_fail_rest(t, &d->failure);
+	if (!task_route(t))
 		return false;
+	if (!destination_shares_failure(d, t))
+		return true;
+	outcome_fail_rest(t, &d->failure);
+	return false;
+}
+
+/* Asked at once for what lies in memory, or a message would go to an upstream that is configured no more. */
+#define REROUTED_AT_ONCE 256
+
+void tasks_reroute(struct destination *d)
+{
+	unsigned asked = 0;
+
+	for (LIST_EACH_SAFE(it, &d->ready)) {
+		struct task *t = LIST_ITEM(it, struct task, link);
+
+		if (!t->work || t->routed_by == d->schedule->config)
+			continue;
+		if (asked++ == REROUTED_AT_ONCE) {
+			destination_pump_later(d);
+			return;
+		}
+		(void)task_route(t); /* what goes another way has left the list */
 	}
-	t->shares_failure = false;
-	return task_route(t);
+	d->reroute = false;
 }
 
 /* ---------------------------------------------------------------- reading what lies on disk */
@@ -238,7 +272,7 @@ void tasks_load(struct destination *d)
 
 		if (ahead >= LOAD_AHEAD)
 			return;
-		if (destination_is_suspended(d) && !t->shares_failure)
+		if (destination_is_suspended(d) && t->failure_number != d->failure_number)
 			continue;
 		ahead++;
 		if (!t->work)
