@@ -32,6 +32,9 @@ struct server_options {
 	enum err (*fault)(void *owner, unsigned point); /* see queue.h */
 	void *fault_owner;
 	struct queue_memory *memory; /* see queue.h */
+	/* It has stopped by itself, as the disk failed: as on_stopped of server_stop, which was not called. May be NULL. */
+	void (*on_failed)(void *owner);
+	void *owner;
 	/* The control socket, for a process of this user; false: none. */
 	bool has_admin;
 	uint32_t uid, gid;
@@ -42,7 +45,7 @@ struct server_options {
 MUST_USE enum err server_start(const struct server_options *options, struct server **out,
                                struct buf *problem);
 
-/* A new configuration at once, or the old one kept: ERR_CONFIG and what is wrong in problem. */
+/* A new configuration at once, or the old one kept: ERR_CONFIG and what is wrong in problem. ERR_BUSY: it is stopping. */
 MUST_USE enum err server_reload(struct server *s, const struct config *config, struct buf *problem);
 
 /* No new mail; what runs is finished within the configured time; on_stopped when all is on disk and closed. A second call

@@ -25,8 +25,9 @@ struct server {
 	bool was_full, failed;
 
 	/* stopping */
-	bool stopping, hurried;
+	bool stopping, hurried, is_over;
 	int waits; /* rooms that have not stopped yet */
+	struct io_later over;
 	int64_t drain_until_at;
 	struct io_timer drain;
 	void (*on_stopped)(void *owner);

@@ -40,11 +40,13 @@ static void complain(const char *what, const struct buf *problem)
 
 static void on_gap(void *owner, uint64_t lost, struct buf *line)
 {
-	(void)owner;
-	buf_add_format(line,
-	               "{\"event\":\"warning\",\"level\":\"warn\",\"dropped\":%llu,"
-	               "\"detail\":\"whoever reads the log did not keep up\"}",
-	               (unsigned long long)lost);
+	struct process *p = owner;
+	struct event event = EVENT(EVENT_WARNING);
+
+	event.level = LEVEL_WARN;
+	event.dropped = (int64_t)lost;
+	event.detail = TEXT("whoever reads the log did not keep up");
+	observe_add_line(p->observe, &event, line);
 }
 
 static void to_log(void *owner, const struct event *e, int64_t time_us, struct text line)
@@ -83,7 +85,8 @@ static enum err open_log(struct process *p, const struct config *config)
 
 	if (!err)
 		err = io_outlet_new(&(struct io_outlet_options){ .descriptor = p->options->log_descriptor,
-		                                                 .on_gap = on_gap },
+		                                                 .on_gap = on_gap,
+		                                                 .owner = p },
 		                    &p->outlet);
 	if (err)
 		return err;
@@ -200,6 +203,8 @@ static enum err start(struct process *p, const struct config *config, struct buf
 		                          .observe = p->observe,
 		                          .max_descriptors = io_uv_max_descriptors(p->io),
 		                          .use_system_files = true,
+		                          .on_failed = on_stopped,
+		                          .owner = p,
 		                          .has_admin = true,
 		                          .uid = (uint32_t)geteuid(),
 		                          .gid = (uint32_t)getegid(),

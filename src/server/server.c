@@ -41,8 +41,7 @@ static void on_watch(void *owner)
 		s->failed = true;
 		say(s, EVENT_ERROR, LEVEL_ERROR,
 		    "the disk under the spool failed: stopping; check it (dmesg), then `postrider verify`");
-		if (!s->stopping)
-			server_stop(s, s->on_stopped, s->stop_owner);
+		server_stop(s, s->on_stopped, s->stop_owner); /* a second time: nothing is waited for */
 	}
 	if (io_timer_start(s->io, &s->watch, io_now_at(s->io) + WATCH_MS, on_watch, s))
 		say(s, EVENT_WARNING, LEVEL_WARN, "out of memory: the spool is no longer watched");
@@ -144,7 +143,10 @@ static enum err open_rooms(struct server *s, struct buf *problem)
 		                                                     ? s->options.client_context
 		                                                     : client_context_with_ca,
 		                           .client_context_owner =
-		                                   s->options.client_context ? s->options.tls_owner : s };
+		                                   s->options.client_context ? s->options.tls_owner : s,
+		                           .disk = s->disk,
+		                           .observe = s->observe,
+		                           .problem = problem };
 	struct schedule_options schedule;
 	struct receive_options receive;
 	enum err err = deliver_new(&deliver, &s->deliver);
@@ -162,7 +164,7 @@ static enum err open_rooms(struct server *s, struct buf *problem)
 		                            .observe = s->observe,
 		                            .config = s->config,
 		                            .seed = io_random_u64(s->io),
-		                            .newest_id_time = 0,
+		                            .newest_id_time = queue_newest_time(s->queue),
 		                            .max_sessions = inbound_share(s),
 		                            .server_context = s->options.server_context
 		                                                      ? s->options.server_context
@@ -281,26 +283,38 @@ static bool needs_restart(const struct config *old, const struct config *new, st
 	return problem->len > 0;
 }
 
+/* All rooms that can say no, or none. */
+static enum err change_rooms(struct server *s, const struct config *config, struct buf *problem)
+{
+	enum err err = deliver_configure(s->deliver, config);
+
+	if (err) {
+		buf_add(problem, deliver_problem(s->deliver));
+		return err;
+	}
+	err = server_names(s, config);
+	if (!err)
+		err = receive_configure(s->receive, config, problem);
+	/* the last one left everything as it was: only those before it have to go back */
+	if (err && (deliver_configure(s->deliver, s->config) || server_names(s, s->config)))
+		buf_add_string(problem,
+		               "; and the old configuration could not be restored in whole: restart soon");
+	return err;
+}
+
 enum err server_reload(struct server *s, const struct config *config, struct buf *problem)
 {
 	const struct config *old = s->config;
-	enum err err = needs_restart(old, config, problem) ? ERR_CONFIG : ERR_OK;
+	enum err err;
 
-	if (!err)
-		err = receive_configure(s->receive, config, problem);
-	if (!err)
-		err = deliver_configure(s->deliver, config);
-	if (!err)
-		err = server_names(s, config);
+	if (s->stopping) {
+		buf_add_string(problem, "the daemon is stopping");
+		return ERR_BUSY;
+	}
+	err = needs_restart(old, config, problem) ? ERR_CONFIG : change_rooms(s, config, problem);
 	if (err) {
-		struct buf unused = BUF(4096);
-
-		/* back to what it was, where that was left already */
-		if (receive_configure(s->receive, old, &unused) || deliver_configure(s->deliver, old))
-			buf_add_string(
-				problem,
-				"; and the old configuration could not be restored in whole: restart soon");
-		buf_fini(&unused);
+		if (!problem->len)
+			buf_add_string(problem, err_text(err));
 		buf_add_octet(problem, 0);
 		say(s, EVENT_RELOAD_FAILED, LEVEL_ERROR, problem->at);
 		buf_cut(problem, problem->len ? problem->len - 1 : 0);
@@ -317,14 +331,24 @@ enum err server_reload(struct server *s, const struct config *config, struct buf
 
 /* ---------------------------------------------------------------- stop */
 
-static void finished(struct server *s)
+/* Who asked for the stop is told, also who asked for it when it was over. */
+static void tell_stopped(void *owner)
 {
+	struct server *s = owner;
 	void (*on_stopped)(void *owner) = s->on_stopped;
 
-	say(s, EVENT_STOPPED, LEVEL_INFO, "stopped");
 	s->on_stopped = NULL;
 	if (on_stopped)
 		on_stopped(s->stop_owner);
+	else if (s->failed && s->options.on_failed)
+		s->options.on_failed(s->options.owner);
+}
+
+static void finished(struct server *s)
+{
+	say(s, EVENT_STOPPED, LEVEL_INFO, "stopped");
+	s->is_over = true;
+	tell_stopped(s);
 }
 
 static void on_store_closed(void *owner)
@@ -370,6 +394,19 @@ static void stop_schedule(struct server *s)
 	schedule_stop(s->schedule, s->hurried ? 0 : s->config->stop.linger_ms, on_rooms_stopped, s);
 }
 
+/* A second time: what runs is broken off. */
+static void hurry(struct server *s)
+{
+	s->hurried = true;
+	if (s->waits == 0 || !s->receive)
+		return; /* nothing runs any more but the last writing */
+	receive_hurry(s->receive);
+	if (s->drain_until_at)
+		stop_schedule(s);
+	else
+		schedule_hurry(s->schedule);
+}
+
 static void on_drain(void *owner)
 {
 	struct server *s = owner;
@@ -386,11 +423,12 @@ void server_stop(struct server *s, void (*on_stopped)(void *owner), void *owner)
 		s->on_stopped = on_stopped;
 		s->stop_owner = owner;
 	}
+	if (s->is_over) {
+		io_later_run(s->io, &s->over, tell_stopped, s);
+		return;
+	}
 	if (s->stopping) {
-		if (s->waits && s->drain_until_at) {
-			s->hurried = true;
-			stop_schedule(s);
-		}
+		hurry(s);
 		return;
 	}
 	s->stopping = true;
@@ -408,6 +446,7 @@ void server_free(struct server **slot)
 	*slot = NULL;
 	if (!s)
 		return;
+	io_later_cancel(s->io, &s->over);
 	observe_remove_consumer(&s->to_history);
 	config_unref(&s->config);
 	free(s);
