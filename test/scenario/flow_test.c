@@ -24,15 +24,6 @@ static const char direct_yaml[] = "hostname: relay.test\n"
 #define HELLO "S: 220 mx.test\nC: EHLO relay.test\nS: 250-mx.test\nS: 250-PIPELINING\nS: 250 8BITMIME\n"
 #define TAKES "C: MAIL FROM:*\nC: RCPT TO:*\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\nD:\n"
 
-static struct sim_peer *peer(struct relay_world *w, struct ip_port at, const char *script)
-{
-	struct sim_peer *p;
-
-	assert_int_equal(sim_peer_new(w->sim, at, &p), ERR_OK);
-	assert_int_equal(sim_peer_add_script(p, script), ERR_OK);
-	return p;
-}
-
 static void a_message_arrives_with_our_trace_on_top(void **state)
 {
 	struct relay_world w;
@@ -41,7 +32,7 @@ static void a_message_arrives_with_our_trace_on_top(void **state)
 
 	(void)state;
 	relay_world_open(&w, 1, upstream_yaml, NULL);
-	p = peer(&w, AT(10, 0, 0, 1, 25), HELLO TAKES "S: 250 2.0.0 taken\n");
+	p = relay_world_peer(&w, AT(10, 0, 0, 1, 25), HELLO TAKES "S: 250 2.0.0 taken\n");
 	relay_world_send(&w, "a@example.com", "b@example.net", "Subject: one\r\n\r\n..two\r\n");
 	relay_world_await(&w, "delivered", 1, 10000);
 	assert_int_equal(sim_peer_messages(p), 1);
@@ -61,7 +52,7 @@ static void a_greylisted_message_goes_at_the_second_try(void **state)
 
 	(void)state;
 	relay_world_open(&w, 2, upstream_yaml, NULL);
-	p = peer(
+	p = relay_world_peer(
 		&w, AT(10, 0, 0, 1, 25),
 		HELLO
 		"C: MAIL FROM:*\nC: RCPT TO:*\nC: DATA\nS: 250 ok\nS: 451 4.7.1 Greylisted, come back\nS: 503 no\n");
@@ -84,10 +75,11 @@ static void a_refused_message_comes_back_as_a_report(void **state)
 
 	(void)state;
 	relay_world_open(&w, 3, upstream_yaml, NULL);
-	p = peer(&w, AT(10, 0, 0, 1, 25),
-	         HELLO "C: MAIL FROM:<a@example.com>*\nC: RCPT TO:<b@example.net>\nC: DATA\nS: 250 ok\n"
-	               "S: 550 5.1.1 no such user\nS: 503 no\nC: RSET\nS: 250 ok\nagain:\n" TAKES
-	               "S: 250 ok\nrepeat\n");
+	p = relay_world_peer(&w, AT(10, 0, 0, 1, 25),
+	                     HELLO
+	                     "C: MAIL FROM:<a@example.com>*\nC: RCPT TO:<b@example.net>\nC: DATA\nS: 250 ok\n"
+	                     "S: 550 5.1.1 no such user\nS: 503 no\nC: RSET\nS: 250 ok\nagain:\n" TAKES
+	                     "S: 250 ok\nrepeat\n");
 	assert_int_equal(sim_peer_add_script(p, HELLO TAKES "S: 250 2.0.0 taken\n"), ERR_OK);
 	relay_world_send(&w, "a@example.com", "b@example.net", "Subject: one\r\n\r\nx\r\n");
 	relay_world_await(&w, "bounced", 1, 10000);
@@ -114,7 +106,7 @@ static void mail_is_routed_by_mx_and_the_second_host_is_tried(void **state)
 	                 "example.net. 300 MX 20 mx2.example.net.\n"
 	                 "mx1.example.net. 300 A 10.0.0.1\n"
 	                 "mx2.example.net. 300 A 10.0.0.2\n");
-	second = peer(&w, AT(10, 0, 0, 2, 25), HELLO TAKES "S: 250 2.0.0 taken\n");
+	second = relay_world_peer(&w, AT(10, 0, 0, 2, 25), HELLO TAKES "S: 250 2.0.0 taken\n");
 	relay_world_send(&w, "a@example.com", "b@example.net", "Subject: one\r\n\r\nx\r\n");
 	relay_world_await(&w, "delivered", 1, 60000);
 	assert_int_equal(sim_peer_messages(second), 1);
@@ -177,7 +169,7 @@ static void a_dead_destination_costs_the_others_nothing(void **state)
 	                 "dead.example. 300 A 10.0.0.1\n"
 	                 "live.example. 300 A 10.0.0.2\n");
 	assert_int_equal(sim_set_reach(w.sim, AT(10, 0, 0, 1, 25), SIM_SILENT), ERR_OK);
-	p = peer(&w, AT(10, 0, 0, 2, 25), HELLO "again:\n" TAKES "S: 250 ok\nrepeat\n");
+	p = relay_world_peer(&w, AT(10, 0, 0, 2, 25), HELLO "again:\n" TAKES "S: 250 ok\nrepeat\n");
 	for (int i = 0; i < 50; i++)
 		relay_world_send(&w, "a@example.com", "b@dead.example", "Subject: one\r\n\r\nx\r\n");
 	relay_world_send(&w, "a@example.com", "b@live.example", "Subject: one\r\n\r\nx\r\n");
@@ -195,7 +187,7 @@ static uint64_t trace_of(uint64_t seed)
 	uint64_t trace;
 
 	relay_world_open(&w, seed, direct_yaml, "example.net. 300 A 10.0.0.2\n");
-	p = peer(&w, AT(10, 0, 0, 2, 25), HELLO "again:\n" TAKES "S: 250 ok\nrepeat\n");
+	p = relay_world_peer(&w, AT(10, 0, 0, 2, 25), HELLO "again:\n" TAKES "S: 250 ok\nrepeat\n");
 	for (int i = 0; i < 5; i++)
 		relay_world_send(&w, "a@example.com", "b@example.net", "Subject: one\r\n\r\nx\r\n");
 	relay_world_await(&w, "delivered", 5, 10000);

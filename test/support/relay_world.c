@@ -20,6 +20,8 @@ static void on_event(void *owner, const struct event *e, int64_t time_us, struct
 
 	(void)e;
 	(void)time_us;
+	if (w->is_crashing)
+		return;
 	buf_add(&w->events, line);
 	buf_add_octet(&w->events, '\n');
 }
@@ -64,8 +66,18 @@ static const struct config *load(const char *yaml)
 
 void relay_world_open(struct relay_world *w, uint64_t seed, const char *yaml, const char *zone)
 {
-	*w = (struct relay_world){ .events = BUF(256u << 20) };
-	assert_int_equal(sim_new(&(struct sim_options){ .seed = seed }, &w->sim), ERR_OK);
+	relay_world_open_on(w, seed, yaml, zone, 0);
+}
+
+void relay_world_open_on(struct relay_world *w, uint64_t seed, const char *yaml, const char *zone,
+                         uint64_t disk_bytes)
+{
+	*w = (struct relay_world){ .events = BUF(256u << 20), .heard = BUF(16u << 20) };
+	w->memory = queue_memory_new();
+	assert_non_null(w->memory);
+	queue_memory_charge_disk(w->memory, disk_bytes != 0);
+	assert_int_equal(sim_new(&(struct sim_options){ .seed = seed, .disk_bytes = disk_bytes }, &w->sim),
+	                 ERR_OK);
 	assert_int_equal(sim_names_new(w->sim, AT(10, 0, 0, 53, 53), zone ? zone : "", &w->names), ERR_OK);
 	assert_int_equal(
 		observe_new(&(struct observe_options){ TEXT("relay.test"), clock_us, sim_io(w->sim) },
@@ -77,6 +89,11 @@ void relay_world_open(struct relay_world *w, uint64_t seed, const char *yaml, co
 	relay_world_start(w);
 }
 
+static void on_failed(void *owner)
+{
+	((struct relay_world *)owner)->failed = true;
+}
+
 void relay_world_start(struct relay_world *w)
 {
 	static const struct ip_port name_server = { { IP_V4, { 10, 0, 0, 53 } }, 53 };
@@ -86,6 +103,9 @@ void relay_world_start(struct relay_world *w)
 		                          .config = w->config,
 		                          .observe = w->observe,
 		                          .in_memory = true,
+		                          .memory = w->memory,
+		                          .on_failed = on_failed,
+		                          .owner = w,
 		                          .max_descriptors = 10000,
 		                          .server_context = server_context,
 		                          .client_context = client_context,
@@ -111,6 +131,38 @@ void relay_world_stop(struct relay_world *w)
 	server_free(&w->server);
 }
 
+enum err relay_world_reload(struct relay_world *w, const char *yaml)
+{
+	const struct config *config = load(yaml);
+	struct buf problem = BUF(1u << 16);
+	enum err err = server_reload(w->server, config, &problem);
+
+	if (!err) {
+		config_unref(&w->config);
+		w->config = config_ref(config);
+	}
+	config_unref(&config);
+	buf_fini(&problem);
+	return err;
+}
+
+void relay_world_crash(struct relay_world *w)
+{
+	w->is_crashing = true;
+	w->crashes++;
+	queue_memory_power_off(w->memory);
+	sim_disk_crash(w->sim);
+	sim_isolate(w->sim, true);
+	w->stopped = false;
+	server_stop(w->server, on_stopped, w);
+	server_stop(w->server, NULL, NULL);
+	assert_true(sim_run_until(w->sim, &w->stopped, 60 * 1000));
+	server_free(&w->server);
+	sim_isolate(w->sim, false);
+	w->is_crashing = false;
+	relay_world_start(w);
+}
+
 void relay_world_close(struct relay_world *w)
 {
 	if (w->server)
@@ -121,7 +173,9 @@ void relay_world_close(struct relay_world *w)
 	sim_names_free(&w->names);
 	config_unref(&w->config);
 	sim_free(&w->sim);
+	queue_memory_free(&w->memory);
 	buf_fini(&w->events);
+	buf_fini(&w->heard);
 }
 
 /* ---------------------------------------------------------------- events */
@@ -141,6 +195,11 @@ unsigned relay_world_count(const struct relay_world *w, const char *kind)
 		count++;
 		rest = text_skip(rest, at + 1);
 	}
+}
+
+bool relay_world_said(const struct relay_world *w, const char *words)
+{
+	return text_find(buf_text(&w->events), text_from(words)) < w->events.len;
 }
 
 void relay_world_await(struct relay_world *w, const char *kind, unsigned count, int64_t limit_ms)
@@ -226,8 +285,14 @@ const char *relay_world_say(struct relay_world *w, const char *lines)
 	assert_true(sim_run_until(w->sim, &t.closed, 60 * 60 * 1000));
 	keep_codes(buf_text(&t.told), codes, sizeof(codes));
 	buf_fini(&all);
-	buf_fini(&t.told);
+	buf_fini(&w->heard);
+	w->heard = t.told;
 	return codes;
+}
+
+struct text relay_world_heard(struct relay_world *w)
+{
+	return buf_text(&w->heard);
 }
 
 void relay_world_send(struct relay_world *w, const char *from, const char *to, const char *content)
@@ -239,4 +304,13 @@ void relay_world_send(struct relay_world *w, const char *from, const char *to, c
 	buf_add_octet(&all, 0);
 	assert_string_equal(relay_world_say(w, all.at), "220 250 250 250 354 250 221");
 	buf_fini(&all);
+}
+
+struct sim_peer *relay_world_peer(struct relay_world *w, struct ip_port at, const char *script)
+{
+	struct sim_peer *p;
+
+	assert_int_equal(sim_peer_new(w->sim, at, &p), ERR_OK);
+	assert_int_equal(sim_peer_add_script(p, script), ERR_OK);
+	return p;
 }

@@ -2,6 +2,7 @@
 #ifndef POSTRIDER_TEST_RELAY_WORLD_H
 #define POSTRIDER_TEST_RELAY_WORLD_H
 
+#include <postrider/queue/memory.h>
 #include <postrider/server.h>
 #include <postrider/sim.h>
 
@@ -14,8 +15,12 @@ struct relay_world {
 	struct observe_consumer consumer;
 	struct buf events; /* all lines, with LF */
 	bool stopped;
+	struct buf heard;
 	struct sim_tls_script server_tls, client_tls;
-	void *store; /* what outlives a crash of the relay; see relay_world_crash */
+	struct queue_memory *memory; /* what outlives the relay */
+	bool is_crashing;            /* what is said now is said by nobody */
+	bool failed;                 /* it stopped by itself */
+	unsigned crashes;
 };
 
 /* 127.0.0.1:2525 is the relay, 10.0.0.53:53 the name server. */
@@ -23,19 +28,39 @@ struct relay_world {
 #define AT(a, b, c, d, port_number) ((struct ip_port){ { IP_V4, { a, b, c, d } }, port_number })
 
 void relay_world_open(struct relay_world *w, uint64_t seed, const char *yaml, const char *zone);
+/* The same with a disk of so many octets, of which the queue's store takes its part. */
+void relay_world_open_on(struct relay_world *w, uint64_t seed, const char *yaml, const char *zone,
+                         uint64_t disk_bytes);
 void relay_world_start(struct relay_world *w);
 void relay_world_stop(struct relay_world *w); /* TERM, and everything closed */
 void relay_world_close(struct relay_world *w);
+/* HUP: ERR_OK or what server_reload says. w->config is the new one then. */
+enum err relay_world_reload(struct relay_world *w, const char *yaml);
+/* The power fails: what was not synced is gone, all connections are cut, and the relay starts again. */
+void relay_world_crash(struct relay_world *w);
+
+/* Compares what lies in the queue with what the scheduler holds or has timers for: every recipient that lives must have a
+ * next event. Fails the test; lets a little time pass. (relay_check.c) */
+void relay_world_check(struct relay_world *w);
+/* Recipients taken in are those that ended and those that are queued. Only when nothing is under way, without crashes. */
+void relay_world_balance(struct relay_world *w);
 
 /* How many events of a kind there were: relay_world_count(w, "delivered"). */
 unsigned relay_world_count(const struct relay_world *w, const char *kind);
+/* Whether these octets stand in some event. */
+bool relay_world_said(const struct relay_world *w, const char *words);
 /* Runs until the events have that many of a kind; fails the test after limit_ms. */
 void relay_world_await(struct relay_world *w, const char *kind, unsigned count, int64_t limit_ms);
 
 /* A client that says all of `lines` (each with CR LF) without waiting, then QUIT; returns the codes it was told, in order, as
  * text "220 250 ...". */
 const char *relay_world_say(struct relay_world *w, const char *lines);
+/* The same as it came, with CR LF; of the last relay_world_say. Valid until the next one. */
+struct text relay_world_heard(struct relay_world *w);
 /* One message, answered 250 or the test fails. */
 void relay_world_send(struct relay_world *w, const char *from, const char *to, const char *content);
+
+/* A scripted peer with one script. */
+struct sim_peer *relay_world_peer(struct relay_world *w, struct ip_port at, const char *script);
 
 #endif

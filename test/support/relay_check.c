@@ -1,0 +1,264 @@
+/* What must hold of the scheduler at any moment, and of the queue beside it. */
+#include "relay_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <postrider/observe/observe.h>
+
+#include "../../src/schedule/internal.h"
+
+#define ROWS_MAX 200000
+#define CHECKS 4
+#define BETWEEN_CHECKS_MS 25
+
+/* ---------------------------------------------------------------- what the scheduler says of itself */
+
+struct sums {
+	size_t ready, flight, loading, content;
+};
+
+static void add_tasks(const struct destination *d, struct sums *sums)
+{
+	for (struct map_item *it = map_next(&d->tasks, NULL); it; it = map_next(&d->tasks, it)) {
+		const struct task *t = CONTAINER_OF(it, const struct task, by_id);
+
+		sums->ready += !list_is_empty(&t->link);
+		sums->flight += t->state == TASK_IN_FLIGHT;
+		sums->loading += t->state == TASK_LOADING;
+		sums->content += t->counted_bytes;
+		assert_true((t->state == TASK_READY) == !list_is_empty(&t->link));
+		assert_true(t->settled <= t->next);
+	}
+}
+
+static unsigned count_list(const struct list *head)
+{
+	unsigned count = 0;
+
+	for (LIST_EACH(it, head))
+		count++;
+	return count;
+}
+
+static unsigned count_busy(const struct destination *d)
+{
+	unsigned busy = 0;
+
+	for (LIST_EACH(it, &d->connections)) {
+		const struct connection *c = LIST_ITEM(it, const struct connection, link);
+
+		busy += c->finishing || !c->was_ready || deliver_in_flight(c->wire) > 0;
+	}
+	return busy;
+}
+
+/* Something is going to happen with what is ready. */
+static bool has_next_event(const struct destination *d)
+{
+	return io_timer_runs(&d->resume_timer) || d->loading_count || count_busy(d) ||
+	       !list_is_empty(&d->hungry) || !list_is_empty(&d->pump.link);
+}
+
+static void check_destination(const struct destination *d)
+{
+	struct sums sums = { 0 };
+	unsigned connections = 0, opening = 0;
+
+	add_tasks(d, &sums);
+	for (LIST_EACH(it, &d->connections)) {
+		connections++;
+		opening += !LIST_ITEM(it, const struct connection, link)->was_ready;
+	}
+	assert_int_equal(sums.ready, d->ready_count);
+	assert_int_equal(sums.flight, d->flight_count);
+	assert_int_equal(sums.loading, d->loading_count);
+	assert_int_equal(sums.content, d->content_bytes);
+	assert_int_equal(connections, d->connection_count);
+	assert_int_equal(opening, d->opening_count);
+	assert_true(!destination_is_suspended(d) || io_timer_runs(&d->resume_timer));
+	if (d->ready_count && !has_next_event(d))
+		fail_msg("%.*s: %zu tasks are ready and nothing is going to happen", TEXT_ARGS(d->by_key.key),
+		         d->ready_count);
+}
+
+static void check_sums(struct schedule *s)
+{
+	size_t tasks = 0;
+	unsigned connections = 0, destinations = 0, leaving = 0;
+
+	for (LIST_EACH(it, &s->all)) {
+		const struct destination *d = LIST_ITEM(it, const struct destination, all);
+
+		check_destination(d);
+		destinations++;
+		tasks += d->tasks.count;
+		connections += d->connection_count;
+		for (LIST_EACH(jt, &d->connections))
+			leaving += LIST_ITEM(jt, const struct connection, link)->finishing;
+	}
+	assert_int_equal(tasks, s->task_count);
+	assert_int_equal(connections, s->connection_count);
+	assert_int_equal(leaving, s->leaving_count);
+	assert_int_equal(destinations, s->counts.destinations);
+	assert_true(connections <= s->max_connections);
+	assert_true(count_list(&s->idle) <= connections);
+}
+
+/* ---------------------------------------------------------------- rows on disk */
+
+struct suspect {
+	struct id id;
+	uint32_t n;
+	unsigned seen;
+	const char *why;
+};
+
+struct search {
+	struct relay_world *world;
+	struct schedule *schedule;
+	struct text key;
+	bool done;
+	struct suspect suspects[64];
+	size_t suspect_count;
+	unsigned round;
+};
+
+static int compare_places(const struct queue_row *r, const struct queue_cursor *c)
+{
+	int order = (r->due_time > c->due_time) - (r->due_time < c->due_time);
+
+	if (!order)
+		order = id_compare(r->id, c->id);
+	return order ? order : (r->n > c->n) - (r->n < c->n);
+}
+
+/* NULL: somebody is going to come for it. */
+static const char *what_is_wrong(const struct schedule *s, struct text key, const struct queue_row *r)
+{
+	struct destination *d = destination_find((struct schedule *)s, key);
+	struct map_item *item = d ? map_find(&d->tasks, id_key(&r->id)) : NULL;
+	const struct task *t = item ? CONTAINER_OF(item, const struct task, by_id) : NULL;
+
+	if (!d)
+		return "its destination is not known";
+	if ((t && (task_holds(t, r->n) || t->has_more_rows)) || d->scanning || d->far)
+		return NULL;
+	if (d->cursor.set && compare_places(r, &d->cursor) <= 0)
+		return "it lies before the cursor";
+	if (d->disk_due_time > r->due_time)
+		return "it is due before the destination knows of anything";
+	if (destination_has_room(d) && !io_timer_runs(&d->disk_timer))
+		return "no timer runs for it";
+	return NULL;
+}
+
+static void suspect(struct search *search, const struct queue_row *r, const char *why)
+{
+	for (size_t i = 0; i < search->suspect_count; i++) {
+		struct suspect *known = &search->suspects[i];
+
+		if (id_eq(known->id, r->id) && known->n == r->n) {
+			known->seen++;
+			known->why = why;
+			return;
+		}
+	}
+	if (search->suspect_count < ARRAY_LEN(search->suspects))
+		search->suspects[search->suspect_count++] = (struct suspect){ r->id, r->n, 1, why };
+}
+
+static void on_rows(void *owner, enum err err, const struct queue_row *rows, size_t count, int64_t next)
+{
+	struct search *search = owner;
+
+	(void)next;
+	assert_int_equal(err, ERR_OK);
+	for (size_t i = 0; i < count; i++) {
+		const char *why = what_is_wrong(search->schedule, search->key, &rows[i]);
+
+		if (why)
+			suspect(search, &rows[i], why);
+	}
+	search->done = true;
+}
+
+struct keys {
+	struct text items[512];
+	size_t count;
+};
+
+static void on_key(void *owner, struct text key, uint64_t recipients, int64_t earliest)
+{
+	struct keys *keys = owner;
+
+	(void)recipients;
+	(void)earliest;
+	if (keys->count == ARRAY_LEN(keys->items))
+		return;
+	keys->items[keys->count].at = text_dup(key);
+	keys->items[keys->count++].len = key.len;
+}
+
+static void look_at_rows(struct search *search)
+{
+	struct queue *q = server_queue(search->world->server);
+	struct queue_cursor from = { 0 };
+	struct keys *keys = calloc(1, sizeof(*keys));
+
+	assert_non_null(keys);
+	assert_int_equal(queue_each_key(q, on_key, keys), ERR_OK);
+	for (size_t i = 0; i < keys->count; i++) {
+		search->key = keys->items[i];
+		search->done = false;
+		queue_scan(q, search->key, &from, INT64_MAX, ROWS_MAX, on_rows, search);
+		assert_true(sim_run_until(search->world->sim, &search->done, 60000));
+		free((char *)keys->items[i].at);
+	}
+	free(keys);
+}
+
+/* A row may be found between its commit and its announcement, or between a settle and its callback: what is wrong stays so. */
+void relay_world_check(struct relay_world *w)
+{
+	struct search search = { .world = w, .schedule = server_schedule(w->server) };
+
+	for (unsigned i = 0; i < CHECKS; i++) {
+		check_sums(search.schedule);
+		look_at_rows(&search);
+		if (search.suspect_count == 0)
+			return;
+		sim_run(w->sim, BETWEEN_CHECKS_MS);
+	}
+	for (size_t i = 0; i < search.suspect_count; i++) {
+		struct id_text id = id_to_text(search.suspects[i].id);
+
+		if (search.suspects[i].seen == CHECKS)
+			fail_msg("recipient %u of %s has no next event: %s\n%.*s", search.suspects[i].n,
+			         id.at, search.suspects[i].why, TEXT_ARGS(buf_text(&w->events)));
+	}
+}
+
+/* ---------------------------------------------------------------- the balance */
+
+void relay_world_balance(struct relay_world *w)
+{
+	const struct counters *c = observe_counters(w->observe);
+	struct queue_space space;
+	uint64_t ended;
+
+	sim_run(w->sim, 200); /* an outcome is told before it is on disk */
+	space = queue_space(server_queue(w->server));
+	ended = c->delivered + c->bounced + c->expired + c->dropped;
+	if (c->recipients_received != ended + space.recipients)
+		fail_msg(
+			"%llu recipients were taken in, %llu ended (delivered %llu, bounced %llu, expired %llu, "
+			"dropped %llu) and %llu are queued",
+			(unsigned long long)c->recipients_received, (unsigned long long)ended,
+			(unsigned long long)c->delivered, (unsigned long long)c->bounced,
+			(unsigned long long)c->expired, (unsigned long long)c->dropped,
+			(unsigned long long)space.recipients);
+}
