@@ -317,6 +317,10 @@ MUST_USE enum err config_load(const struct config_sources *sources, const struct
 /* The effective configuration as YAML that loads again; with origins a comment behind each value says where it
  * came from. Secrets are never printed. */
 void config_print(const struct config *config, bool origins, struct buf *out);
+/* The same one by one: path "listen[0].address", value as the YAML has it, and where it came from (file "default"). All is
+ * borrowed for the call. ERR_NOMEM: not all were given. */
+typedef void config_value_fn(void *owner, struct text path, struct text value, struct config_place origin);
+MUST_USE enum err config_each_value(const struct config *config, config_value_fn *each, void *owner);
 void config_write_schema(struct buf *out);      /* JSON schema of what works in this version */
 void config_write_environment(struct buf *out); /* the variables, one line each */
 void config_write_reference(struct buf *out);   /* docs/configuration.md */

@@ -11,6 +11,23 @@ static enum exit_code print(struct cli *cli, const struct buf *out)
 	return EXIT_DONE;
 }
 
+/* One object a line: what `jq` can look for. */
+static void print_value(void *owner, struct text path, struct text value, struct config_place origin)
+{
+	struct cli *cli = owner;
+	AUTO(buf_fini) struct buf line = BUF(PRINT_MAX_BYTES), place = BUF(4096);
+	struct json_writer w;
+
+	config_place_add(&place, origin);
+	json_writer_init(&w, &line);
+	json_open_object(&w, NULL);
+	json_put_text(&w, "key", path);
+	json_put_text(&w, "value", value);
+	json_put_text(&w, "origin", buf_text(&place));
+	json_close_object(&w);
+	fprintf(cli->out, "%.*s\n", TEXT_ARGS(buf_text(&line)));
+}
+
 enum exit_code run_config(struct cli *cli)
 {
 	static const struct {
@@ -32,6 +49,12 @@ enum exit_code run_config(struct cli *cli)
 
 	if (code)
 		return code;
+	if (cli->json) {
+		enum err err = config_each_value(cli->config, print_value, cli);
+
+		return err ? cli_fail(cli, EXIT_FAILED, NULL, "cannot print it: %s", err_text(err))
+		           : EXIT_DONE;
+	}
 	config_print(cli->config, cli_has(cli, "origin"), &out);
 	return print(cli, &out);
 }

@@ -13,6 +13,9 @@ struct printer {
 	struct buf path;
 	struct buf line;
 	unsigned depth;
+	size_t value_at;       /* in line: where the value begins */
+	config_value_fn *each; /* instead of printing */
+	void *owner;
 	bool in_item;        /* the next line begins a list item */
 	size_t name_at;      /* in an entry that inherits from `any`: where its name begins in path, */
 	size_t inherited_at; /* and where it ends; 0: in none */
@@ -43,24 +46,31 @@ static void begin_line(struct printer *p)
 	p->in_item = false;
 }
 
+static struct config_place place_of_value(const struct printer *p)
+{
+	const struct origin *origin = origin_find(p->snapshot, buf_text(&p->path));
+
+	if (!origin && p->inherited_at)
+		origin = origin_find_format(p->snapshot, "%.*s.any%.*s",
+		                            TEXT_ARGS(text_head(buf_text(&p->path), p->name_at)),
+		                            TEXT_ARGS(text_skip(buf_text(&p->path), p->inherited_at)));
+	return origin ? origin->place : (struct config_place){ .file = LIT("default") };
+}
+
 static void end_line(struct printer *p, bool has_value)
 {
+	if (p->each) {
+		if (has_value)
+			p->each(p->owner, buf_text(&p->path), text_skip(buf_text(&p->line), p->value_at),
+			        place_of_value(p));
+		return;
+	}
 	buf_add(p->out, buf_text(&p->line));
 	if (p->origins && has_value) {
-		const struct origin *origin = origin_find(p->snapshot, buf_text(&p->path));
-
-		if (!origin && p->inherited_at)
-			origin =
-				origin_find_format(p->snapshot, "%.*s.any%.*s",
-			                           TEXT_ARGS(text_head(buf_text(&p->path), p->name_at)),
-			                           TEXT_ARGS(text_skip(buf_text(&p->path), p->inherited_at)));
 		for (size_t i = p->line.len; i < ORIGIN_COLUMN; i++)
 			buf_add_octet(p->out, ' ');
 		buf_add_string(p->out, "  # ");
-		if (origin)
-			config_place_add(p->out, origin->place);
-		else
-			buf_add_string(p->out, "default");
+		config_place_add(p->out, place_of_value(p));
 	}
 	buf_add_octet(p->out, '\n');
 }
@@ -89,6 +99,7 @@ static void print_scalar(struct printer *p, const struct key *key, const char *b
 		return; /* not set */
 	begin_line(p);
 	buf_add_format(&p->line, "%s: ", key->name);
+	p->value_at = p->line.len;
 	if (key->flags & KEY_SECRET)
 		buf_add_string(&p->line, "***");
 	else
@@ -104,6 +115,7 @@ static void print_list(struct printer *p, const struct key *key, const char *bas
 		return;
 	begin_line(p);
 	buf_add_format(&p->line, "%s: [", key->name);
+	p->value_at = p->line.len - 1;
 	for (size_t i = 0; i < list->count; i++) {
 		if (i)
 			buf_add_string(&p->line, ", ");
@@ -190,6 +202,7 @@ static void print_pairs(struct printer *p, const struct key *key, const char *ba
 		begin_line(p);
 		value_quote(buf_text(&name), false, &p->line);
 		buf_add_string(&p->line, ": ");
+		p->value_at = p->line.len;
 		buf_add(&p->line, buf_text(&value));
 		end_line(p, true);
 		buf_cut(&p->path, before);
@@ -242,17 +255,32 @@ static void print_table(struct printer *p, const struct table *table, const char
 	}
 }
 
+static enum err print_all(struct printer *p, const struct config *config)
+{
+	p->snapshot = CONTAINER_OF((void *)config, struct snapshot, config);
+	buf_init(&p->path, 4000);
+	buf_init(&p->line, LINE_MAX_BYTES);
+	print_table(p, &schema, (const char *)config);
+	enum err err = p->line.err ? p->line.err : p->path.err;
+
+	buf_fini(&p->path);
+	buf_fini(&p->line);
+	return err;
+}
+
 void config_print(const struct config *config, bool origins, struct buf *out)
 {
-	struct printer p = { .snapshot = CONTAINER_OF((void *)config, struct snapshot, config),
-		             .origins = origins,
-		             .out = out,
-		             .path = BUF(4000),
-		             .line = BUF(LINE_MAX_BYTES) };
+	struct printer p = { .origins = origins, .out = out };
+	enum err err = print_all(&p, config);
 
-	print_table(&p, &schema, (const char *)config);
 	if (!out->err)
-		out->err = p.line.err ? p.line.err : p.path.err;
-	buf_fini(&p.path);
-	buf_fini(&p.line);
+		out->err = err;
+}
+
+enum err config_each_value(const struct config *config, config_value_fn *each, void *owner)
+{
+	struct buf unused = { 0 };
+	struct printer p = { .out = &unused, .each = each, .owner = owner };
+
+	return print_all(&p, config);
 }
