@@ -167,7 +167,7 @@ enum queue_verdict {
 	QUEUE_BOUNCED,           /* gone, with a report where one is due */
 	QUEUE_EXPIRED,           /* gone, likewise */
 	QUEUE_DROPPED,           /* gone by a person's will, without a report */
-	QUEUE_DEFERRED,          /* waits until due_time under key */
+	QUEUE_DEFERRED,          /* waits until due_time under key; an empty key: under the one it had */
 	QUEUE_ON_HOLD,           /* waits for a person */
 };
 

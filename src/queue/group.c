@@ -366,9 +366,10 @@ static enum err take_old(struct group *g, struct id id, uint32_t n, struct text 
 	return group_remove_due(g, old->public.key, old->public.due_time, id, n);
 }
 
-static enum err put_outcome(struct group *g, struct id id, enum queue_verdict verdict, const struct queue_recipient *r,
-                            const struct recipient_row *old)
+static enum err put_outcome(struct group *g, struct settle_op *op, size_t i, const struct recipient_row *old)
 {
+	enum queue_verdict verdict = op->verdicts[i];
+	struct queue_recipient *r = &op->recipients[i];
 	struct recipient_row row = { .public = *r, .sender = old->sender, .unknown_fields = old->unknown_fields };
 
 	row.public.state = verdict == QUEUE_ON_HOLD ? QUEUE_HELD : QUEUE_WAITING;
@@ -376,39 +377,42 @@ static enum err put_outcome(struct group *g, struct id id, enum queue_verdict ve
 		row.public.key = old->public.key;
 	if (!delivery_key_is_good(row.public.key))
 		return ERR_SYNTAX;
-	enum err err = group_put_recipient(g, id, &row);
+	enum err err = group_put_recipient(g, op->id, &row);
 
 	if (!err && verdict == QUEUE_DEFERRED)
-		err = group_put_due(g, row.public.key, row.public.due_time, id, r->n, row.sender);
+		err = group_put_due(g, row.public.key, row.public.due_time, op->id, r->n, row.sender);
+	if (!err && r->key.len == 0)
+		err = arena_text(&op->keys, row.public.key, &r->key);
 	return err;
 }
 
-static enum err settle_one(struct group *g, struct id id, enum queue_verdict verdict, const struct queue_recipient *r)
+static enum err settle_one(struct group *g, struct settle_op *op, size_t i)
 {
 	struct row_key row_key;
 	struct recipient_row old;
+	uint32_t n = op->recipients[i].n;
 
-	recipient_key(&row_key, id, r->n);
+	recipient_key(&row_key, op->id, n);
 	enum err err = copy_value(g, TABLE_RECIPIENT, row_key_text(&row_key));
 
 	if (err == ERR_NOT_FOUND)
 		return ERR_OK; /* gone already */
 	if (!err)
-		err = take_old(g, id, r->n, row_key_text(&row_key), buf_text(&g->value), &old);
+		err = take_old(g, op->id, n, row_key_text(&row_key), buf_text(&g->value), &old);
 	if (err)
 		return err;
-	if (verdict_is_final(verdict))
+	if (verdict_is_final(op->verdicts[i]))
 		return store_remove(g->txn, TABLE_RECIPIENT, row_key_text(&row_key));
-	return put_outcome(g, id, verdict, r, &old);
+	return put_outcome(g, op, i, &old);
 }
 
-static enum err apply_settle(struct group *g, const struct settle_op *op)
+static enum err apply_settle(struct group *g, struct settle_op *op)
 {
 	bool any_final = false;
 	enum err err = ERR_OK;
 
 	for (size_t i = 0; i < op->count && !err; i++) {
-		err = settle_one(g, op->id, op->verdicts[i], &op->recipients[i]);
+		err = settle_one(g, op, i);
 		any_final = any_final || verdict_is_final(op->verdicts[i]);
 	}
 	if (!err && any_final)
@@ -458,7 +462,7 @@ enum err group_apply(struct group *g, struct op *op)
 	case OP_ACCEPT:
 		return apply_accept(g, CONTAINER_OF(op, const struct accept_op, op));
 	case OP_SETTLE:
-		return apply_settle(g, CONTAINER_OF(op, const struct settle_op, op));
+		return apply_settle(g, CONTAINER_OF(op, struct settle_op, op));
 	case OP_CLAIM:
 	case OP_RELEASE:
 		return apply_claim(g, CONTAINER_OF(op, const struct claim_op, op));

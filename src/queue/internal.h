@@ -18,6 +18,7 @@
 #ifndef POSTRIDER_QUEUE_INTERNAL_H
 #define POSTRIDER_QUEUE_INTERNAL_H
 
+#include <postrider/base/arena.h>
 #include <postrider/base/map.h>
 #include <postrider/io/lane.h>
 #include <postrider/queue.h>
@@ -139,6 +140,7 @@ struct settle_op {
 	struct id id;
 	enum queue_verdict *verdicts;
 	struct queue_recipient *recipients;      /* their outcomes, one for each verdict */
+	struct arena keys;                       /* delivery keys that an outcome left as they were, for the news of it */
 	size_t count;
 	struct newcomer *notices;
 	size_t notice_count;

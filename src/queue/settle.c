@@ -15,6 +15,7 @@ void newcomers_free(struct queue *q, struct newcomer **list, size_t *count)
 static void settle_free(struct queue *q, struct settle_op *op)
 {
 	newcomers_free(q, &op->notices, &op->notice_count);
+	arena_fini(&op->keys);
 	free(op->recipients);
 	free(op->verdicts);
 	free(op);
@@ -134,6 +135,7 @@ static struct settle_op *settle_new(struct id id, queue_settled_fn *on_settled, 
 	if (!op)
 		return NULL;
 	op->op.kind = OP_SETTLE;
+	arena_init(&op->keys, SIZE_MAX);
 	op->op.decide = decide_settled;
 	op->op.announce = announce_settled;
 	op->id = id;

@@ -258,6 +258,8 @@ static void run_group(struct io_job *job)
 
 /* ---------------------------------------------------------------- the loop's side */
 
+static void group_done(struct io_job *job);
+
 static void start_group(void *owner)
 {
 	struct queue *q = owner;
@@ -280,6 +282,8 @@ static void start_group(void *owner)
 		else if (!op->lazy)
 			w->eager--;
 	}
+	w->job.run = run_group;
+	w->job.done = group_done;
 	io_job_submit(q->io, IO_LANE_WRITER, &w->job);
 }
 
@@ -332,8 +336,6 @@ void writer_add(struct queue *q, struct op *op)
 {
 	struct writer *w = &q->writer;
 
-	w->job.run = run_group;
-	w->job.done = group_done;
 	list_append(&w->waiting, &op->link);
 	if (op->lazy)
 		return;

@@ -290,6 +290,8 @@ static void a_deferral_without_a_key_stays_under_its_own(void **state)
 	rig_settle(r, id, 0, QUEUE_DEFERRED, FAKE_IO_START_TIME + 5, NULL);
 	fake_io_run(&r->io);
 	assert_int_equal(due_rows(r, "d0.example"), 1);
+	assert_int_equal(r->dues, 1);
+	assert_int_equal(r->last_due_time, FAKE_IO_START_TIME + 5);
 }
 
 static void a_recipient_on_hold_is_not_due_until_it_is_released(void **state)
