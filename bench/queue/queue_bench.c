@@ -1,9 +1,12 @@
 /* What the queue costs: durable accepts and settles on this machine's disk, through the real loop and its lanes.
  *
- *   bench_queue_queue flow DIR BYTES SESSIONS SECONDS     accept, announce, settle; each session keeps one message going
+ *   bench_queue_queue flow DIR BYTES SESSIONS SECONDS [INLINE [WAIT]]
+ *                                                         accept, announce, settle; each session keeps one message going;
+ *                                                         bodies over INLINE octets go to files, a settle waits WAIT ms
  *   bench_queue_queue fill DIR BYTES MESSAGES             only accepts, then the time of a start with them, of a scan,
  *                                                         of loads, and of emptying it again
  */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -334,9 +337,11 @@ int main(int argc, char **argv)
 	struct bench b = { .key = "mail.example.net" };
 
 	if (argc < 5) {
-		fprintf(stderr, "usage: %s flow DIR BYTES SESSIONS SECONDS | fill DIR BYTES MESSAGES\n", argv[0]);
+		fprintf(stderr, "usage: %s flow DIR BYTES SESSIONS SECONDS [INLINE [WAIT]] | fill DIR BYTES MESSAGES\n", argv[0]);
 		return 2;
 	}
+	mallopt(M_MMAP_THRESHOLD, 1 << 20); /* as the daemon does */
+	mallopt(M_TRIM_THRESHOLD, 8 << 20);
 	need(!io_uv_new(&(struct io_uv_options){ 0 }, &b.io), "loop");
 	b.bytes = strtoul(argv[3], NULL, 10);
 	b.content = malloc(b.bytes + 1);
@@ -352,6 +357,8 @@ int main(int argc, char **argv)
 		fill(&b);
 	} else {
 		need(argc > 5, "seconds");
+		b.options.inline_max_bytes = argc > 6 ? strtoul(argv[6], NULL, 10) : 0;
+		b.options.settle_wait_ms = argc > 7 ? strtol(argv[7], NULL, 10) : 0;
 		b.sessions = (unsigned)strtoul(argv[4], NULL, 10);
 		flow(&b, strtod(argv[5], NULL));
 	}

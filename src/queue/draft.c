@@ -17,6 +17,7 @@ struct queue_draft {
 	void *owner;
 	struct queue_ticket *ticket;     /* until it is accepted */
 	uint64_t bytes;
+	size_t expected_bytes;           /* as declared; 0: not, or more than stays in memory */
 	enum err err;                    /* the first failure */
 	char *at;                        /* what fills */
 	size_t len, room;
@@ -345,7 +346,7 @@ static enum err write_to_memory(struct queue_draft *d, struct text bytes, bool *
 	if (*full)
 		return ERR_OK;
 	if (needed > room) {
-		room = MAX(MAX(needed, room * 2), FIRST_ROOM_BYTES);
+		room = MAX(MAX(needed, MAX(room * 2, d->expected_bytes)), FIRST_ROOM_BYTES);
 		room = MIN(room, MAX(needed, d->queue->shared.options.inline_max_bytes));
 		*full = !may_grow(d, room);
 		if (*full)
@@ -399,6 +400,8 @@ enum err queue_draft_open(struct queue *q, uint64_t declared_bytes, void (*on_ro
 	d->owner = owner;
 	if (declared_bytes > q->shared.options.inline_max_bytes)
 		err = begin_file(d);
+	else
+		d->expected_bytes = (size_t)declared_bytes;
 	if (err) {
 		draft_free(d);
 		return err;

@@ -3,6 +3,7 @@
 #include <postrider/io/uv.h>
 #include <postrider/server.h>
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -239,6 +240,14 @@ static int run(struct process *p, const struct config *config)
 	return server_has_failed(p->server) ? 1 : 0;
 }
 
+/* Bodies come and go by tens of KiB. Given back to the system and asked for again each time, their page faults cost more
+ * than all the rest: bench/queue, 100 KB a message, 90 us of CPU each, 35 with this. */
+static void keep_freed_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	mallopt(M_TRIM_THRESHOLD, 8 << 20);
+}
+
 int server_main(const struct server_main_options *options)
 {
 	struct process p = { .options = options };
@@ -252,6 +261,7 @@ int server_main(const struct server_main_options *options)
 	if (err)
 		return err == ERR_CONFIG ? EXIT_CONFIG : 1;
 	raise_descriptor_limit();
+	keep_freed_memory();
 	err = io_uv_new(&(struct io_uv_options){ 0 }, &p.io);
 	if (err) {
 		complain(err_text(err), NULL);
