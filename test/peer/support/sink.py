@@ -39,6 +39,7 @@ class Sink:
                 connection, _ = self.socket.accept()
             except OSError:
                 return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)      # each reply is a write of its own
             self.connections += 1
             threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
 
@@ -52,9 +53,9 @@ class Sink:
             return "".join(f"250-{e}\r\n" for e in ("sink.example", *self.extensions)) + "250 HELP"
         return {"GREETING": "220 sink.example ESMTP", "DATA": "354 go", "QUIT": "221 bye", "DOT": "250 2.0.0 taken"}.get(verb, "250 ok")
 
-    def reply(self, stream, verb, argument):
+    def reply(self, stream, verb, argument, usual=None):
         line = self.answers(verb, argument) if self.answers else None
-        line = line or self.usual(verb)
+        line = line or usual or self.usual(verb)
         stream.write(line.encode() + b"\r\n")
         stream.flush()
         return line
@@ -73,7 +74,7 @@ class Sink:
             line = raw.decode("latin-1").rstrip("\r\n")
             verb = line.split(" ")[0].split(":")[0].upper()
             self.commands.append(line)
-            said = self.reply(stream, verb, line)
+            said = self.reply(stream, verb, line, "554 no recipients" if verb == "DATA" and not recipients else None)
             good = said[0] in "23"
             if verb == "MAIL" and good:
                 reverse_path, recipients = line.split("<", 1)[1].split(">")[0], []
