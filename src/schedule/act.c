@@ -1,12 +1,15 @@
 /* What a person does to a recipient that waits. Its message is withdrawn from memory first, so that nothing starts with it
- * while its row is being changed; afterwards the message's other recipients are read again from their rows. */
+ * while its row is being changed; afterwards the message's other recipients are read again from their rows. The row is read
+ * anew: what the person saw may be over by now. */
 #include "internal.h"
 
 struct act {
 	struct io_later later;
 	struct schedule *schedule;
 	struct task *task; /* NULL: nothing had to be withdrawn */
-	bool now;          /* the destination's pause ends too */
+	struct id id;
+	uint32_t n;
+	enum schedule_verb verb;
 	queue_settled_fn *on_done;
 	void *owner;
 	enum err err;
@@ -69,7 +72,8 @@ static void on_settled(void *owner, enum err err)
 	give_back(a);
 	schedule_check_stopped(a->schedule);
 	d = destination_find(a->schedule, text_of(a->key, a->key_len));
-	if (a->now && !err && d)
+	/* a person who says "now" means now: the destination's pause ends too */
+	if ((a->verb == SCHEDULE_RETRY || a->verb == SCHEDULE_RELEASE) && !err && d)
 		destination_try_now(d);
 	a->on_done(a->owner, err);
 	free(a);
@@ -110,6 +114,32 @@ static struct queue_outcome outcome_of(struct schedule *s, enum schedule_verb ve
 	return outcome;
 }
 
+/* ---------------------------------------------------------------- the change */
+
+static void change(struct act *a, const struct queue_recipient *recipient)
+{
+	struct queue_outcome outcome = outcome_of(a->schedule, a->verb, recipient);
+	struct queue_settlement settlement = { .id = a->id, .outcomes = &outcome, .outcome_count = 1 };
+
+	queue_settle(a->schedule->queue, &settlement, on_settled, a);
+}
+
+static void on_loaded(void *owner, enum err err, struct queue_work *work)
+{
+	struct act *a = owner;
+	struct queue *queue = a->schedule->queue;
+	const struct queue_recipient *found = NULL;
+
+	for (size_t i = 0; work && i < work->recipient_count; i++)
+		if (work->recipients[i].n == a->n)
+			found = &work->recipients[i];
+	if (found)
+		change(a, found);
+	else
+		on_settled(a, err == ERR_DAMAGED || !err ? ERR_NOT_FOUND : err);
+	queue_work_free(queue, &work);
+}
+
 static struct act *act_new(struct schedule *s, struct text key, queue_settled_fn *on_done, void *owner)
 {
 	struct act *a = calloc(1, sizeof(*a) + key.len);
@@ -128,23 +158,24 @@ void schedule_act(struct schedule *s, struct id id, const struct queue_recipient
                   enum schedule_verb verb, queue_settled_fn *on_done, void *owner)
 {
 	struct act *a = act_new(s, recipient->key, on_done, owner);
-	struct queue_outcome outcome;
-	struct queue_settlement settlement = { .id = id, .outcomes = &outcome, .outcome_count = 1 };
+	bool is_held = recipient->state == QUEUE_HELD;
 
 	if (!a) {
 		on_done(owner, ERR_NOMEM);
 		return;
 	}
+	a->id = id;
+	a->n = recipient->n;
+	a->verb = verb;
 	s->act_count++;
 	a->err = s->stopping ? ERR_BUSY : fits(verb, recipient->state) ? ERR_OK : ERR_NOT_FOUND;
-	/* nothing in memory is at work with what is held */
-	if (!a->err && recipient->state != QUEUE_HELD)
+	/* nothing in memory is at work with what is held, and nobody but a person changes it */
+	if (!a->err && !is_held)
 		a->err = withdraw(s, id, recipient, &a->task);
-	if (a->err) {
+	if (a->err)
 		io_later_run(s->io, &a->later, say_later, a);
-		return;
-	}
-	a->now = verb == SCHEDULE_RETRY || verb == SCHEDULE_RELEASE;
-	outcome = outcome_of(s, verb, recipient);
-	queue_settle(s->queue, &settlement, on_settled, a);
+	else if (is_held)
+		change(a, recipient);
+	else
+		queue_load(s->queue, id, recipient->key, &recipient->n, 1, on_loaded, a);
 }

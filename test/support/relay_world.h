@@ -14,6 +14,7 @@ struct relay_world {
 	const struct config *config;
 	struct observe_consumer consumer;
 	struct buf events; /* all lines, with LF */
+	unsigned counts[EVENT_COUNT];
 	bool stopped;
 	struct buf heard;
 	struct sim_tls_script server_tls, client_tls;
