@@ -1,8 +1,9 @@
-/* postrider/deliver.h - outbound SMTP: connections to next hops, one mail transaction after the other on each.
+/* postrider/deliver.h - outbound SMTP: connections to next hops, and mail transactions on them.
  *
- * `schedule` decides how many connections a destination has and what they carry; `deliver` finds the host (MX, address
- * lookup, the next address within the same attempt), speaks SMTP, and says what became of each recipient. It knows no
- * queue: a message is an envelope and a body_source. RFC 5321, 2920, 1870, 6152, 3207. */
+ * `schedule` decides how many connections a destination has and what they carry; `deliver` finds the host
+ * (MX, address lookup, the next address within the same attempt), speaks SMTP, and says what became of
+ * each recipient. It knows no queue: a message is an envelope and a body_source. RFC 5321, 2920, 1870,
+ * 6152, 3207. */
 #ifndef POSTRIDER_DELIVER_H
 #define POSTRIDER_DELIVER_H
 
@@ -22,14 +23,15 @@ struct deliver_options {
 	struct dns *dns;
 	const struct config *config; /* referenced */
 	uint64_t seed;
-	/* TLS towards an upstream or for direct delivery; NULL: mbedTLS. The simulated world gives its scripted layer. */
+	/* TLS towards an upstream or for direct delivery; NULL: mbedTLS. The simulated world gives its
+	 * scripted layer. */
 	enum err (*client_context)(void *owner, const struct tls_client_options *o, struct tls_context **out,
 	                           struct buf *problem);
 	void *client_context_owner;
 	/* All these may be left zero. */
 	struct io_disk *disk; /* of the CA files of upstreams, read at start and reload; NULL: the real one */
-	/* Addresses of this machine: an MX that leads there leads back to us. Copied. Listeners with an address and
-	 * direct.source count without being named here. */
+	/* Addresses of this machine: an MX that leads there leads back to us. Copied. Listeners with an
+	 * address and direct.source count without being named here. */
 	const struct ip *own;
 	size_t own_count;
 	struct observe *observe; /* for its counters */
@@ -38,8 +40,8 @@ struct deliver_options {
 
 /* ERR_CONFIG: a CA file that cannot be used, or no CA where one is needed. */
 MUST_USE enum err deliver_new(const struct deliver_options *options, struct deliver **out);
-/* A new snapshot: connections that are open go on under the old one until they are idle, then close. After an error all is
- * as before, and deliver_problem says what was wrong. */
+/* A new snapshot: connections that are open go on under the old one until they are idle, then close. After
+ * an error all is as before, and deliver_problem says what was wrong. */
 MUST_USE enum err deliver_configure(struct deliver *d, const struct config *config);
 struct text deliver_problem(const struct deliver *d);
 void deliver_free(struct deliver **d); /* no connection may be left */
@@ -52,7 +54,8 @@ struct deliver_target {
 	enum config_tls tls; /* what the route demands */
 };
 
-/* What became of one recipient, or of a connection that never came to carry mail. Texts are borrowed for the callback. */
+/* What became of one recipient, or of a connection that never came to carry mail. Texts are borrowed for
+ * the callback. */
 enum deliver_kind {
 	DELIVER_DELIVERED, /* 2xx to the dot for it */
 	DELIVER_TRANSIENT, /* 4xx, a cut, a time-out, silence, DNS that may heal */
@@ -73,13 +76,15 @@ struct deliver_result {
 	struct event_tls tls;
 	struct event_ms ms;
 	bool reused; /* the connection had carried mail before */
-	/* The connection had carried mail before and ended, by cut or by 421, before the peer said anything to this job: it
-	 * was certainly not delivered, and the fault is not its own. All recipients of the job alike. The caller may give it
-	 * to another connection at once, without counting an attempt. Kind is DELIVER_TRANSIENT. */
+	/* The connection had carried mail before and ended, by cut or by 421, before the peer said
+	 * anything to this job: it was certainly not delivered, and the fault is not its own. All
+	 * recipients of the job alike. The caller may give it to another connection at once, without
+	 * counting an attempt. Kind is DELIVER_TRANSIENT. */
 	bool untouched;
 };
 
-/* One mail transaction: recipients of one message for one target. The caller's memory, untouched until on_done. */
+/* One mail transaction: recipients of one message for one target. The caller's memory, untouched until
+ * on_done. */
 struct deliver_job {
 	const struct envelope *envelope;
 	const uint32_t *recipients; /* places in envelope->recipients */
@@ -89,36 +94,41 @@ struct deliver_job {
 };
 
 struct deliver_events {
-	/* The connection can take a job: deliver_send may be called from here or any time before it closes. Said after the
-	 * greeting and EHLO (and TLS), and again whenever the next job may be given: towards a peer that pipelines that is while
-	 * the answer to the last dot is still out. */
+	/* The connection can take a job: deliver_send may be called from here or any time before it
+	 * closes. Said after the greeting and EHLO (and TLS), and again whenever the next job may be
+	 * given: towards a peer that pipelines that is while the answer to the last dot is still out. */
 	void (*on_ready)(void *owner, struct deliver_connection *c);
-	/* One recipient's result; index into job->recipients. Every recipient gets exactly one, before on_done. */
+	/* One recipient's result; index into job->recipients. Every recipient gets exactly one, before
+	 * on_done. */
 	void (*on_result)(void *owner, struct deliver_connection *c, struct deliver_job *job, size_t index,
 	                  const struct deliver_result *result);
 	void (*on_done)(void *owner, struct deliver_connection *c, struct deliver_job *job);
-	/* Last of all. failure: why it never became ready (DNS, connect, greeting, TLS ...): what a message waiting for it comes
-	 * to; NULL when it had been ready, and after deliver_finish or deliver_abort. A job in hand got its results before. */
+	/* Last of all. failure: why it never became ready (DNS, connect, greeting, TLS ...): what a
+	 * message waiting for it comes to; NULL when it had been ready, and after deliver_finish or
+	 * deliver_abort. A job in hand got its results before. */
 	void (*on_closed)(void *owner, struct deliver_connection *c, const struct deliver_result *failure);
 };
 
-/* Begins to find and open a connection: hosts in order, each address in turn, until one is ready. Callbacks come in later
- * turns. An error: nothing was started (ERR_BUSY: over the descriptor budget: try again later). */
+/* Begins to find and open a connection: hosts in order, each address in turn, until one is ready.
+ * Callbacks come in later turns. An error: nothing was started (ERR_BUSY: over the descriptor budget: try
+ * again later). */
 MUST_USE enum err deliver_open(struct deliver *d, const struct deliver_target *target,
                                const struct deliver_events *events, void *owner,
                                struct deliver_connection **out);
 
-/* Allowed once after each on_ready. The job's results come in later turns; on_result and on_done of jobs in order. */
+/* Allowed once after each on_ready. The job's results come in later turns; on_result and on_done of jobs
+ * in order. */
 void deliver_send(struct deliver_connection *c, struct deliver_job *job);
 /* on_ready was said and deliver_send not called since. */
 bool deliver_is_ready(const struct deliver_connection *c);
 size_t deliver_in_flight(const struct deliver_connection *c);    /* jobs given and not done: 0, 1 or 2 */
 unsigned deliver_sent_count(const struct deliver_connection *c); /* jobs given so far */
 
-/* No more jobs: QUIT after what is in hand, then close (in the background; on_closed comes). One that is not ready yet is
- * given up. */
+/* No more jobs: QUIT after what is in hand, then close (in the background; on_closed comes). One that is
+ * not ready yet is given up. */
 void deliver_finish(struct deliver_connection *c);
-/* Now: what is in hand gets results (DELIVER_UNKNOWN after the dot, else DELIVER_TRANSIENT), then on_closed, in a later turn. */
+/* Now: what is in hand gets results (DELIVER_UNKNOWN after the dot, else DELIVER_TRANSIENT), then
+ * on_closed, in a later turn. */
 void deliver_abort(struct deliver_connection *c);
 
 #endif

@@ -40,8 +40,8 @@ static void on_timer(void *owner)
 	session_deadline(&c->session);
 }
 
-/* A deadline moves with every reply, so the timer stays where it is while it runs out early enough. Without memory for it
- * the connection is given up: a peer that falls silent would hold it for good. */
+/* A deadline moves with every reply, so the timer stays where it is while it runs out early enough.
+ * Without memory for it the connection is given up: a peer that falls silent would hold it for good. */
 static void arm(struct client *c)
 {
 	if (!c->deadline_at || (io_timer_runs(&c->timer) && c->timer.due.key <= c->deadline_at))

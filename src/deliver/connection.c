@@ -1,9 +1,9 @@
-/* A deliver_connection: from a target to its hosts, to their addresses, to a client that comes up; then the jobs.
+/* A deliver_connection: from a target to hosts, to addresses, to a client that comes up; then the jobs.
  *
  *   hosts (configured, MX, literal) -> one after the other: addresses -> one after the other: client
  *
- * Addresses that failed lately are put aside and tried when the others are used up, so that a dead host costs its
- * connect time-out once in a while and not every time. All steps run from a timer of no delay (step_later): nothing is
+ * Addresses that failed lately are put aside and tried when the others are used up, so that a dead host
+ * costs its connect time-out once in a while and not every time. All steps run from step_later: nothing is
  * called back from inside deliver_open. */
 #include "internal.h"
 
@@ -166,8 +166,8 @@ static void describe(const struct deliver_connection *c, struct deliver_result *
 	add_times(c, r);
 }
 
-/* Where IPv6 leads nowhere, every new host would cost a time-out. IPv4 worked where IPv6 did not: then IPv4 goes first for
- * a while, everywhere. A connection over IPv6 ends that. */
+/* Where IPv6 leads nowhere, every new host would cost a time-out. IPv4 worked where IPv6 did not: then
+ * IPv4 goes first for a while, everywhere. A connection over IPv6 ends that. */
 static void learn_family(struct deliver_connection *c)
 {
 	if (c->at.address.ip.family == IP_V6)
@@ -294,7 +294,8 @@ static struct ip source_for(struct deliver_connection *c, enum ip_family family)
 	return chosen;
 }
 
-/* With direct.source only its families are used: mail from another address would not be from where it is meant to be. */
+/* With direct.source only its families are used: mail from another address would not be from where it is
+ * meant to be. */
 static unsigned usable_families(const struct deliver_connection *c)
 {
 	const struct config_ips *sources = &c->config->direct.source;
@@ -365,7 +366,8 @@ static void connect_to(struct deliver_connection *c)
 	step_later(c);
 }
 
-/* Whether direct delivery may go there. An MX that leads back to us cuts off itself and all that is not preferred to it. */
+/* Whether direct delivery may go there. An MX that leads back to us cuts off itself and all that is not
+ * preferred to it. */
 static bool is_allowed(struct deliver_connection *c, const struct candidate *a)
 {
 	const struct target_host *host = &c->hosts.items[a->host];
@@ -420,8 +422,8 @@ static void count_dns_time(struct deliver_connection *c)
 	c->dns_ms = MAX(c->dns_ms, INT64_C(0)) + io_now_at(c->d->o.io) - c->dns_since_at;
 }
 
-/* A host that a person configured may be a slip of the pen or a broken resolver: its mail waits. An MX host without an
- * address is as the domain wants it. */
+/* A host that a person configured may be a slip of the pen or a broken resolver: its mail waits. An MX
+ * host without an address is as the domain wants it. */
 static void note_no_address(struct deliver_connection *c, const struct target_host *host, enum err err,
                             struct text problem)
 {

@@ -1,7 +1,7 @@
 /* deliver/failure.h - what an attempt that never came to carry mail says in the end.
  *
- * Of all hosts and addresses tried the most telling failure is kept: what a peer said before what its silence says. It is
- * permanent only if every one was, since another attempt may find the others. */
+ * Of all hosts and addresses tried the most telling failure is kept: what a peer said before what its
+ * silence says. It is permanent only if every one was, since another attempt may find the others. */
 #ifndef DELIVER_FAILURE_H
 #define DELIVER_FAILURE_H
 

@@ -1,7 +1,8 @@
 /* deliver/hosts.h - what is remembered of the hosts we spoke to, by address and port.
  *
- * Bounded: the one not used for longest is forgotten first. Each mark has an end of its own, and a connection that came up
- * takes back what a failure said. Nothing here is ever proof: a wrong memory costs a detour or a round trip, no mail. */
+ * Bounded: the one not used for longest is forgotten first. Each mark has an end of its own, and a
+ * connection that came up takes back what a failure said. Nothing here is ever proof: a wrong memory costs
+ * a detour or a round trip, no mail. */
 #ifndef DELIVER_HOSTS_H
 #define DELIVER_HOSTS_H
 
@@ -21,7 +22,7 @@ enum host_mark {
 #define HOST_FAILING_MIN_MS (30 * INT64_C(1000))
 #define HOST_FAILING_MAX_MS (10 * 60 * INT64_C(1000))
 #define HOST_NO_TLS_MS (60 * 60 * INT64_C(1000))
-#define HOST_NO_EHLO_MS (24 * 60 * 60 * INT64_C(1000))
+#define HOST_NO_EHLO_MS (60 * 60 * INT64_C(1000))
 #define HOST_KEEPS_MS (24 * 60 * 60 * INT64_C(1000))
 #define HOST_CUTS_MS (60 * 60 * INT64_C(1000))
 

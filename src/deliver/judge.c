@@ -9,8 +9,8 @@ struct code_rule {
 	enum reason reason;
 };
 
-/* RFC 3463, RFC 5248's registry. Those that say little on their own (.7.0, .7.1, .0.0 ...) come after the texts.
- * .1.10 (null MX) is not among them: a big server says it of recipients that it does not find. */
+/* RFC 3463, RFC 5248's registry. Those that say little on their own (.7.0, .7.1, .0.0 ...) come after the
+ * texts. .1.10 (null MX) is not among them: a big server says it of recipients that it does not find. */
 /* clang-format off */
 static const struct code_rule sure_codes[] = {
 	{ ".1.1", REASON_NO_SUCH_USER },     /* bad destination mailbox address */
@@ -264,8 +264,8 @@ static enum reason reason_of(const struct reply *r, enum stage stage)
 	return reason ? reason : by_number(r->code, stage);
 }
 
-/* 552 to RCPT is an old server's way to say "too many recipients" and counts as 452 (RFC 5321 section 4.5.3.1.10),
- * unless its enhanced code says that the message is too large. */
+/* 552 to RCPT is an old server's way to say "too many recipients" and counts as 452 (RFC 5321 section
+ * 4.5.3.1.10), unless its enhanced code says that the message is too large. */
 static bool is_552_for_452(const struct reply *r, enum stage stage)
 {
 	return r->code == 552 && stage == STAGE_RCPT && strcmp(r->enhanced, "5.3.4") != 0 &&

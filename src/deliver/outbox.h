@@ -1,7 +1,7 @@
 /* deliver/outbox.h - what is about to be written, gathered so that it leaves in one write.
  *
- * Long pieces are only pointed at, short ones (commands, doubled dots) are copied side by side. One outbox serves all
- * connections of a room: whoever fills it empties it before the turn goes on. */
+ * Long pieces are only pointed at, short ones (commands, doubled dots) are copied side by side. One outbox
+ * serves all connections of a room: whoever fills it empties it before the turn goes on. */
 #ifndef DELIVER_OUTBOX_H
 #define DELIVER_OUTBOX_H
 
@@ -26,7 +26,8 @@ struct outbox {
 
 /* Fills for one connection until outbox_flush. An outbox in use by another must not be taken. */
 void outbox_begin(struct outbox *o, outbox_send_fn *send, void *owner);
-/* Octets that stay where they are until outbox_flush. When there is no room the outbox is flushed in between. */
+/* Octets that stay where they are until outbox_flush. When there is no room the outbox is flushed in
+ * between. */
 void outbox_add(struct outbox *o, struct text t);
 /* Octets that may go at once: always copied. */
 void outbox_copy(struct outbox *o, struct text t);

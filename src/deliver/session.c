@@ -88,8 +88,8 @@ static int64_t wait_ms(const struct session *s)
 	}
 }
 
-/* Entry points come in pairs of these. What is called back may call session_send or session_finish: then the outermost
- * one goes on from there. */
+/* Entry points come in pairs of these. What is called back may call session_send or session_finish: then
+ * the outermost one goes on from there. */
 static void enter(struct session *s)
 {
 	if (s->depth++ == 0)
@@ -248,8 +248,8 @@ static void on_helo_reply(struct session *s, const struct reply *reply)
 		fail_by_reply(s, reply);
 }
 
-/* rest: what came behind the reply. Between it and the handshake there is nothing to say: whoever put something there
- * wants it read as if it had come through TLS (RFC 3207 section 6). */
+/* rest: what came behind the reply. Between it and the handshake there is nothing to say: whoever put
+ * something there wants it read as if it had come through TLS (RFC 3207 section 6). */
 static void on_starttls_reply(struct session *s, const struct reply *reply, struct text rest)
 {
 	if (reply_is_positive(reply)) {

@@ -5,16 +5,16 @@
  *   EHLO -> STARTTLS -> HANDSHAKE -> EHLO -> UP; STARTTLS -> UP: refused, and TLS is not demanded
  *   any -> CLOSED
  *
- * In UP mail transactions follow each other (transaction.h). It is told what happens (connected, octets, drained, tls done,
- * deadline, closed) and answers through struct session_output. RFC 5321, 2920 (PIPELINING), 1870 (SIZE), 6152 (8BITMIME),
- * 3207 (STARTTLS).
+ * In UP mail transactions follow each other (transaction.h). It is told what happens (connected, octets,
+ * drained, tls done, deadline, closed) and answers through struct session_output. RFC 5321, 2920
+ * (PIPELINING), 1870 (SIZE), 6152 (8BITMIME), 3207 (STARTTLS).
  *
  * Decisions:
- * - Content with octets above 127 goes to a server without 8BITMIME too, without BODY=. RFC 6152 asks for conversion or a
- *   bounce; servers of today that do not say 8BITMIME pass eight bits all the same, conversion would break signatures, and
- *   a bounce would help nobody.
- * - After a refused STARTTLS an opportunistic session goes on without TLS on the same connection; after a failed handshake
- *   it ends (SESSION_TLS), and the caller may connect anew without. */
+ * - Content with octets above 127 goes to a server without 8BITMIME too, without BODY=. RFC 6152 asks for
+ *   conversion or a bounce; servers of today that do not say 8BITMIME pass eight bits all the same,
+ *   conversion would break signatures, and a bounce would help nobody.
+ * - After a refused STARTTLS an opportunistic session goes on without TLS on the same connection; after a
+ *   failed handshake it ends (SESSION_TLS), and the caller may connect anew without. */
 #ifndef DELIVER_SESSION_H
 #define DELIVER_SESSION_H
 
@@ -137,7 +137,8 @@ static inline bool tls_is_demanded(enum config_tls tls)
 
 /* ---------------------------------------------------------------- between session.c and transaction.c */
 
-/* Ends an established session: all jobs in hand get their results (transactions_end), the connection is closed. */
+/* Ends an established session: all jobs in hand get their results (transactions_end), the connection is
+ * closed. */
 void session_end(struct session *s, enum session_end why, const char *words, const struct reply *reply);
 void session_say(struct session *s, const char *words);               /* s->line = words */
 void session_say_reply(struct session *s, const struct reply *reply); /* s->line = the reply, bounded */

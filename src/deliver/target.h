@@ -1,5 +1,5 @@
-/* deliver/target.h - from a target to hosts in the order in which they are tried, and from a host's addresses to theirs.
- * RFC 5321 section 5.1, RFC 7505. Functions of their arguments. */
+/* deliver/target.h - from a target to hosts in the order in which they are tried, and from a host's
+ * addresses to theirs. RFC 5321 section 5.1, RFC 7505. Functions of their arguments. */
 #ifndef DELIVER_TARGET_H
 #define DELIVER_TARGET_H
 
@@ -30,15 +30,16 @@ MUST_USE enum err target_of_upstream(const struct config_upstream *upstream, str
 /* "[192.0.2.1]", "[IPv6:2001:db8::1]". ERR_SYNTAX */
 MUST_USE enum err target_of_literal(struct text domain, uint16_t port, struct arena *arena,
                                     struct target_hosts *out);
-/* By preference, those of equal preference shuffled. Our own name and all that is not preferred to it are cut off, as mail
- * for them would come back to us; *own says that this happened. Hosts without a name ("." beside others) are left out.
- * Nothing may remain: count 0. */
+/* By preference, those of equal preference shuffled. Our own name and all that is not preferred to it are
+ * cut off, as mail for them would come back to us; *own says that this happened. Hosts without a name ("."
+ * beside others) are left out. Nothing may remain: count 0. */
 MUST_USE enum err target_of_mx(const struct dns_mx_list *mx, uint16_t port, struct text own_name,
                                struct random *random, struct arena *arena, struct target_hosts *out,
                                bool *own);
 
-/* Sorts addresses in place as ip says and returns how many remain: of one family only, one family first, or the two in turn,
- * IPv6 first (RFC 8305 section 4). The order within a family stays. families: bits of enum dns_families that we can use. */
+/* Sorts addresses in place as ip says and returns how many remain: of one family only, one family first,
+ * or the two in turn, IPv6 first (RFC 8305 section 4). The order within a family stays. families: bits of
+ * enum dns_families that we can use. */
 size_t target_order_addresses(struct ip *addresses, size_t count, enum config_ip_choice ip,
                               unsigned families);
 

@@ -1,5 +1,5 @@
-/* deliver/tls_choice.h - the TLS contexts that a configuration asks for, made once for each: one that takes any
- * certificate, and for upstreams that must prove who they are one for each file of CAs. */
+/* deliver/tls_choice.h - the TLS contexts that a configuration asks for, made once for each: one that
+ * takes any certificate, and for upstreams that must prove who they are one for each file of CAs. */
 #ifndef DELIVER_TLS_CHOICE_H
 #define DELIVER_TLS_CHOICE_H
 
@@ -21,8 +21,8 @@ MUST_USE enum err tls_choices_make(const struct deliver_options *options, const 
                                    struct buf *problem, struct tls_choices *out);
 void tls_choices_fini(struct tls_choices *t);
 
-/* Whether the peer must prove its name: only a configured upstream, and only where TLS is demanded. The MX hosts of a domain
- * have nothing to prove it with, as their names come from the DNS. */
+/* Whether the peer must prove its name: only a configured upstream, and only where TLS is demanded. The MX
+ * hosts of a domain have nothing to prove it with, as their names come from the DNS. */
 bool tls_choice_verifies(const struct config_upstream *upstream, enum config_tls tls);
 /* Borrowed; NULL: without TLS. */
 struct tls_context *tls_choose(const struct tls_choices *t, const struct config_upstream *upstream,

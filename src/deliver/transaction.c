@@ -172,8 +172,8 @@ static void finish_first(struct session *s)
 
 /* ---------------------------------------------------------------- what cannot be sent */
 
-/* Octets that would end a line or a path, or need SMTPUTF8. The queue holds only what the parser let in; this stands
- * between a mistake elsewhere and a second command in the line. */
+/* Octets that would end a line or a path, or need SMTPUTF8. The queue holds only what the parser let in;
+ * this stands between a mistake elsewhere and a second command in the line. */
 static bool is_fit(struct text mailbox)
 {
 	for (size_t i = 0; i < mailbox.len; i++) {
@@ -339,7 +339,8 @@ static void send_envelope(struct session *s, struct transaction *t)
 
 /* ---------------------------------------------------------------- sending the mail data */
 
-/* The source failed, or the content may not leave as it is: the dot must not be sent, so the connection has to go. */
+/* The source failed, or the content may not leave as it is: the dot must not be sent, so the connection
+ * has to go. */
 static void cut_body(struct session *s, struct transaction *t, enum err err)
 {
 	bool unfit = err == ERR_SYNTAX;
@@ -399,7 +400,8 @@ static void send_dot(struct session *s, struct transaction *t, struct text end)
 	t->sent = step_dot(t) + 1;
 }
 
-/* As much of the body as the connection takes now. What may go in one write with the end stays in the outbox. */
+/* As much of the body as the connection takes now. What may go in one write with the end stays in the
+ * outbox. */
 static void pump(struct session *s, struct transaction *t)
 {
 	enum err err = ERR_OK;
@@ -593,7 +595,8 @@ static void on_dot_reply(struct session *s, struct transaction *t, const struct 
 	decide_by_reply(s, t, reply, STAGE_DOT);
 }
 
-/* RSET must succeed (RFC 5321 section 4.1.1.5); a peer that refuses it is not to be trusted with the next message. */
+/* RSET must succeed (RFC 5321 section 4.1.1.5); a peer that refuses it is not to be trusted with the next
+ * message. */
 static bool on_reset_reply(struct session *s, const struct reply *reply)
 {
 	s->needs_reset = false;
@@ -610,8 +613,8 @@ static bool is_out_of_step(const struct transaction *t, size_t step, const struc
 	return reply_is_intermediate(reply);
 }
 
-/* The peer speaks of the connection and not of a message it has heard nothing of: 421, or 503 to MAIL where the one
- * before was not taken for finished. */
+/* The peer speaks of the connection and not of a message it has heard nothing of: 421, or 503 to MAIL
+ * where the one before was not taken for finished. */
 static bool speaks_of_connection(const struct transaction *t, size_t step, const struct reply *reply)
 {
 	return t->number > 0 && t->heard == 0 &&

@@ -2,11 +2,12 @@
  *
  * A transaction is a row of steps; the session counts how many were sent and how many answered:
  *
- *   RSET (when the peer holds an old one)   MAIL   RCPT, one for each recipient   DATA   the mail data and its dot
+ *   RSET (when the peer holds an old one)   MAIL   RCPT (for each recipient)   DATA   the data and its dot
  *
- * With PIPELINING all steps up to DATA leave in one write, without it one by one. Two transactions may be under way: the
- * second one's envelope is sent once the first one's dot is out, in the same write if it is known by then (RFC 2920
- * section 3.1), and only towards a peer that has kept a connection through a message before. */
+ * With PIPELINING all steps up to DATA leave in one write, without it one by one. Two transactions may be
+ * under way: the second one's envelope is sent once the first one's dot is out, in the same write if it is
+ * known by then (RFC 2920 section 3.1), and only towards a peer that has kept a connection through a
+ * message before. */
 #ifndef DELIVER_TRANSACTION_H
 #define DELIVER_TRANSACTION_H
 
@@ -66,8 +67,8 @@ void transactions_give(struct session *s, struct deliver_job *job);
 void transactions_advance(struct session *s);
 /* A reply on an established session. */
 void transactions_reply(struct session *s, const struct reply *reply);
-/* Gives every job in hand its results, because the connection ends: by reply, which speaks of the connection and whose
- * line stands in s->line, or, without one, as words say ("the connection was lost"). */
+/* Gives every job in hand its results, because the connection ends: by reply, which speaks of the
+ * connection and whose line stands in s->line, or, without one, as words say ("the connection was lost"). */
 void transactions_end(struct session *s, enum session_end why, const char *words, const struct reply *reply);
 /* How long what is awaited now may take; 0: nothing is awaited. */
 int64_t transactions_wait_ms(const struct session *s);

@@ -1,5 +1,5 @@
-/* support/deliver_world.h - the deliver room in the simulated world: names, peers, and connections that write down what
- * they hear. */
+/* support/deliver_world.h - the deliver room in the simulated world: names, peers, and connections that
+ * write down what they hear. */
 #ifndef TEST_SUPPORT_DELIVER_WORLD_H
 #define TEST_SUPPORT_DELIVER_WORLD_H
 
@@ -57,7 +57,8 @@ void courier_give(struct courier *c); /* the next message, or finish, if the con
 struct text courier_content(const struct courier *c, unsigned n); /* of message n, with a size */
 void courier_fini(struct courier *c);
 
-/* One connection with so many messages, run to its end; the log since the last call is compared with expected: lines of
+/* One connection with so many messages, run to its end; the log since the last call is compared with
+ * expected: lines of
  *	a: delivered 250 2.0.0 mx.example 192.0.2.1:25 ~words      (who, kind, code, enhanced, reason and what else is there)
  *	failed: permanent 0 5.1.10 null_mx
  *	done, closed

@@ -27,7 +27,8 @@ struct session_script_options {
 	bool no_tls, no_ehlo, joins;
 };
 
-/* Runs the script; fails the test with the script's line where they part. At the end nothing may be left over. */
+/* Runs the script; fails the test with the script's line where they part. At the end nothing may be left
+ * over. */
 void session_script(const struct session_script_options *options, const char *script);
 
 /* The waits it is run with, in milliseconds, all different. */

@@ -1,5 +1,5 @@
-/* From a target to a connection, in the simulated world: names, hosts, addresses, what is tried next and what is said in
- * the end. */
+/* From a target to a connection, in the simulated world: names, hosts, addresses, what is tried next and
+ * what is said in the end. */
 #include <postrider/sim.h>
 
 #include "support/check.h"
@@ -439,7 +439,8 @@ static void next_envelope_joins_the_dot_once_the_host_kept_a_connection(void **s
 	mx = deliver_world_peer(&w, "192.0.2.1:25", TAKES);
 	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 2,
 	                      "a: delivered\ndone\na: delivered reused\ndone\nclosed\n");
-	/* the second connection joins from its first message on: MAIL stands behind the dot before its reply does */
+	/* the second connection joins from its first message on: MAIL stands behind the dot before its
+	 * reply does */
 	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 2,
 	                      "a: delivered\ndone\na: delivered reused\ndone\nclosed\n");
 	transcript = sim_peer_transcript(mx);

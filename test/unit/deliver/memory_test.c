@@ -1,5 +1,5 @@
-/* Each allocation failing in turn, on the real loop with a server in a process of its own: whatever is missing, every
- * message has one result and every connection one end. */
+/* Each allocation failing in turn, on the real loop with a server in a process of its own: whatever is
+ * missing, every message has one result and every connection one end. */
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>

@@ -1,6 +1,6 @@
-/* Every reply, cut and silence at every stage of a mail transaction, for one recipient and for three, with and without
- * PIPELINING. The script of each case and what it must come to are made here, from the protocol's rules and not from the
- * session's code. */
+/* Every reply, cut and silence at every stage of a mail transaction, for one recipient and for three, with
+ * and without PIPELINING. The script of each case and what it must come to are made here, from the
+ * protocol's rules and not from the session's code. */
 #include <stdio.h>
 
 #include <postrider/base/buf.h>
@@ -111,7 +111,8 @@ static void add_end_of_connection(struct buf *b)
 	add(b, "closed");
 }
 
-/* What follows a refusal of the whole message before DATA was answered: the peer refuses the rest of the group. */
+/* What follows a refusal of the whole message before DATA was answered: the peer refuses the rest of the
+ * group. */
 static void refuse_rest(struct buf *b, const struct row *r, size_t replies)
 {
 	if (r->pipelining)

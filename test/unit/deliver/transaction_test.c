@@ -1,4 +1,5 @@
-/* Mail transactions on an outbound session. What every reply, cut and silence comes to at every stage is in stages_test. */
+/* Mail transactions on an outbound session. What every reply, cut and silence comes to at every stage is
+ * in stages_test. */
 #include "support/check.h"
 #include "support/session_script.h"
 
