@@ -55,7 +55,8 @@ static double cpu_seconds(void)
 	struct rusage u;
 
 	getrusage(RUSAGE_SELF, &u);
-	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
 static double user_seconds(void)
@@ -88,7 +89,8 @@ static struct envelope *make_envelope(struct bench *b)
 	e->received_time = io_now_time(b->io);
 	enum err err = envelope_set(e, &e->reverse_path, TEXT("bounces+12345@app.example.com"));
 
-	err = err ? err : envelope_add_recipient(e, TEXT("somebody.with.a.name@mail.example.net"), TEXT_EMPTY);
+	err = err ? err
+	          : envelope_add_recipient(e, TEXT("somebody.with.a.name@mail.example.net"), TEXT_EMPTY);
 	err = err ? err : envelope_set(e, &e->helo, TEXT("app1.example.com"));
 	err = err ? err : envelope_set(e, &e->client, TEXT("192.0.2.17:43210"));
 	err = err ? err : envelope_set(e, &e->listener, TEXT("apps"));
@@ -133,16 +135,18 @@ static void send_one(struct session *s)
 	need(!queue_draft_open(b->queue, b->bytes, nothing, NULL, &d), "draft");
 	for (size_t at = 0; at < b->bytes; at += 65536)
 		need(!queue_draft_write(d, text_of(b->content + at, MIN(b->bytes - at, 65536))), "write");
-	queue_accept(b->queue, &d,
-	             &(struct queue_submission){
-			     .envelope = e,
-			     .prepended = TEXT("Received: from app1.example.com (app1.example.com [192.0.2.17])\r\n"
-	                                       "\tby relay.example.com with ESMTP id 01H455VB4PEX5VSKNK084SN02Q\r\n"
-	                                       "\tfor <somebody.with.a.name@mail.example.net>; Fri, 2 Jan 2026 03:04:05 +0000\r\n"),
-			     .keys = &key,
-			     .mode = QUEUE_STORE,
-		     },
-	             on_decided, s);
+	queue_accept(
+		b->queue, &d,
+		&(struct queue_submission){
+			.envelope = e,
+			.prepended = TEXT(
+				"Received: from app1.example.com (app1.example.com [192.0.2.17])\r\n"
+				"\tby relay.example.com with ESMTP id 01H455VB4PEX5VSKNK084SN02Q\r\n"
+				"\tfor <somebody.with.a.name@mail.example.net>; Fri, 2 Jan 2026 03:04:05 +0000\r\n"),
+			.keys = &key,
+			.mode = QUEUE_STORE,
+		},
+		on_decided, s);
 	envelope_free(&e);
 }
 
@@ -160,9 +164,12 @@ static void on_fresh(void *owner, struct queue_work **work)
 
 	if (!b->settle)
 		return;
-	struct queue_outcome o = { .verdict = QUEUE_DELIVERED, .recipient = { .n = (*work)->recipients[0].n } };
+	struct queue_outcome o = { .verdict = QUEUE_DELIVERED,
+		                   .recipient = { .n = (*work)->recipients[0].n } };
 
-	queue_settle(b->queue, &(struct queue_settlement){ .id = (*work)->id, .outcomes = &o, .outcome_count = 1 }, on_settled, b);
+	queue_settle(b->queue,
+	             &(struct queue_settlement){ .id = (*work)->id, .outcomes = &o, .outcome_count = 1 },
+	             on_settled, b);
 	queue_work_free(b->queue, work);
 }
 
@@ -232,8 +239,9 @@ static void flow(struct bench *b, double seconds)
 
 	printf("%zu octets, %u sessions: %.0f messages/s, %.1f us CPU each (%.1f user), %.0f octets written each, "
 	       "to the 250: %.2f ms mean, %.1f ms worst\n",
-	       b->bytes, b->sessions, n / took, (cpu_seconds() - cpu) / n * 1e6, (user_seconds() - user) / n * 1e6,
-	       (double)(written_bytes() - bytes) / n, (double)b->latency_sum_us / n / 1e3, (double)b->latency_max_us / 1e3);
+	       b->bytes, b->sessions, n / took, (cpu_seconds() - cpu) / n * 1e6,
+	       (user_seconds() - user) / n * 1e6, (double)(written_bytes() - bytes) / n,
+	       (double)b->latency_sum_us / n / 1e3, (double)b->latency_max_us / 1e3);
 	close_queue(b);
 }
 
@@ -268,11 +276,14 @@ static void on_loaded(void *owner, enum err err, struct queue_work *work)
 	need(!err, "load");
 	b->loaded++;
 	o.recipient.n = work->recipients[0].n;
-	queue_settle(b->queue, &(struct queue_settlement){ .id = work->id, .outcomes = &o, .outcome_count = 1 }, drained, b);
+	queue_settle(b->queue,
+	             &(struct queue_settlement){ .id = work->id, .outcomes = &o, .outcome_count = 1 },
+	             drained, b);
 	queue_work_free(b->queue, &work);
 }
 
-static void on_rows(void *owner, enum err err, const struct queue_row *rows, size_t count, int64_t next_due_time)
+static void on_rows(void *owner, enum err err, const struct queue_row *rows, size_t count,
+                    int64_t next_due_time)
 {
 	struct bench *b = owner;
 
@@ -282,7 +293,8 @@ static void on_rows(void *owner, enum err err, const struct queue_row *rows, siz
 		queue_load(b->queue, rows[i].id, text_from(b->key), &rows[i].n, 1, on_loaded, b);
 	b->scanned += count;
 	if (count > 0) {
-		b->cursor = (struct queue_cursor){ rows[count - 1].due_time, rows[count - 1].id, rows[count - 1].n, true };
+		b->cursor = (struct queue_cursor){ rows[count - 1].due_time, rows[count - 1].id,
+			                           rows[count - 1].n, true };
 		next_rows(b);
 	}
 }
@@ -308,8 +320,9 @@ static void fill(struct bench *b)
 	uint64_t from = io_clock_us(b->io);
 
 	run_sessions(b);
-	printf("filled with %llu messages in %.1f s: %.0f/s; %.0f MiB in use\n", (unsigned long long)b->accepted,
-	       since(b, from) / 1e3, (double)b->accepted / since(b, from) * 1e3,
+	printf("filled with %llu messages in %.1f s: %.0f/s; %.0f MiB in use\n",
+	       (unsigned long long)b->accepted, since(b, from) / 1e3,
+	       (double)b->accepted / since(b, from) * 1e3,
 	       (double)queue_space(b->queue).used_bytes / 1048576);
 	close_queue(b);
 
@@ -327,8 +340,9 @@ static void fill(struct bench *b)
 	next_rows(b);
 	until_drained(b);
 	io_uv_run(b->io);
-	printf("scanned, loaded and settled %zu in %.1f s: %.0f/s, %.1f us CPU each\n", b->loaded, since(b, from) / 1e3,
-	       (double)b->loaded / since(b, from) * 1e3, (cpu_seconds() - cpu) / (double)b->loaded * 1e6);
+	printf("scanned, loaded and settled %zu in %.1f s: %.0f/s, %.1f us CPU each\n", b->loaded,
+	       since(b, from) / 1e3, (double)b->loaded / since(b, from) * 1e3,
+	       (cpu_seconds() - cpu) / (double)b->loaded * 1e6);
 	close_queue(b);
 }
 
@@ -337,7 +351,9 @@ int main(int argc, char **argv)
 	struct bench b = { .key = "mail.example.net" };
 
 	if (argc < 5) {
-		fprintf(stderr, "usage: %s flow DIR BYTES SESSIONS SECONDS [INLINE [WAIT]] | fill DIR BYTES MESSAGES\n", argv[0]);
+		fprintf(stderr,
+		        "usage: %s flow DIR BYTES SESSIONS SECONDS [INLINE [WAIT]] | fill DIR BYTES MESSAGES\n",
+		        argv[0]);
 		return 2;
 	}
 	mallopt(M_MMAP_THRESHOLD, 1 << 20); /* as the daemon does */
@@ -348,8 +364,13 @@ int main(int argc, char **argv)
 	need(b.content, "memory");
 	for (size_t i = 0; i < b.bytes; i++)
 		b.content[i] = (char)(i * 31 + (i >> 8));
-	b.options = (struct queue_options){ .io = b.io, .disk = io_disk_real(), .path = text_from(argv[2]),
-		                            .max_bytes = UINT64_C(20) << 30, .reserve_bytes = 64 << 20, .durable = true, .seed = 1 };
+	b.options = (struct queue_options){ .io = b.io,
+		                            .disk = io_disk_real(),
+		                            .path = text_from(argv[2]),
+		                            .max_bytes = UINT64_C(20) << 30,
+		                            .reserve_bytes = 64 << 20,
+		                            .durable = true,
+		                            .seed = 1 };
 	id_source_init(&b.ids, 1, 0);
 	if (strcmp(argv[1], "fill") == 0) {
 		b.sessions = 200;

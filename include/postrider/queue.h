@@ -1,8 +1,9 @@
 /* postrider/queue.h - the durable queue: takes responsibility for messages, and gives it up only by a settle.
  *
- * One directory, one daemon. One job at a time in the writer lane commits everything that waited while the one before
- * was syncing (group commit), so an idle relay commits at once and a busy one in large groups; no timer is involved.
- * Nothing here is decided before a sync: callbacks run from the end of the commit and from nowhere else.
+ * One directory, one daemon. One job at a time in the writer lane commits everything that waited while the
+ * one before was syncing (group commit), so an idle relay commits at once and a busy one in large groups; no
+ * timer is involved. Nothing here is decided before a sync: callbacks run from the end of the commit and from
+ * nowhere else.
  *
  * On disk every time is UTC milliseconds. All calls on the loop's thread; all callbacks in a later turn. */
 #ifndef POSTRIDER_QUEUE_H
@@ -33,22 +34,24 @@ struct queue_options {
 	bool in_memory;                  /* the store's memory twin (the simulated world, tests) */
 	struct queue_memory *memory;     /* with in_memory: what outlives the queue (postrider/queue/memory.h); NULL: nothing */
 	uint64_t seed;
-	/* Numbered places in writer and sweep where a test may stop or fail; NULL in the daemon. Called on the lane's
-	 * thread. An err other than ERR_OK is what the step there comes to. */
+	/* Numbered places in writer and sweep where a test may stop or fail; NULL in the daemon. Called on
+	 * the lane's thread. An err other than ERR_OK is what the step there comes to. */
 	enum err (*fault)(void *owner, unsigned point);
 	void *fault_owner;
 	struct buf *problem;             /* for people, when queue_open fails; borrowed for the call */
 };
 
-/* Blocks: called before the loop runs. ERR_BUSY: another daemon has this spool. ERR_DAMAGED, ERR_IO, ERR_DENIED,
- * ERR_FULL, ERR_UNSUPPORTED (a format that is newer than we are). Runs the sweep. */
+/* Blocks: called before the loop runs. ERR_BUSY: another daemon has this spool. ERR_DAMAGED, ERR_IO,
+ * ERR_DENIED, ERR_FULL, ERR_UNSUPPORTED (a format that is newer than we are). Runs the sweep. */
 MUST_USE enum err queue_open(const struct queue_options *options, struct queue **out);
-/* Commits what waits, marks the stop as clean and frees; on_closed in a later turn. No other call afterwards. */
+/* Commits what waits, marks the stop as clean and frees; on_closed in a later turn. No other call
+ * afterwards. */
 void queue_close(struct queue **q, void (*on_closed)(void *owner), void *owner);
 
 /* What the last stop was: after an unclean one, what was claimed then comes back with unknown_outcome set. */
 bool queue_was_unclean(const struct queue *q);
-/* No id that was ever accepted here is newer: where the source of ids goes on (id_source_init). UTC milliseconds, 0: none. */
+/* No id that was ever accepted here is newer: where the source of ids goes on (id_source_init). UTC
+ * milliseconds, 0: none. */
 int64_t queue_newest_time(const struct queue *q);
 
 struct queue_space {
@@ -63,8 +66,8 @@ struct queue_space queue_space(const struct queue *q);
 
 /* ---------------------------------------------------------------- a message in memory */
 
-/* Immutable and counted. content is there for a fresh message within the memory budget, or once it was loaded;
- * otherwise the body is read through queue_message_body. */
+/* Immutable and counted. content is there for a fresh message within the memory budget, or once it was
+ * loaded; otherwise the body is read through queue_message_body. */
 struct queue_message {
 	const struct envelope *envelope;         /* owned; recipients are all that were accepted, also those done since */
 	struct text prepended;                   /* fields that we put on top */
@@ -75,8 +78,8 @@ struct queue_message {
 
 struct queue_message *queue_message_ref(struct queue_message *m);
 void queue_message_unref(struct queue *q, struct queue_message **m);
-/* The octets of the message, prepended fields first; from memory or by pieces through the disk lane, each block checked.
- * Must be released before queue_close. Several may read at once. */
+/* The octets of the message, prepended fields first; from memory or by pieces through the disk lane, each
+ * block checked. Must be released before queue_close. Several may read at once. */
 MUST_USE enum err queue_message_body(struct queue *q, struct queue_message *m, struct body_source **out);
 
 /* The small, changing part of a recipient. */
@@ -112,15 +115,16 @@ void queue_work_free(struct queue *q, struct queue_work **w);
 
 /* ---------------------------------------------------------------- taking in */
 
-/* A message on its way in. Small ones stay in memory; a larger one, or one that finds the memory budget used up, goes to
- * a spool file as it comes. */
+/* A message on its way in. Small ones stay in memory; a larger one, or one that finds the memory budget used
+ * up, goes to a spool file as it comes. */
 struct queue_draft;
 
-/* declared_bytes: from SIZE, 0 unknown. ERR_FULL: no space for it (452 4.3.1). on_room runs when a busy draft can take
- * more; never from inside queue_draft_write. */
+/* declared_bytes: from SIZE, 0 unknown. ERR_FULL: no space for it (452 4.3.1). on_room runs when a busy draft
+ * can take more; never from inside queue_draft_write. */
 MUST_USE enum err queue_draft_open(struct queue *q, uint64_t declared_bytes, void (*on_room)(void *owner), void *owner,
                                    struct queue_draft **out);
-/* Takes a copy of all octets. A failure (ERR_FULL, ERR_IO, ERR_NOMEM) is kept and also met in queue_accept. */
+/* Takes a copy of all octets. A failure (ERR_FULL, ERR_IO, ERR_NOMEM) is kept and also met in
+ * queue_accept. */
 MUST_USE enum err queue_draft_write(struct queue_draft *d, struct text bytes);
 /* Too much is on its way to the disk: stop reading until on_room. */
 bool queue_draft_is_busy(const struct queue_draft *d);
@@ -152,9 +156,10 @@ struct queue_decision {
 };
 typedef void queue_decided_fn(void *owner, const struct queue_decision *decision);
 
-/* Takes the draft over (also when it fails: *draft is NULL afterwards). on_decided runs once, in a later turn; owner may
- * say with queue_accept_forget that it is gone: the message is accepted all the same (the peer may have gone after the
- * dot; RFC 5321 section 4.1.1.4 lets us keep it). The returned ticket is valid until on_decided. */
+/* Takes the draft over (also when it fails: *draft is NULL afterwards). on_decided runs once, in a later
+ * turn; owner may say with queue_accept_forget that it is gone: the message is accepted all the same (the
+ * peer may have gone after the dot; RFC 5321 section 4.1.1.4 lets us keep it). The returned ticket is valid
+ * until on_decided. */
 struct queue_ticket;
 struct queue_ticket *queue_accept(struct queue *q, struct queue_draft **draft, const struct queue_submission *s,
                                   queue_decided_fn *on_decided, void *owner);
@@ -192,9 +197,10 @@ struct queue_settlement {
 	size_t notice_count;
 };
 
-/* Writes outcomes, next times and notices in one transaction; everything is copied. on_settled: ERR_OK, or what the disk
- * came to after the reserve was tried (the recipients are as before then, and claimed). A message whose last recipient
- * is gone is removed with its spool file. An outcome for a recipient that is gone already is passed over. */
+/* Writes outcomes, next times and notices in one transaction; everything is copied. on_settled: ERR_OK, or
+ * what the disk came to after the reserve was tried (the recipients are as before then, and claimed). A
+ * message whose last recipient is gone is removed with its spool file. An outcome for a recipient that is
+ * gone already is passed over. */
 typedef void queue_settled_fn(void *owner, enum err err);
 void queue_settle(struct queue *q, const struct queue_settlement *s, queue_settled_fn *on_settled, void *owner);
 
@@ -205,18 +211,20 @@ void queue_claim(struct queue *q, struct id id, const uint32_t *ns, size_t count
 
 /* The queue's news for the scheduler. */
 struct queue_events {
-	/* New mail and notices, after their commit (or at once in the THROUGH modes), already claimed; one call for each
-	 * delivery key of a message. Takes *work over (set it to NULL) or leaves it: then it waits on disk and is found by
-	 * queue_scan. Held recipients are not announced. */
+	/* New mail and notices, after their commit (or at once in the THROUGH modes), already claimed; one
+	 * call for each delivery key of a message. Takes *work over (set it to NULL) or leaves it: then it
+	 * waits on disk and is found by queue_scan. Held recipients are not announced. */
 	void (*on_fresh)(void *owner, struct queue_work **work);
 	/* Something under this key is due at due_time that was not announced by on_fresh. */
 	void (*on_due)(void *owner, struct text key, int64_t due_time);
-	/* Something of a message was found damaged and set aside, never to be sent: for the log. May be NULL. */
+	/* Something of a message was found damaged and set aside, never to be sent: for the log. May be
+	 * NULL. */
 	void (*on_aside)(void *owner, struct id id, struct text what);
 };
 void queue_listen(struct queue *q, const struct queue_events *events, void *owner);
 
-/* The directory of delivery keys as it was at the start, with the earliest due time of each. Blocks shortly; for start. */
+/* The directory of delivery keys as it was at the start, with the earliest due time of each. Blocks shortly;
+ * for start. */
 typedef void queue_key_fn(void *owner, struct text key, uint64_t recipients, int64_t earliest_due_time);
 MUST_USE enum err queue_each_key(struct queue *q, queue_key_fn *each, void *owner);
 
@@ -236,13 +244,15 @@ struct queue_cursor {                            /* where a scan goes on; zeroed
 };
 
 /* Rows of one key in order, behind *after, due until until_time, max_rows at most; read in the disk lane.
- * next_due_time: of the first row not given (INT64_MAX: none). Rows that somebody holds in memory are given too. */
+ * next_due_time: of the first row not given (INT64_MAX: none). Rows that somebody holds in memory are given
+ * too. */
 typedef void queue_rows_fn(void *owner, enum err err, const struct queue_row *rows, size_t count, int64_t next_due_time);
 void queue_scan(struct queue *q, struct text key, const struct queue_cursor *after, int64_t until_time, size_t max_rows,
                 queue_rows_fn *on_rows, void *owner);
 
-/* Loads recipients of a message as a work (those that are gone, held or under another key are left out; with none left
- * ERR_NOT_FOUND). ERR_DAMAGED: the message was set aside, never to be sent; the recipients left the due table. */
+/* Loads recipients of a message as a work (those that are gone, held or under another key are left out; with
+ * none left ERR_NOT_FOUND). ERR_DAMAGED: the message was set aside, never to be sent; the recipients left the
+ * due table. */
 typedef void queue_loaded_fn(void *owner, enum err err, struct queue_work *work /* taken over */);
 void queue_load(struct queue *q, struct id id, struct text key, const uint32_t *ns, size_t count, queue_loaded_fn *on_loaded,
                 void *owner);
@@ -256,8 +266,9 @@ struct queue_entry {
 	size_t recipient_count;
 	bool damaged;
 };
-/* All messages in the order of their ids (age), behind after (zeroed: from the start), in slices read in the disk lane.
- * each returns false to end; it runs on the loop. on_done gets the last id seen, ERR_OK at the end or after a false. */
+/* All messages in the order of their ids (age), behind after (zeroed: from the start), in slices read in the
+ * disk lane. each returns false to end; it runs on the loop. on_done gets the last id seen, ERR_OK at the end
+ * or after a false. */
 typedef bool queue_entry_fn(void *owner, const struct queue_entry *entry);
 void queue_each_message(struct queue *q, struct id after, queue_entry_fn *each, queue_settled_fn *on_done, void *owner);
 /* The living messages whose ids lie in a range (a prefix): up to two are enough to know that it is unique. */
@@ -270,8 +281,9 @@ struct queue_verify_report {
 	uint64_t messages, recipients, due_rows, keys, spool_files, body_bytes;
 	uint64_t damaged_messages, damaged_recipients, lost_due_rows, wrong_counts, missing_files, stray_files, set_aside;
 };
-/* Reads everything, slice by slice, each in a read transaction of its own (one that stays open would make a running
- * daemon's file grow for good); blocks; writes nothing. Problem lines go to `each`. ERR_NOT_FOUND: there is no spool. */
+/* Reads everything, slice by slice, each in a read transaction of its own (one that stays open would make a
+ * running daemon's file grow for good); blocks; writes nothing. Problem lines go to `each`. ERR_NOT_FOUND:
+ * there is no spool. */
 typedef void queue_problem_fn(void *owner, struct text line);
 MUST_USE enum err queue_verify(struct io_disk *disk, struct text path, queue_problem_fn *each, void *owner,
                                struct queue_verify_report *out);

@@ -12,8 +12,8 @@ void newcomer_fini(struct queue *q, struct newcomer *in)
 	*in = (struct newcomer){ 0 };
 }
 
-static enum err begin_recipients(const struct envelope *envelope, const struct text *keys, const bool *held, int64_t now_time,
-                                 struct queue_recipient **out)
+static enum err begin_recipients(const struct envelope *envelope, const struct text *keys, const bool *held,
+                                 int64_t now_time, struct queue_recipient **out)
 {
 	size_t count = envelope->recipient_count;
 	AUTO(free_memory) struct queue_recipient *begin = calloc(MAX(count, 1), sizeof(*begin));
@@ -36,8 +36,8 @@ static enum err begin_recipients(const struct envelope *envelope, const struct t
 	return *out ? ERR_OK : ERR_NOMEM;
 }
 
-enum err newcomer_init(struct newcomer *in, struct message *message, const struct text *keys, const bool *held,
-                       int64_t now_time)
+enum err newcomer_init(struct newcomer *in, struct message *message, const struct text *keys,
+                       const bool *held, int64_t now_time)
 {
 	const struct envelope *e = message->envelope;
 	enum err err = begin_recipients(e, keys, held, now_time, &in->recipients);
@@ -55,7 +55,8 @@ size_t newcomer_bytes(const struct newcomer *in)
 	const struct message *m = in->message;
 
 	/* About what the rows take besides the body; pages are rarely full. */
-	return 600 + m->public.prepended.len + in->recipient_count * 400 + (m->in_file ? 0 : m->public.content.len * 5 / 4);
+	return 600 + m->public.prepended.len + in->recipient_count * 400 +
+	       (m->in_file ? 0 : m->public.content.len * 5 / 4);
 }
 
 static int by_key(const void *a, const void *b)
@@ -83,7 +84,8 @@ static void release(struct queue *q, struct id id, const struct queue_recipient 
 }
 
 /* One delivery key's recipients, which stand together. */
-static void announce_key(struct queue *q, const struct newcomer *in, const struct queue_recipient *r, size_t count)
+static void announce_key(struct queue *q, const struct newcomer *in, const struct queue_recipient *r,
+                         size_t count)
 {
 	struct id id = in->message->envelope->id;
 	struct queue_work *work = NULL;
@@ -105,7 +107,8 @@ static void announce_key(struct queue *q, const struct newcomer *in, const struc
 
 static void announce_many(struct queue *q, const struct newcomer *in)
 {
-	AUTO(free_memory) const struct queue_recipient **order = calloc(in->recipient_count, sizeof(const void *));
+	AUTO(free_memory)
+	const struct queue_recipient **order = calloc(in->recipient_count, sizeof(const void *));
 	AUTO(free_memory) struct queue_recipient *group = calloc(in->recipient_count, sizeof(*group));
 	size_t n = 0, from = 0;
 
@@ -187,7 +190,8 @@ void ticket_remove_file(struct queue_ticket *t)
 		queue_remove_files(t->queue, &files);
 }
 
-/* After a broken commit nobody knows whether the record is on disk: then its file is the next start's to judge. */
+/* After a broken commit nobody knows whether the record is on disk: then its file is the next start's to
+ * judge. */
 void ticket_stored_or_not(struct queue_ticket *t)
 {
 	if (t->accept.op.err && t->accept.op.err != ERR_IO)
@@ -259,8 +263,8 @@ static void on_draft_finished(void *owner, enum err err)
 	queue_job_ended(q);
 }
 
-struct queue_ticket *queue_accept(struct queue *q, struct queue_draft **draft, const struct queue_submission *s,
-                                  queue_decided_fn *on_decided, void *owner)
+struct queue_ticket *queue_accept(struct queue *q, struct queue_draft **draft,
+                                  const struct queue_submission *s, queue_decided_fn *on_decided, void *owner)
 {
 	struct queue_draft *d = TAKE(*draft);
 	struct queue_ticket *t = draft_take_ticket(d);

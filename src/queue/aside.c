@@ -1,5 +1,5 @@
-/* What is damaged goes out of the way of the rest, as it was found: its rows move to a table of their own, the file of its
- * body stays where it is and stays named, and nothing of it is ever sent. */
+/* What is damaged goes out of the way of the rest, as it was found: its rows move to a table of their own,
+ * the file of its body stays where it is and stays named, and nothing of it is ever sent. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -7,7 +7,8 @@
 
 /* ---------------------------------------------------------------- in the transaction */
 
-static enum err keep_evidence(struct group *g, struct aside_op *op, uint32_t n, enum table table, struct text value)
+static enum err keep_evidence(struct group *g, struct aside_op *op, uint32_t n, enum table table,
+                              struct text value)
 {
 	struct row_key key;
 	struct aside_row row = { .time = op->time, .what = text_from(op->what), .value = value };
@@ -16,8 +17,9 @@ static enum err keep_evidence(struct group *g, struct aside_op *op, uint32_t n, 
 	aside_key(&key, op->id, n, table);
 	buf_reset(&g->record);
 	aside_encode(&g->record, row_key_text(&key), &row);
-	return buf_err(&g->record) ? buf_err(&g->record)
-	                           : store_put(g->txn, TABLE_ASIDE, row_key_text(&key), buf_text(&g->record), STORE_PUT);
+	return buf_err(&g->record)
+	               ? buf_err(&g->record)
+	               : store_put(g->txn, TABLE_ASIDE, row_key_text(&key), buf_text(&g->record), STORE_PUT);
 }
 
 static enum err move_recipient(struct group *g, struct aside_op *op, struct text key, uint32_t n)
@@ -63,8 +65,8 @@ static enum err move_all(struct group *g, struct aside_op *op)
 	uint32_t n;
 	enum err err;
 
-	while (!(err = store_seek(g->txn, TABLE_RECIPIENT, id_key(&op->id), &row)) && recipient_key_read(row.key, &id, &n) &&
-	       id_eq(id, op->id)) {
+	while (!(err = store_seek(g->txn, TABLE_RECIPIENT, id_key(&op->id), &row)) &&
+	       recipient_key_read(row.key, &id, &n) && id_eq(id, op->id)) {
 		recipient_key(&key, id, n);
 		err = move_recipient(g, op, row_key_text(&key), n);
 		if (err)
@@ -92,7 +94,8 @@ enum err group_apply_aside(struct group *g, struct aside_op *op)
 	return err && err != ERR_NOT_FOUND ? err : move_message(g, op);
 }
 
-/* A due row that is damaged, or that leads nowhere: its recipient's own record says where its row is to be. */
+/* A due row that is damaged, or that leads nowhere: its recipient's own record says where its row is to
+ * be. */
 enum err group_apply_mend(struct group *g, const struct aside_op *op)
 {
 	struct text row_key = text_of(op->row_key, op->row_key_len), key, value;
@@ -117,9 +120,12 @@ enum err group_apply_mend(struct group *g, const struct aside_op *op)
 		return err == ERR_NOT_FOUND ? ERR_OK : err;
 	buf_reset(&g->value);
 	buf_add(&g->value, value);
-	err = buf_err(&g->value) ? buf_err(&g->value) : recipient_decode(row_key_text(&at), buf_text(&g->value), &row, NULL);
+	err = buf_err(&g->value) ? buf_err(&g->value)
+	                         : recipient_decode(row_key_text(&at), buf_text(&g->value), &row, NULL);
 	if (err) {
-		struct aside_op damaged = { .id = id, .n = n, .time = op->time, .what = "its record is damaged" };
+		struct aside_op damaged = {
+			.id = id, .n = n, .time = op->time, .what = "its record is damaged"
+		};
 
 		return err == ERR_NOMEM ? err : group_apply_aside(g, &damaged);
 	}

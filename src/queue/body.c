@@ -1,5 +1,5 @@
-/* The octets of a message: from memory, or block by block through the disk lane, from its row or from its file. Each block
- * is checked before any of it is given. */
+/* The octets of a message: from memory, or block by block through the disk lane, from its row or from its
+ * file. Each block is checked before any of it is given. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -10,14 +10,14 @@ struct disk_source {
 	struct message *message;
 	struct io_job job;
 	bool running, released;
-	bool awaited;                    /* on_ready is owed */
-	uint64_t block;                  /* the next one to give */
+	bool awaited;   /* on_ready is owed */
+	uint64_t block; /* the next one to give */
 	/* the job's */
 	struct io_file *file;
 	uint64_t wanted;
 	enum err err;
 	size_t len;
-	bool filled;                     /* octets hold block `wanted` */
+	bool filled; /* octets hold block `wanted` */
 	size_t room;
 	char octets[];
 };
@@ -59,10 +59,12 @@ static enum err read_from_file(struct disk_source *d)
 	enum err err = open_file(d);
 
 	if (!err)
-		err = d->file->disk->ops->read_at(d->file, d->wanted * BLOCK_BYTES, d->octets, len + BLOCK_CRC_BYTES, &got);
+		err = d->file->disk->ops->read_at(d->file, d->wanted * BLOCK_BYTES, d->octets,
+		                                  len + BLOCK_CRC_BYTES, &got);
 	if (err)
 		return err == ERR_NOT_FOUND ? ERR_DAMAGED : err;
-	if (got != len + BLOCK_CRC_BYTES || crc_read(d->octets + len) != block_crc(d->message->file, d->wanted, d->octets, len))
+	if (got != len + BLOCK_CRC_BYTES ||
+	    crc_read(d->octets + len) != block_crc(d->message->file, d->wanted, d->octets, len))
 		return ERR_DAMAGED;
 	d->len = len;
 	return ERR_OK;

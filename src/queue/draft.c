@@ -1,6 +1,6 @@
-/* A message on its way in. It begins in memory; one that is large, or that finds the budget used up, goes on in a spool
- * file as it comes. A file is a row of blocks of 64 KiB, each with its checksum behind it; two pieces are in memory at the
- * most: one that fills, one that a job of the disk lane writes. */
+/* A message on its way in. It begins in memory; one that is large, or that finds the budget used up, goes on
+ * in a spool file as it comes. A file is a row of blocks of 64 KiB, each with its checksum behind it; two
+ * pieces are in memory at the most: one that fills, one that a job of the disk lane writes. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -8,27 +8,27 @@
 #include <postrider/base/crc32c.h>
 
 #define FIRST_ROOM_BYTES ((size_t)4 << 10)
-#define SMALL_PIECE_BYTES ((size_t)16 << 10)     /* when memory is short; a draft may always have this much */
+#define SMALL_PIECE_BYTES ((size_t)16 << 10) /* when memory is short; a draft may always have this much */
 #define LARGE_PIECE_BYTES ((size_t)64 << 10)
 
 struct queue_draft {
 	struct queue *queue;
 	void (*on_room)(void *owner);
 	void *owner;
-	struct queue_ticket *ticket;     /* until it is accepted */
+	struct queue_ticket *ticket; /* until it is accepted */
 	uint64_t bytes;
-	size_t expected_bytes;           /* as declared; 0: not, or more than stays in memory */
-	enum err err;                    /* the first failure */
-	char *at;                        /* what fills */
+	size_t expected_bytes; /* as declared; 0: not, or more than stays in memory */
+	enum err err;          /* the first failure */
+	char *at;              /* what fills */
 	size_t len, room;
 	bool in_file;
-	bool busy;                       /* the owner was told to stop */
-	uint64_t pending_bytes;          /* of the file: counted in space */
+	bool busy;              /* the owner was told to stop */
+	uint64_t pending_bytes; /* of the file: counted in space */
 	struct id file;
 	/* a job of the disk lane, and what is the job's while it runs */
 	struct io_job job;
 	bool running;
-	bool last, sync;                 /* this piece is the last: close, and sync */
+	bool last, sync; /* this piece is the last: close, and sync */
 	char *out;
 	size_t out_len, out_room;
 	struct io_file *handle;
@@ -455,7 +455,8 @@ static void shrink(struct queue_draft *d)
 	d->room = room;
 }
 
-void draft_finish(struct queue_draft *d, bool sync, struct message *m, void (*then)(void *owner, enum err err), void *owner)
+void draft_finish(struct queue_draft *d, bool sync, struct message *m,
+                  void (*then)(void *owner, enum err err), void *owner)
 {
 	d->finishing = true;
 	d->sync = sync;

@@ -16,7 +16,7 @@ struct found {
 struct each {
 	struct read_request request;
 	struct id from, last;
-	bool from_is_seen;               /* the first is the one behind `from` */
+	bool from_is_seen; /* the first is the one behind `from` */
 	queue_entry_fn *each;
 	queue_settled_fn *on_done;
 	void *owner;
@@ -65,7 +65,8 @@ static enum err read_recipients(struct reading *reading, struct id id, struct fo
 	struct store_row row;
 	enum err err = store_seek(reading->txn, TABLE_RECIPIENT, id_key(&id), &row);
 
-	for (; !err && text_starts(row.key, id_key(&id)); err = store_next(reading->txn, TABLE_RECIPIENT, &row)) {
+	for (; !err && text_starts(row.key, id_key(&id));
+	     err = store_next(reading->txn, TABLE_RECIPIENT, &row)) {
 		struct recipient_row r;
 
 		err = recipient_decode(row.key, row.value, &r, NULL);
@@ -175,7 +176,8 @@ static void start(struct queue *q, struct id from, bool from_is_seen, struct id 
 	reader_add(q, &e->request);
 }
 
-void queue_each_message(struct queue *q, struct id after, queue_entry_fn *each, queue_settled_fn *on_done, void *owner)
+void queue_each_message(struct queue *q, struct id after, queue_entry_fn *each, queue_settled_fn *on_done,
+                        void *owner)
 {
 	struct id last;
 
@@ -183,7 +185,8 @@ void queue_each_message(struct queue *q, struct id after, queue_entry_fn *each, 
 	start(q, after, true, last, each, on_done, owner);
 }
 
-void queue_find(struct queue *q, struct id first, struct id last, queue_entry_fn *each, queue_settled_fn *on_done, void *owner)
+void queue_find(struct queue *q, struct id first, struct id last, queue_entry_fn *each,
+                queue_settled_fn *on_done, void *owner)
 {
 	start(q, first, false, last, each, on_done, owner);
 }

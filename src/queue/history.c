@@ -1,6 +1,6 @@
-/* The stories of messages. Lines wait in memory for a second or a quarter of a MiB and go to a store of their own in one
- * transaction, by a job of the disk lane; reads are jobs too, behind what waits. The store is one that a stop leaves whole
- * but perhaps without its last commit: nobody waits for its sync. */
+/* The stories of messages. Lines wait in memory for a second or a quarter of a MiB and go to a store of their
+ * own in one transaction, by a job of the disk lane; reads are jobs too, behind what waits. The store is one
+ * that a stop leaves whole but perhaps without its last commit: nobody waits for its sync. */
 #include <postrider/queue/history.h>
 
 #include <stdio.h>
@@ -11,14 +11,14 @@
 #include "records.h"
 #include "store_memory.h"
 
-#define WAITING_MAX_BYTES ((size_t)4 << 20)      /* over it lines are dropped */
+#define WAITING_MAX_BYTES ((size_t)4 << 20) /* over it lines are dropped */
 #define BATCH_BYTES ((size_t)256 << 10)
 #define BATCH_EVERY_MS 1000
 #define LINE_MAX_BYTES ((size_t)64 << 10)
-#define TRIM_ROWS 1000                           /* removed with one batch, at the most */
+#define TRIM_ROWS 1000 /* removed with one batch, at the most */
 #define SLICE_LINES 256
 #define PATH_MAX_BYTES 1024
-#define STORY_KEY_BYTES (ID_BYTES + 12)          /* id, time, number */
+#define STORY_KEY_BYTES (ID_BYTES + 12) /* id, time, number */
 #define MAP_SLACK_BYTES (UINT64_C(8) << 20)
 
 struct line {
@@ -49,7 +49,7 @@ struct history {
 	int64_t keep_ms;
 	uint64_t max_bytes;
 	bool in_memory;
-	struct list waiting;             /* of struct line */
+	struct list waiting; /* of struct line */
 	size_t waiting_bytes;
 	struct list readings;
 	uint64_t dropped;
@@ -60,15 +60,15 @@ struct history {
 	void *closed_owner;
 	struct io_job job;
 	struct io_later closed_later;
-	struct io_later refuse_later;    /* a reading for which there is no memory */
+	struct io_later refuse_later; /* a reading for which there is no memory */
 	history_done_fn *refused;
 	void *refused_owner;
 	/* the job's */
-	struct store *store;             /* NULL: it could not be opened; everything is dropped */
+	struct store *store; /* NULL: it could not be opened; everything is dropped */
 	struct list batch;
 	struct list asked;
 	int64_t now_time;
-	uint64_t lost;                   /* lines of this job that have no place */
+	uint64_t lost; /* lines of this job that have no place */
 };
 
 enum { STORY_TABLE };
@@ -157,8 +157,8 @@ static enum err trim(struct history *h, struct store_txn *t)
 		err = store_seek(t, STORY_TABLE, TEXT_EMPTY, &row);
 		if (err)
 			break;
-		if (!too_much && row.key.len == STORY_KEY_BYTES && id_read(text_head(row.key, ID_BYTES), &id) &&
-		    id_time(id) >= h->now_time - h->keep_ms)
+		if (!too_much && row.key.len == STORY_KEY_BYTES &&
+		    id_read(text_head(row.key, ID_BYTES), &id) && id_time(id) >= h->now_time - h->keep_ms)
 			break;
 		memcpy(key, row.key.at, row.key.len);
 		err = store_remove(t, STORY_TABLE, text_of(key, row.key.len));
@@ -284,7 +284,8 @@ static void consider(struct history *h)
 		start_job(h);
 	} else if (!list_is_empty(&h->waiting) && !io_timer_runs(&h->timer)) {
 		/* Without memory for a timer the lines wait for the next one that is added. */
-		enum err err = io_timer_start(h->io, &h->timer, io_now_at(h->io) + BATCH_EVERY_MS, on_timer, h);
+		enum err err =
+			io_timer_start(h->io, &h->timer, io_now_at(h->io) + BATCH_EVERY_MS, on_timer, h);
 		(void)err;
 	}
 }
@@ -399,8 +400,8 @@ static void refuse(void *owner)
 		refused(h->refused_owner, ERR_NOMEM);
 }
 
-void history_read(struct history *h, struct id first, struct id last, history_line_fn *each, history_done_fn *on_done,
-                  void *owner)
+void history_read(struct history *h, struct id first, struct id last, history_line_fn *each,
+                  history_done_fn *on_done, void *owner)
 {
 	struct reading *r = calloc(1, sizeof(*r));
 

@@ -5,13 +5,16 @@
  *   through.c  entries that are decided by their settle, before or without a commit
  *   settle.c   outcomes, claims: operations
  *   writer.c   groups of operations as jobs of the writer lane; what a full or failed disk does to a group
- *   group.c    operations as changes of rows in one transaction
+ *   group.c    one transaction of the writer
+ *   apply.c    operations as changes of rows in it
  *   aside.c    what is damaged, out of the way of the rest
- *   reader.c   loads, scans and lists as jobs of the disk lane, many in one read transaction
+ *   reader.c   jobs of the disk lane, many requests in one read transaction: load.c, scan.c, each.c
  *   body.c     the octets of a message from memory, from its row, from its file
  *   memory.c   messages in memory, and the budget for their bodies
  *   space.c    how much may still be taken in; the reserve
- *   open.c     start, sweep, stop
+ *   files.c    spool files: names, the sweep, removal
+ *   keys.c     the directory of delivery keys
+ *   open.c     start; close.c stop
  *
  * Threads: all of struct queue belongs to the loop, except `shared`, which is constant between open and close, and what
  * stands in a job, which is its lane's between submit and done. */
@@ -34,18 +37,18 @@
 /* ---------------------------------------------------------------- what every thread may read */
 
 struct shared {
-	struct queue_options options;            /* path, problem: not to be used after open */
+	struct queue_options options; /* path, problem: not to be used after open */
 	struct store *store;
 	char path[PATH_MAX_BYTES];
 	char bodies_path[PATH_MAX_BYTES];
 	char reserve_path[PATH_MAX_BYTES];
-	struct meta_row meta;                    /* as noted at the start of this run */
+	struct meta_row meta; /* as noted at the start of this run */
 };
 
 /* The name of a spool file: the file's id and ".body". */
 #define FILE_NAME_BYTES (ID_CHARS + 6)
 #define FILE_PATH_BYTES (PATH_MAX_BYTES + FILE_NAME_BYTES + 1)
-MUST_USE enum err shared_name_paths(struct shared *s);       /* from options.path */
+MUST_USE enum err shared_name_paths(struct shared *s); /* from options.path */
 void file_path(const struct shared *s, struct id file, char path[FILE_PATH_BYTES]);
 
 /* ---------------------------------------------------------------- messages in memory: memory.c */
@@ -54,11 +57,11 @@ struct message {
 	struct queue_message public;
 	struct envelope *envelope;
 	char *prepended;
-	char *content;                   /* NULL: not in memory */
-	size_t content_room;             /* charged to the budget */
-	struct list evictable;           /* among those whose content may be forgotten, oldest first */
-	unsigned pins;                   /* body sources that read from content */
-	bool stored;                     /* committed: the content can be had again from disk */
+	char *content;         /* NULL: not in memory */
+	size_t content_room;   /* charged to the budget */
+	struct list evictable; /* among those whose content may be forgotten, oldest first */
+	unsigned pins;         /* body sources that read from content */
+	bool stored;           /* committed: the content can be had again from disk */
 	bool in_file;
 	struct id file;
 };
@@ -70,7 +73,7 @@ struct body_memory {
 
 /* May forget contents that are on disk. False: the budget does not allow it, nothing was taken. */
 bool body_memory_take(struct queue *q, size_t bytes);
-void body_memory_force(struct queue *q, size_t bytes);       /* what must be had: counted all the same */
+void body_memory_force(struct queue *q, size_t bytes); /* what must be had: counted all the same */
 void body_memory_give(struct queue *q, size_t bytes);
 
 MUST_USE enum err message_new(const struct envelope *envelope, struct text prepended, struct message **out);
@@ -92,8 +95,8 @@ static inline struct message *message_of(struct queue_message *m)
 /* Deep copies of recipients in one block of memory: the array, then its texts. NULL: no memory. */
 struct queue_recipient *recipients_copy(const struct queue_recipient *from, size_t count);
 /* A work in one block; takes over the reference to message (which may be NULL). */
-struct queue_work *work_new(struct id id, struct text key, const struct queue_recipient *recipients, size_t count,
-                            uint64_t sender, struct message *message);
+struct queue_work *work_new(struct id id, struct text key, const struct queue_recipient *recipients,
+                            size_t count, uint64_t sender, struct message *message);
 
 /* ---------------------------------------------------------------- operations */
 
@@ -103,53 +106,55 @@ enum op_kind { OP_ACCEPT, OP_SETTLE, OP_CLAIM, OP_RELEASE, OP_ASIDE, OP_MEND };
 struct op {
 	struct list link;
 	enum op_kind kind;
-	enum err err;                            /* what became of it */
-	bool lazy;                               /* nobody waits: it joins a commit and does not ask for one */
-	bool patient;                            /* it asks for one only if none comes by itself in a moment */
-	size_t weight_bytes;                     /* about what it writes */
-	void (*decide)(struct queue *q, struct op *op);      /* on the loop, first for all of a group: whoever waits is told */
-	void (*announce)(struct queue *q, struct op *op);    /* then, for all: news for the scheduler; frees the op */
+	enum err err;        /* what became of it */
+	bool lazy;           /* nobody waits: it joins a commit and does not ask for one */
+	bool patient;        /* it asks for one only if none comes by itself in a moment */
+	size_t weight_bytes; /* about what it writes */
+	void (*decide)(struct queue *q,
+	               struct op *op); /* on the loop, first for all of a group: whoever waits is told */
+	void (*announce)(struct queue *q,
+	                 struct op *op); /* then, for all: news for the scheduler; frees the op */
 };
 
 /* A message that enters with a transaction. */
 struct newcomer {
 	struct message *message;
-	struct queue_recipient *recipients;      /* as they begin; one block */
+	struct queue_recipient *recipients; /* as they begin; one block */
 	size_t recipient_count;
 	uint64_t sender;
 };
-MUST_USE enum err newcomer_init(struct newcomer *in, struct message *message, const struct text *keys, const bool *held,
-                                int64_t now_time);
+MUST_USE enum err newcomer_init(struct newcomer *in, struct message *message, const struct text *keys,
+                                const bool *held, int64_t now_time);
 void newcomer_fini(struct queue *q, struct newcomer *in);
-void newcomer_announce(struct queue *q, struct newcomer *in);        /* on_fresh for each delivery key */
+void newcomer_announce(struct queue *q, struct newcomer *in); /* on_fresh for each delivery key */
 size_t newcomer_bytes(const struct newcomer *in);
 
 struct accept_op {
 	struct op op;
 	struct newcomer in;
-	struct newcomer *notices;                /* of recipients of a volatile entry that are gone already */
+	struct newcomer *notices; /* of recipients of a volatile entry that are gone already */
 	size_t notice_count;
 };
 void newcomers_free(struct queue *q, struct newcomer **list, size_t *count);
 /* Copies; appends to a list of newcomers. */
-MUST_USE enum err notices_add(struct queue *q, struct newcomer **list, size_t *count, const struct queue_notice *notices,
-                              size_t notice_count);
+MUST_USE enum err notices_add(struct queue *q, struct newcomer **list, size_t *count,
+                              const struct queue_notice *notices, size_t notice_count);
 
 struct settle_op {
 	struct op op;
 	struct id id;
 	enum queue_verdict *verdicts;
-	struct queue_recipient *recipients;      /* their outcomes, one for each verdict */
-	struct arena keys;                       /* delivery keys that an outcome left as they were, for the news of it */
+	struct queue_recipient *recipients; /* their outcomes, one for each verdict */
+	struct arena keys; /* delivery keys that an outcome left as they were, for the news of it */
 	size_t count;
 	struct newcomer *notices;
 	size_t notice_count;
 	queue_settled_fn *on_settled;
 	void *owner;
-	bool ours;                               /* on_settled is the queue's own: told also while it closes */
+	bool ours; /* on_settled is the queue's own: told also while it closes */
 };
 
-struct claim_op {                                /* also OP_RELEASE */
+struct claim_op { /* also OP_RELEASE */
 	struct op op;
 	struct id id;
 	queue_settled_fn *on_settled;
@@ -158,39 +163,53 @@ struct claim_op {                                /* also OP_RELEASE */
 	uint32_t ns[];
 };
 
-struct aside_op {                                /* also OP_MEND: a recipient whose due row is damaged gets a new one */
+struct aside_op { /* also OP_MEND: a recipient whose due row is damaged gets a new one */
 	struct op op;
 	struct id id;
 	uint32_t n;
-	bool whole;                              /* the message with all its recipients, else only recipient n */
-	bool found;                              /* there was something to set aside */
+	bool whole; /* the message with all its recipients, else only recipient n */
+	bool found; /* there was something to set aside */
 	int64_t time;
 	char what[120];
-	char row_key[STORE_KEY_MAX_BYTES];       /* OP_MEND: the damaged due row */
+	char row_key[STORE_KEY_MAX_BYTES]; /* OP_MEND: the damaged due row */
 	size_t row_key_len;
 	void (*then)(void *owner, enum err err);
 	void *owner;
 };
 
-/* ---------------------------------------------------------------- a transaction: group.c */
+/* ---------------------------------------------------------------- files: files.c */
 
 struct file_list {
 	struct id *files;
 	size_t count, room;
 };
 
+void file_list_fini(struct file_list *l);
+MUST_USE enum err file_list_add(struct file_list *l, struct id file);
+
+/* Removes what a stop left behind. */
+MUST_USE enum err files_sweep(const struct shared *s, struct store_txn *t);
+MUST_USE enum err files_count_bytes(struct store_txn *t, uint64_t *bytes);
+/* Removes the files, in the disk lane; takes the list over. */
+void queue_remove_files(struct queue *q, struct file_list *files);
+
+/* Counts that do not add up to the rows there are, by damage, are made anew: keys.c. */
+MUST_USE enum err keys_mend(struct store_txn *t);
+
+/* ---------------------------------------------------------------- a transaction: group.c, apply.c */
+
 /* What a group changes besides rows; all of it the job's. */
 struct group {
 	const struct shared *shared;
 	struct store_txn *txn;
-	struct buf envelope, record, value, unknown;     /* scratch */
-	struct map deltas;                       /* delivery key -> change of its count */
-	struct file_list forgotten;              /* files whose messages are gone: removed after the commit */
+	struct buf envelope, record, value, unknown; /* scratch */
+	struct map deltas;                           /* delivery key -> change of its count */
+	struct file_list forgotten; /* files whose messages are gone: removed after the commit */
 	int64_t file_bytes_delta;
-	bool new_files;                          /* the directory of bodies must be synced before the commit */
-	struct id last_message;                  /* the highest in the store, for appending */
+	bool new_files;         /* the directory of bodies must be synced before the commit */
+	struct id last_message; /* the highest in the store, for appending */
 	struct id last_recipient;
-	int64_t newest_time;                     /* of the ids put */
+	int64_t newest_time; /* of the ids put */
 };
 
 void group_init(struct group *g, const struct shared *shared, uint64_t seed);
@@ -205,9 +224,11 @@ void group_abort(struct group *g);
 
 /* For aside.c and open.c. */
 MUST_USE enum err group_put_recipient(struct group *g, struct id id, const struct recipient_row *r);
-MUST_USE enum err group_put_due(struct group *g, struct text key, int64_t due_time, struct id id, uint32_t n, uint64_t sender);
+MUST_USE enum err group_put_due(struct group *g, struct text key, int64_t due_time, struct id id, uint32_t n,
+                                uint64_t sender);
 /* ERR_OK also when there is none. */
-MUST_USE enum err group_remove_due(struct group *g, struct text key, int64_t due_time, struct id id, uint32_t n);
+MUST_USE enum err group_remove_due(struct group *g, struct text key, int64_t due_time, struct id id,
+                                   uint32_t n);
 /* Walks the whole table: for recipients whose own record does not say any more where their row is. */
 MUST_USE enum err group_find_and_remove_due(struct group *g, struct id id, uint32_t n, bool whole);
 MUST_USE enum err group_count(struct group *g, struct text key, int64_t delta);
@@ -226,7 +247,7 @@ struct writer_result {
 	uint64_t disk_free_bytes;
 	bool disk_free_known;
 	bool reserve_given_up;
-	bool failed;                             /* the disk failed: nothing is committed any more */
+	bool failed; /* the disk failed: nothing is committed any more */
 	struct file_list forgotten;
 	int64_t file_bytes_delta;
 	uint64_t sync_us;
@@ -234,7 +255,7 @@ struct writer_result {
 
 struct writer {
 	struct list waiting;
-	size_t eager;                            /* of those, how many somebody waits for */
+	size_t eager; /* of those, how many somebody waits for */
 	size_t patient;
 	struct io_timer patience;
 	bool running;
@@ -244,27 +265,27 @@ struct writer {
 	struct list group;
 	struct writer_result result;
 	bool failed;
-	int64_t newest_time_mark;                /* as it stands in meta */
+	int64_t newest_time_mark; /* as it stands in meta */
 	uint64_t clock_us;
 };
 
 void writer_add(struct queue *q, struct op *op);
 bool writer_is_idle(const struct queue *q);
-void writer_flush(struct queue *q);          /* also what is lazy */
+void writer_flush(struct queue *q); /* also what is lazy */
 
 /* ---------------------------------------------------------------- the reader: reader.c */
 
-struct reading {                                 /* what a request has while it runs, in the disk lane */
+struct reading { /* what a request has while it runs, in the disk lane */
 	const struct shared *shared;
 	struct store_txn *txn;
-	size_t content_allowance;                /* bytes of bodies that may be copied into memory */
+	size_t content_allowance; /* bytes of bodies that may be copied into memory */
 };
 
 struct read_request {
 	struct list link;
 	enum err err;
-	void (*run)(struct read_request *r, struct reading *reading);        /* in the lane; err is ERR_OK before */
-	void (*done)(struct queue *q, struct read_request *r);               /* on the loop; frees it */
+	void (*run)(struct read_request *r, struct reading *reading); /* in the lane; err is ERR_OK before */
+	void (*done)(struct queue *q, struct read_request *r);        /* on the loop; frees it */
 };
 
 struct reader {
@@ -281,15 +302,15 @@ void reader_add(struct queue *q, struct read_request *r);
 /* ---------------------------------------------------------------- space: space.c */
 
 struct space {
-	struct store_usage usage;                /* as of the last commit */
-	uint64_t file_bytes;                     /* of all spool files named by records */
-	uint64_t pending_bytes;                  /* on the way to disk: counted until the next commit says what is used */
+	struct store_usage usage; /* as of the last commit */
+	uint64_t file_bytes;      /* of all spool files named by records */
+	uint64_t pending_bytes;   /* on the way to disk: counted until the next commit says what is used */
 	uint64_t limit_bytes;
 	uint64_t disk_free_bytes;
-	uint64_t reserve_bytes;                  /* how large the reserve is to be; 0: none */
+	uint64_t reserve_bytes; /* how large the reserve is to be; 0: none */
 	bool reserve_held;
 	bool failed;
-	bool disk_full;                          /* a commit found no space; until a probe finds some */
+	bool disk_full; /* a commit found no space; until a probe finds some */
 	int64_t probed_at;
 	struct io_timer timer;
 	struct io_job probe;
@@ -300,7 +321,8 @@ struct space {
 	enum err probe_err;
 };
 
-/* Whether `bytes` more may be taken in. ERR_FULL, ERR_IO (failed). Asks the disk anew now and then, in the lane. */
+/* Whether `bytes` more may be taken in. ERR_FULL, ERR_IO (failed). Asks the disk anew now and then, in the
+ * lane. */
 MUST_USE enum err space_admit(struct queue *q, uint64_t bytes);
 void space_take(struct queue *q, uint64_t bytes);
 void space_give(struct queue *q, uint64_t bytes);
@@ -315,7 +337,7 @@ MUST_USE enum err space_make_reserve(const struct shared *s, uint64_t bytes);
 struct answer {
 	struct io_later later;
 	struct queue *queue;
-	queue_settled_fn *on_settled;            /* one of the three */
+	queue_settled_fn *on_settled; /* one of the three */
 	queue_loaded_fn *on_loaded;
 	queue_rows_fn *on_rows;
 	void *owner;
@@ -332,11 +354,11 @@ struct queue {
 	struct writer writer;
 	struct reader reader;
 	struct space space;
-	struct map volatiles;                    /* entries of the THROUGH modes, by id */
+	struct map volatiles; /* entries of the THROUGH modes, by id */
 	struct id_source file_ids;
 	bool was_unclean;
 	struct answer spare_answers[SPARE_ANSWERS];
-	unsigned jobs;                           /* others in the lanes that end in queue_job_ended */
+	unsigned jobs; /* others in the lanes that end in queue_job_ended */
 	bool closing;
 	void (*on_closed)(void *owner);
 	void *closed_owner;
@@ -348,22 +370,22 @@ void queue_answer_later(struct queue *q, const struct answer *answer);
 /* on_settled(owner, err) in a later turn; NULL is fine. */
 void queue_tell_later(struct queue *q, queue_settled_fn *on_settled, void *owner, enum err err);
 /* on_due, once for each delivery key, for the recipients whose verdict is QUEUE_DEFERRED. */
-void announce_due(struct queue *q, const enum queue_verdict *verdicts, const struct queue_recipient *recipients, size_t count);
+void announce_due(struct queue *q, const enum queue_verdict *verdicts,
+                  const struct queue_recipient *recipients, size_t count);
 /* A settlement with nothing but notices, copied already: takes the list over. */
 void settle_submit_notices(struct queue *q, struct id id, struct newcomer **notices, size_t *count,
                            queue_settled_fn *on_settled, void *owner);
-void settle_submit(struct queue *q, const struct queue_settlement *s, queue_settled_fn *on_settled, void *owner);
+void settle_submit(struct queue *q, const struct queue_settlement *s, queue_settled_fn *on_settled,
+                   void *owner);
 
 /* For jobs that stand alone (files, probes): the queue is not freed before they have ended. */
 void queue_job_begun(struct queue *q);
 void queue_job_ended(struct queue *q);
+/* open.c */
+MUST_USE enum err meta_write(struct store_txn *t, const struct meta_row *meta);
+void queue_free(struct queue *q);
 /* To be called whenever something that a stop waits for has ended. */
 void queue_go_on_closing(struct queue *q);
-/* Removes the files, in the disk lane; takes the list over. */
-void queue_remove_files(struct queue *q, struct file_list *files);
-
-void file_list_fini(struct file_list *l);
-MUST_USE enum err file_list_add(struct file_list *l, struct id file);
 
 /* aside.c: hands the operation to the writer; then(owner, err) after its commit (NULL is fine). */
 void aside_submit(struct queue *q, struct id id, uint32_t n, bool whole, const char *what,
@@ -373,7 +395,8 @@ void mend_submit(struct queue *q, struct text due_row_key);
 /* through.c */
 struct through;
 /* True: the id is a volatile entry's and the settlement is dealt with. */
-bool through_settle(struct queue *q, const struct queue_settlement *s, queue_settled_fn *on_settled, void *owner);
+bool through_settle(struct queue *q, const struct queue_settlement *s, queue_settled_fn *on_settled,
+                    void *owner);
 bool through_has(struct queue *q, struct id id);
 /* on_fresh left these recipients of a volatile entry. */
 void through_left(struct queue *q, struct id id, const struct queue_recipient *r, size_t count);
@@ -384,14 +407,14 @@ void through_stop_all(struct queue *q);
 struct queue_ticket {
 	struct accept_op accept;
 	struct queue *queue;
-	queue_decided_fn *on_decided;            /* NULL: forgotten, or told already */
+	queue_decided_fn *on_decided; /* NULL: forgotten, or told already */
 	void *owner;
 	enum queue_mode mode;
 	int64_t budget_ms;
 	uint64_t began_us;
-	enum err early;                          /* failed before it came to the writer */
+	enum err early; /* failed before it came to the writer */
 	struct io_later later;
-	bool unannounced;                        /* stored before on_fresh ran for it */
+	bool unannounced; /* stored before on_fresh ran for it */
 };
 void ticket_decide(struct queue_ticket *t, const struct queue_decision *decision);
 /* Hands the operation to the writer; its space counts as taken until ticket_give_space. */
@@ -399,15 +422,17 @@ void ticket_store(struct queue_ticket *t, void (*decide)(struct queue *q, struct
                   void (*announce)(struct queue *q, struct op *op));
 void ticket_give_space(struct queue_ticket *t);
 void ticket_remove_file(struct queue_ticket *t);
-void ticket_stored_or_not(struct queue_ticket *t);   /* after the commit: the file of a refused one goes */
-void ticket_refuse(struct queue_ticket *t, enum err err);    /* in a later turn; frees it */
+void ticket_stored_or_not(struct queue_ticket *t); /* after the commit: the file of a refused one goes */
+void ticket_refuse(struct queue_ticket *t, enum err err); /* in a later turn; frees it */
 void ticket_free(struct queue_ticket *t);
 
 /* draft.c: what accept.c takes from a draft. */
-struct queue_ticket *draft_take_ticket(struct queue_draft *d);       /* made with the draft: accepting cannot fail for it */
-/* Ends the draft: for a file, writes the rest, and syncs it when `sync`. then(owner, err) runs when that is done: at once
- * for what is in memory, in a later turn with a file and for any error. The draft is gone by then, and its content or
- * file is m's (unless err). */
-void draft_finish(struct queue_draft *d, bool sync, struct message *m, void (*then)(void *owner, enum err err), void *owner);
+struct queue_ticket *draft_take_ticket(
+	struct queue_draft *d); /* made with the draft: accepting cannot fail for it */
+/* Ends the draft: for a file, writes the rest, and syncs it when `sync`. then(owner, err) runs when that is
+ * done: at once for what is in memory, in a later turn with a file and for any error. The draft is gone by
+ * then, and its content or file is m's (unless err). */
+void draft_finish(struct queue_draft *d, bool sync, struct message *m,
+                  void (*then)(void *owner, enum err err), void *owner);
 
 #endif

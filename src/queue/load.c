@@ -1,5 +1,5 @@
-/* Recipients of a message, loaded as a work: what is gone, held or under another key is left out, what is damaged is set
- * aside. */
+/* Recipients of a message, loaded as a work: what is gone, held or under another key is left out, what is
+ * damaged is set aside. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -17,7 +17,7 @@ struct load {
 	struct queue_work *work;
 	bool whole_damaged;
 	const char *what;
-	uint32_t *damaged;               /* numbers of recipients */
+	uint32_t *damaged; /* numbers of recipients */
 	size_t damaged_count;
 	size_t count;
 	uint32_t ns[];
@@ -35,8 +35,8 @@ static void load_free(struct queue *q, struct load *l)
 /* ---------------------------------------------------------------- in the disk lane */
 
 /* Those of the message's recipients that are asked for and may be given; texts point into the store. */
-static enum err read_recipients(struct load *l, struct reading *reading, struct queue_recipient *found, size_t *count,
-                                uint64_t *sender)
+static enum err read_recipients(struct load *l, struct reading *reading, struct queue_recipient *found,
+                                size_t *count, uint64_t *sender)
 {
 	for (size_t i = 0; i < l->count; i++) {
 		struct row_key key;
@@ -65,7 +65,8 @@ static enum err read_recipients(struct load *l, struct reading *reading, struct 
 	return ERR_OK;
 }
 
-static enum err read_content(struct load *l, struct reading *reading, const struct message_head *head, struct text blocks)
+static enum err read_content(struct load *l, struct reading *reading, const struct message_head *head,
+                             struct text blocks)
 {
 	struct message *m = l->message;
 	size_t len = (size_t)head->content_bytes;
@@ -184,7 +185,8 @@ static void load_done(struct queue *q, struct read_request *request)
 		/* The last of them answers, if there is nothing else to answer with. */
 		bool answers = request->err == ERR_DAMAGED && i + 1 == l->damaged_count;
 
-		aside_submit(q, l->id, l->damaged[i], false, "its record is damaged", answers ? tell_damaged : NULL, l);
+		aside_submit(q, l->id, l->damaged[i], false, "its record is damaged",
+		             answers ? tell_damaged : NULL, l);
 		told = told || answers;
 	}
 	if (told)
@@ -199,8 +201,8 @@ static void load_done(struct queue *q, struct read_request *request)
 	load_free(q, l);
 }
 
-void queue_load(struct queue *q, struct id id, struct text key, const uint32_t *ns, size_t count, queue_loaded_fn *on_loaded,
-                void *owner)
+void queue_load(struct queue *q, struct id id, struct text key, const uint32_t *ns, size_t count,
+                queue_loaded_fn *on_loaded, void *owner)
 {
 	struct load *l = calloc(1, sizeof(*l) + count * sizeof(l->ns[0]));
 
@@ -208,7 +210,8 @@ void queue_load(struct queue *q, struct id id, struct text key, const uint32_t *
 		l->key = text_dup(key);
 	if (!l || !l->key) {
 		free(l);
-		queue_answer_later(q, &(struct answer){ .on_loaded = on_loaded, .owner = owner, .err = ERR_NOMEM });
+		queue_answer_later(
+			q, &(struct answer){ .on_loaded = on_loaded, .owner = owner, .err = ERR_NOMEM });
 		return;
 	}
 	l->queue = q;

@@ -171,7 +171,8 @@ static struct text copy_text(char **at, struct text t)
 	return text_of(to, t.len);
 }
 
-static void copy_recipients(struct queue_recipient *to, const struct queue_recipient *from, size_t count, char **texts)
+static void copy_recipients(struct queue_recipient *to, const struct queue_recipient *from, size_t count,
+                            char **texts)
 {
 	for (size_t i = 0; i < count; i++) {
 		to[i] = from[i];
@@ -193,11 +194,11 @@ struct queue_recipient *recipients_copy(const struct queue_recipient *from, size
 	return copy;
 }
 
-struct queue_work *work_new(struct id id, struct text key, const struct queue_recipient *recipients, size_t count,
-                            uint64_t sender, struct message *message)
+struct queue_work *work_new(struct id id, struct text key, const struct queue_recipient *recipients,
+                            size_t count, uint64_t sender, struct message *message)
 {
-	struct queue_work *w =
-		malloc(sizeof(*w) + count * sizeof(*recipients) + texts_bytes(recipients, count) + key.len + 1);
+	struct queue_work *w = malloc(sizeof(*w) + count * sizeof(*recipients) +
+	                              texts_bytes(recipients, count) + key.len + 1);
 
 	if (!w)
 		return NULL;

@@ -1,5 +1,5 @@
-/* Loads, scans and lists as jobs of the disk lane: what waits while one job reads goes together into the next, in one read
- * transaction. None outlives its job: a reader that stays makes the file grow for good. */
+/* Loads, scans and lists as jobs of the disk lane: what waits while one job reads goes together into the
+ * next, in one read transaction. None outlives its job: a reader that stays makes the file grow for good. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -12,7 +12,9 @@ static void run_batch(struct io_job *job)
 	struct queue *q = CONTAINER_OF(r, struct queue, reader);
 	AUTO(store_abort) struct store_txn *txn = NULL;
 	enum err err = store_begin(q->shared.store, false, &txn);
-	struct reading reading = { .shared = &q->shared, .txn = txn, .content_allowance = r->content_allowance };
+	struct reading reading = { .shared = &q->shared,
+		                   .txn = txn,
+		                   .content_allowance = r->content_allowance };
 
 	for (LIST_EACH(it, &r->batch)) {
 		struct read_request *request = LIST_ITEM(it, struct read_request, link);

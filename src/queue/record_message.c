@@ -39,7 +39,8 @@ size_t message_row_bytes(const struct buf *head, const struct message_head *m)
 	return ROW_PREFIX_BYTES + head->len + (m->in_file ? 0 : (size_t)bytes_with_blocks(m->content_bytes));
 }
 
-void message_row_write(char *room, const struct buf *head, struct id id, const struct message_head *m, struct text content)
+void message_row_write(char *room, const struct buf *head, struct id id, const struct message_head *m,
+                       struct text content)
 {
 	room[0] = m->in_file ? 1 : 0;
 	crc_write(room + 1, (uint32_t)head->len);
@@ -117,17 +118,21 @@ enum err message_row_read(struct id id, struct text row, struct message_head *m,
 }
 
 /* Block `number` inside the row, its data checked against the checksum behind it. */
-static enum err find_block(struct id id, struct text blocks, uint64_t content_bytes, uint64_t number, struct text *data)
+static enum err find_block(struct id id, struct text blocks, uint64_t content_bytes, uint64_t number,
+                           struct text *data)
 {
 	uint64_t from = number * BLOCK_DATA_BYTES;
 
 	if (from >= content_bytes)
 		return ERR_NOT_FOUND;
-	*data = (struct text){ blocks.at + number * BLOCK_BYTES, (size_t)MIN(content_bytes - from, BLOCK_DATA_BYTES) };
-	return crc_read(data->at + data->len) == block_crc(id, number, data->at, data->len) ? ERR_OK : ERR_DAMAGED;
+	*data = (struct text){ blocks.at + number * BLOCK_BYTES,
+		               (size_t)MIN(content_bytes - from, BLOCK_DATA_BYTES) };
+	return crc_read(data->at + data->len) == block_crc(id, number, data->at, data->len) ? ERR_OK
+	                                                                                    : ERR_DAMAGED;
 }
 
-enum err message_block_read(struct id id, struct text blocks, uint64_t content_bytes, uint64_t number, char *at, size_t *len)
+enum err message_block_read(struct id id, struct text blocks, uint64_t content_bytes, uint64_t number,
+                            char *at, size_t *len)
 {
 	struct text data;
 	enum err err = find_block(id, blocks, content_bytes, number, &data);

@@ -7,8 +7,9 @@
 #define SEAL_BYTES 4
 
 const char *const table_names[TABLE_COUNT] = {
-	[TABLE_META] = "meta", [TABLE_MESSAGE] = "message", [TABLE_RECIPIENT] = "recipient", [TABLE_DUE] = "due",
-	[TABLE_KEY] = "key",   [TABLE_FILE] = "file",       [TABLE_ASIDE] = "aside",
+	[TABLE_META] = "meta",   [TABLE_MESSAGE] = "message", [TABLE_RECIPIENT] = "recipient",
+	[TABLE_DUE] = "due",     [TABLE_KEY] = "key",         [TABLE_FILE] = "file",
+	[TABLE_ASIDE] = "aside",
 };
 
 /* ---------------------------------------------------------------- keys */
@@ -223,8 +224,8 @@ void recipient_encode(struct buf *b, struct text row_key, const struct recipient
 	record_seal(b, row_key);
 }
 
-static void read_recipient_field(struct record_reader *reader, const struct record_field *f, struct recipient_row *r,
-                                 struct buf *unknown)
+static void read_recipient_field(struct record_reader *reader, const struct record_field *f,
+                                 struct recipient_row *r, struct buf *unknown)
 {
 	struct queue_recipient *p = &r->public;
 	uint64_t flags;
@@ -280,11 +281,13 @@ static void read_recipient_field(struct record_reader *reader, const struct reco
 	}
 }
 
-enum err recipient_decode(struct text row_key, struct text value, struct recipient_row *r, struct buf *unknown_fields)
+enum err recipient_decode(struct text row_key, struct text value, struct recipient_row *r,
+                          struct buf *unknown_fields)
 {
 	struct record_reader reader;
 	struct record_field field;
-	struct recipient_row row = { .public = { .reply = TEXT_EMPTY, .remote = TEXT_EMPTY, .key = TEXT_EMPTY } };
+	struct recipient_row row = { .public = {
+					     .reply = TEXT_EMPTY, .remote = TEXT_EMPTY, .key = TEXT_EMPTY } };
 	struct id id;
 	enum err err = open_sealed(&reader, row_key, value);
 

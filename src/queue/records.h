@@ -19,7 +19,16 @@
 
 #include "store.h"
 
-enum table { TABLE_META, TABLE_MESSAGE, TABLE_RECIPIENT, TABLE_DUE, TABLE_KEY, TABLE_FILE, TABLE_ASIDE, TABLE_COUNT };
+enum table {
+	TABLE_META,
+	TABLE_MESSAGE,
+	TABLE_RECIPIENT,
+	TABLE_DUE,
+	TABLE_KEY,
+	TABLE_FILE,
+	TABLE_ASIDE,
+	TABLE_COUNT
+};
 extern const char *const table_names[TABLE_COUNT];
 
 /* LMDB's longest key less what the due table puts behind it. */
@@ -39,7 +48,7 @@ static inline struct text row_key_text(const struct row_key *k)
 
 void recipient_key(struct row_key *k, struct id id, uint32_t n);
 void due_key(struct row_key *k, struct text key, int64_t due_time, struct id id, uint32_t n);
-void due_key_first(struct row_key *k, struct text key);      /* below every row of this delivery key */
+void due_key_first(struct row_key *k, struct text key); /* below every row of this delivery key */
 void aside_key(struct row_key *k, struct id id, uint32_t n, enum table table);
 /* False for octets that are no such key. */
 bool recipient_key_read(struct text key, struct id *id, uint32_t *n);
@@ -59,16 +68,18 @@ MUST_USE enum err record_unseal(struct text row_key, struct text value, struct t
 
 /* What the row has beyond the public part. */
 struct recipient_row {
-	struct queue_recipient public;   /* n is not in the record; texts point into it */
-	uint64_t run;                    /* of the claim: which run of the daemon made it */
+	struct queue_recipient public; /* n is not in the record; texts point into it */
+	uint64_t run;                  /* of the claim: which run of the daemon made it */
 	uint64_t sender;
-	struct text unknown_fields;      /* of later versions, as they stand; for the next writing */
+	struct text unknown_fields; /* of later versions, as they stand; for the next writing */
 };
 
 /* Bounds reply and remote. b must be empty; keeps its error. */
 void recipient_encode(struct buf *b, struct text row_key, const struct recipient_row *r);
-/* unknown_fields may be NULL; else the fields of unknown tags are put there and r->unknown_fields points into it. */
-MUST_USE enum err recipient_decode(struct text row_key, struct text value, struct recipient_row *r, struct buf *unknown_fields);
+/* unknown_fields may be NULL; else the fields of unknown tags are put there and r->unknown_fields points into
+ * it. */
+MUST_USE enum err recipient_decode(struct text row_key, struct text value, struct recipient_row *r,
+                                   struct buf *unknown_fields);
 
 /* ---------------------------------------------------------------- small ones */
 
@@ -87,8 +98,8 @@ MUST_USE enum err file_decode(struct text row_key, struct text value, struct fil
 
 struct aside_row {
 	int64_t time;
-	struct text what;                /* for people */
-	struct text value;               /* as it was found */
+	struct text what;  /* for people */
+	struct text value; /* as it was found */
 };
 void aside_encode(struct buf *b, struct text row_key, const struct aside_row *a);
 MUST_USE enum err aside_decode(struct text row_key, struct text value, struct aside_row *a);
@@ -100,8 +111,8 @@ struct run_range {
 };
 struct meta_row {
 	bool clean;
-	uint64_t run;                    /* of the daemon that wrote this */
-	int64_t newest_time;             /* no id that was given out is newer */
+	uint64_t run;        /* of the daemon that wrote this */
+	int64_t newest_time; /* no id that was given out is newer */
 	struct run_range unclean[META_RANGES_MAX];
 	size_t unclean_count;
 };
@@ -133,26 +144,28 @@ void crc_write(void *at, uint32_t crc);
 uint32_t crc_read(const void *at);
 
 struct message_head {
-	struct text envelope;            /* a record */
+	struct text envelope; /* a record */
 	struct text prepended;
 	uint64_t content_bytes;
 	bool in_file;
 	struct id file;
 };
 
-/* The row is: in_file (an octet), length of the head (4 octets), the sealed head, then the blocks of a body that is not in
- * a file. head is left in b; the row's length is message_row_bytes. */
+/* The row is: in_file (an octet), length of the head (4 octets), the sealed head, then the blocks of a body
+ * that is not in a file. head is left in b; the row's length is message_row_bytes. */
 void message_head_encode(struct buf *b, struct id id, const struct message_head *m);
 size_t message_row_bytes(const struct buf *head, const struct message_head *m);
 /* Fills the row's room. content: all of it for a body that is not in a file. */
-void message_row_write(char *room, const struct buf *head, struct id id, const struct message_head *m, struct text content);
+void message_row_write(char *room, const struct buf *head, struct id id, const struct message_head *m,
+                       struct text content);
 /* *blocks: what stands behind the head, of the right length (checked), not yet looked at. */
-MUST_USE enum err message_row_read(struct id id, struct text row, struct message_head *m, struct text *blocks);
+MUST_USE enum err message_row_read(struct id id, struct text row, struct message_head *m,
+                                   struct text *blocks);
 /* One octet of the row says it, so that nothing need be decoded to remove an ordinary message. */
 bool message_row_is_in_file(struct text row);
 /* Copies block `number` out, checked. at has BLOCK_DATA_BYTES. */
-MUST_USE enum err message_block_read(struct id id, struct text blocks, uint64_t content_bytes, uint64_t number, char *at,
-                                     size_t *len);
+MUST_USE enum err message_block_read(struct id id, struct text blocks, uint64_t content_bytes,
+                                     uint64_t number, char *at, size_t *len);
 /* All blocks, to a place of content_bytes octets; NULL: only checks. */
 MUST_USE enum err message_content_read(struct id id, struct text blocks, uint64_t content_bytes, char *at);
 

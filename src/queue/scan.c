@@ -14,7 +14,7 @@ struct scan {
 	struct queue_row *rows;
 	size_t count, room;
 	int64_t next_due_time;
-	struct row_key damaged;          /* one a scan: the next one finds the next */
+	struct row_key damaged; /* one a scan: the next one finds the next */
 	size_t key_len;
 	char key[];
 };
@@ -68,7 +68,8 @@ static enum err take_row(struct scan *s, struct reading *reading, const struct s
 		note_damaged(s, from->key);
 		return ERR_OK;
 	}
-	if (s->after.set && row.due_time == s->after.due_time && id_eq(row.id, s->after.id) && row.n == s->after.n)
+	if (s->after.set && row.due_time == s->after.due_time && id_eq(row.id, s->after.id) &&
+	    row.n == s->after.n)
 		return ERR_OK;
 	if (row.due_time > s->until_time || s->count == s->max_rows) {
 		s->next_due_time = row.due_time;
@@ -118,14 +119,16 @@ static void scan_done(struct queue *q, struct read_request *request)
 	free(s);
 }
 
-void queue_scan(struct queue *q, struct text key, const struct queue_cursor *after, int64_t until_time, size_t max_rows,
-                queue_rows_fn *on_rows, void *owner)
+void queue_scan(struct queue *q, struct text key, const struct queue_cursor *after, int64_t until_time,
+                size_t max_rows, queue_rows_fn *on_rows, void *owner)
 {
 	bool good = delivery_key_is_good(key);
 	struct scan *s = good ? calloc(1, sizeof(*s) + key.len) : NULL;
 
 	if (!s) {
-		queue_answer_later(q, &(struct answer){ .on_rows = on_rows, .owner = owner, .err = good ? ERR_NOMEM : ERR_SYNTAX });
+		queue_answer_later(q, &(struct answer){ .on_rows = on_rows,
+		                                        .owner = owner,
+		                                        .err = good ? ERR_NOMEM : ERR_SYNTAX });
 		return;
 	}
 	s->request.run = run_scan;

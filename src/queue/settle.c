@@ -25,7 +25,8 @@ static void settle_free(struct queue *q, struct settle_op *op)
 
 static enum err copy_outcomes(struct settle_op *op, const struct queue_settlement *s)
 {
-	AUTO(free_memory) struct queue_recipient *recipients = calloc(MAX(s->outcome_count, 1), sizeof(*recipients));
+	AUTO(free_memory)
+	struct queue_recipient *recipients = calloc(MAX(s->outcome_count, 1), sizeof(*recipients));
 
 	op->verdicts = calloc(MAX(s->outcome_count, 1), sizeof(*op->verdicts));
 	if (!recipients || !op->verdicts)
@@ -61,8 +62,8 @@ static enum err copy_notice(struct queue *q, const struct queue_notice *from, st
 	return err;
 }
 
-enum err notices_add(struct queue *q, struct newcomer **list, size_t *count, const struct queue_notice *notices,
-                     size_t notice_count)
+enum err notices_add(struct queue *q, struct newcomer **list, size_t *count,
+                     const struct queue_notice *notices, size_t notice_count)
 {
 	enum err err = ERR_OK;
 
@@ -94,7 +95,8 @@ static void decide_settled(struct queue *q, struct op *base)
 }
 
 /* Each delivery key that has something due again is named once, with the earliest time. */
-void announce_due(struct queue *q, const enum queue_verdict *verdicts, const struct queue_recipient *recipients, size_t count)
+void announce_due(struct queue *q, const enum queue_verdict *verdicts,
+                  const struct queue_recipient *recipients, size_t count)
 {
 	if (!q->events || !q->events->on_due || q->closing)
 		return;
@@ -171,7 +173,8 @@ void settle_submit_notices(struct queue *q, struct id id, struct newcomer **noti
 	submit(q, op);
 }
 
-void settle_submit(struct queue *q, const struct queue_settlement *s, queue_settled_fn *on_settled, void *owner)
+void settle_submit(struct queue *q, const struct queue_settlement *s, queue_settled_fn *on_settled,
+                   void *owner)
 {
 	struct settle_op *op = settle_new(s->id, on_settled, owner);
 	enum err err = op ? copy_outcomes(op, s) : ERR_NOMEM;
@@ -187,7 +190,8 @@ void settle_submit(struct queue *q, const struct queue_settlement *s, queue_sett
 	queue_tell_later(q, on_settled, owner, err);
 }
 
-void queue_settle(struct queue *q, const struct queue_settlement *s, queue_settled_fn *on_settled, void *owner)
+void queue_settle(struct queue *q, const struct queue_settlement *s, queue_settled_fn *on_settled,
+                  void *owner)
 {
 	if (through_settle(q, s, on_settled, owner))
 		return;
@@ -202,7 +206,8 @@ static void decide_claimed(struct queue *q, struct op *base)
 		op->on_settled(op->owner, base->err);
 }
 
-void queue_claim(struct queue *q, struct id id, const uint32_t *ns, size_t count, queue_settled_fn *on_settled, void *owner)
+void queue_claim(struct queue *q, struct id id, const uint32_t *ns, size_t count,
+                 queue_settled_fn *on_settled, void *owner)
 {
 	struct claim_op *op;
 

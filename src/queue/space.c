@@ -1,7 +1,7 @@
 /* How much may still be taken in, and the reserve that lets what was accepted be finished on a full disk.
  *
- * What counts against the limit: pages in use, spool files, and what is on its way to either. What counts against the
- * disk: its free space and the pages of the file that are free again. */
+ * What counts against the limit: pages in use, spool files, and what is on its way to either. What counts
+ * against the disk: its free space and the pages of the file that are free again. */
 #include "internal.h"
 
 #define PROBE_INTERVAL_MS 1000
@@ -102,7 +102,8 @@ static void probe_done(struct io_job *job)
 	s->reserve_held = s->reserve_held || s->reserve_made;
 	if (wants_watching(s) && !q->closing) {
 		/* Without memory for the timer the next message that is refused asks again. */
-		enum err err = io_timer_start(q->io, &s->timer, s->probed_at + PROBE_INTERVAL_MS, on_timer, q);
+		enum err err =
+			io_timer_start(q->io, &s->timer, s->probed_at + PROBE_INTERVAL_MS, on_timer, q);
 		(void)err;
 	}
 	queue_job_ended(q);
@@ -142,7 +143,7 @@ enum err space_admit(struct queue *q, uint64_t bytes)
 void space_after_group(struct queue *q, const struct writer_result *r)
 {
 	struct space *s = &q->space;
-	bool refused = r->disk_free_known;      /* it was only asked because a commit failed */
+	bool refused = r->disk_free_known; /* it was only asked because a commit failed */
 
 	if (r->usage_known)
 		s->usage = r->usage;

@@ -1,6 +1,6 @@
-/* The ordered store on LMDB, in its safest form: the default sync, no WRITEMAP (a full disk would be a SIGBUS), no
- * duplicate keys (0.9.24 has faults there), no nested transactions. MDB_NOTLS: a reader slot belongs to its
- * transaction, so that any thread of a lane may read. */
+/* The ordered store on LMDB, in its safest form: the default sync, no WRITEMAP (a full disk would be a
+ * SIGBUS), no duplicate keys (0.9.24 has faults there), no nested transactions. MDB_NOTLS: a reader slot
+ * belongs to its transaction, so that any thread of a lane may read. */
 #include "store.h"
 
 #include <errno.h>
@@ -23,14 +23,14 @@ struct lmdb_store {
 	MDB_dbi tables[STORE_TABLES_MAX];
 	unsigned table_count;
 	uint64_t page_bytes, map_bytes;
-	int lock;                         /* of the directory; -1: not held */
+	int lock; /* of the directory; -1: not held */
 	bool read_only;
 };
 
 struct lmdb_txn {
 	struct store_txn base;
 	MDB_txn *txn;
-	MDB_cursor *cursors[STORE_TABLES_MAX];   /* opened when first needed */
+	MDB_cursor *cursors[STORE_TABLES_MAX]; /* opened when first needed */
 };
 
 static enum err err_from_lmdb(int rc)
@@ -145,7 +145,8 @@ static enum err lmdb_get(struct store_txn *base, unsigned table, struct text key
 	return ERR_OK;
 }
 
-static enum err lmdb_put(struct store_txn *base, unsigned table, struct text key, size_t len, unsigned how, char **room)
+static enum err lmdb_put(struct store_txn *base, unsigned table, struct text key, size_t len, unsigned how,
+                         char **room)
 {
 	struct lmdb_txn *t = txn_of(base);
 	MDB_val k = value_of(key), v = { len, NULL };
@@ -171,7 +172,8 @@ static enum err lmdb_remove(struct store_txn *base, unsigned table, struct text 
 	return err_from_lmdb(mdb_del(t->txn, store_of(base->store)->tables[table], &k, NULL));
 }
 
-static enum err move_cursor(struct store_txn *base, unsigned table, MDB_val key, MDB_cursor_op op, struct store_row *row)
+static enum err move_cursor(struct store_txn *base, unsigned table, MDB_val key, MDB_cursor_op op,
+                            struct store_row *row)
 {
 	struct lmdb_txn *t = txn_of(base);
 	MDB_val value;
@@ -288,7 +290,8 @@ static enum err lock_directory(struct lmdb_store *s, const char *path, const str
 	return complain(o, err_from_errno(errno), file, strerror(errno));
 }
 
-/* LMDB knows its map's size when it is opened; address space may be short (limits, 32 bits), so ask for less and less. */
+/* LMDB knows its map's size when it is opened; address space may be short (limits, 32 bits), so ask for less
+ * and less. */
 static enum err open_environment(struct lmdb_store *s, const char *path, const struct store_options *o)
 {
 	unsigned flags = MDB_NOTLS;
@@ -315,14 +318,15 @@ static enum err open_environment(struct lmdb_store *s, const char *path, const s
 			return ERR_OK;
 		mdb_env_close(s->env);
 		s->env = NULL;
-		if ((rc != ENOMEM && rc != EFBIG && rc != EINVAL) || wanted <= SMALLEST_MAP_BYTES || o->read_only)
+		if ((rc != ENOMEM && rc != EFBIG && rc != EINVAL) || wanted <= SMALLEST_MAP_BYTES ||
+		    o->read_only)
 			return complain(o, err_from_lmdb(rc), path, mdb_strerror(rc));
 		wanted = MAX(wanted / 2 / MAP_UNIT_BYTES * MAP_UNIT_BYTES, SMALLEST_MAP_BYTES);
 	}
 }
 
-/* Whether every page from `first` on is free. LMDB does not write a page that was taken and given back within one
- * transaction, so a sound file may end before its last page. */
+/* Whether every page from `first` on is free. LMDB does not write a page that was taken and given back within
+ * one transaction, so a sound file may end before its last page. */
 static enum err check_pages_are_free(MDB_txn *txn, uint64_t first, uint64_t last)
 {
 	MDB_cursor *cursor;
@@ -365,7 +369,8 @@ static enum err check_file_size(struct lmdb_store *s, const char *path, const st
 
 	if (pages >= wanted)
 		return ERR_OK;
-	/* Reading past the end is the fault itself: make it longer first, and as it was if it turns out damaged. */
+	/* Reading past the end is the fault itself: make it longer first, and as it was if it turns out
+	 * damaged. */
 	if (s->read_only || ftruncate(fd, (off_t)(wanted * s->page_bytes)))
 		return complain(o, ERR_DAMAGED, path, "data.mdb is shorter than its own tree says");
 	enum err err = lmdb_begin(&s->base, false, &t);
@@ -373,7 +378,8 @@ static enum err check_file_size(struct lmdb_store *s, const char *path, const st
 	if (!err)
 		err = check_pages_are_free(txn_of(t)->txn, pages, wanted - 1);
 	if (err && ftruncate(fd, stat.st_size))
-		return complain(o, ERR_IO, path, "data.mdb is shorter than its own tree says, and cannot be changed");
+		return complain(o, ERR_IO, path,
+		                "data.mdb is shorter than its own tree says, and cannot be changed");
 	return err ? complain(o, err, path, "data.mdb is shorter than its own tree says") : ERR_OK;
 }
 
@@ -385,7 +391,8 @@ static enum err open_tables(struct lmdb_store *s, const struct store_options *o)
 	if (err)
 		return err;
 	for (unsigned i = 0; i < o->table_count && !err; i++)
-		err = err_from_lmdb(mdb_dbi_open(txn_of(t)->txn, o->tables[i], o->read_only ? 0 : MDB_CREATE, &s->tables[i]));
+		err = err_from_lmdb(mdb_dbi_open(txn_of(t)->txn, o->tables[i], o->read_only ? 0 : MDB_CREATE,
+		                                 &s->tables[i]));
 	s->table_count = o->table_count;
 	/* A read transaction too must be committed for its table handles to stay. */
 	if (!err)

@@ -1,6 +1,6 @@
-/* The ordered store as a model in memory: each table a treap whose nodes never change once they are committed. A
- * transaction copies the path to what it changes, so readers keep the version they began with, abort is forgetting, and a
- * crash is going back to an older root. */
+/* The ordered store as a model in memory: each table a treap whose nodes never change once they are
+ * committed. A transaction copies the path to what it changes, so readers keep the version they began with,
+ * abort is forgetting, and a crash is going back to an older root. */
 #include "store_memory.h"
 
 #include <pthread.h>
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define PAGE_BYTES 4096
-#define ROW_OVERHEAD_BYTES 24            /* about LMDB's node header and index entry, for charging */
+#define ROW_OVERHEAD_BYTES 24 /* about LMDB's node header and index entry, for charging */
 #define FILE_PATH_MAX_BYTES 2048
 
 struct blob {
@@ -19,7 +19,7 @@ struct blob {
 
 struct node {
 	unsigned references;
-	uint64_t made_by;                /* the transaction that may still change it */
+	uint64_t made_by; /* the transaction that may still change it */
 	uint64_t priority;
 	struct node *left, *right;
 	struct blob *value;
@@ -37,13 +37,13 @@ struct version {
 };
 
 struct queue_memory {
-	pthread_mutex_t mutex;           /* of all below */
+	pthread_mutex_t mutex; /* of all below */
 	struct version current, durable;
 	uint64_t next_txn;
 	bool power_off, open, charge_disk;
 	enum err fail_err;
 	unsigned fail_after;
-	uint64_t file_bytes;             /* what is charged */
+	uint64_t file_bytes; /* what is charged */
 };
 
 struct memory_store {
@@ -187,9 +187,10 @@ static void rotate_left(struct node **place)
 	*place = right;
 }
 
-/* Puts value at key. All memory is taken on the way down, so that a failure leaves a sound tree. Takes value over on
- * success. */
-static bool insert(struct memory_txn *t, struct node **place, struct text key, struct blob *value, struct blob **old)
+/* Puts value at key. All memory is taken on the way down, so that a failure leaves a sound tree. Takes value
+ * over on success. */
+static bool insert(struct memory_txn *t, struct node **place, struct text key, struct blob *value,
+                   struct blob **old)
 {
 	if (!*place) {
 		*place = node_new(t->number, key, value);
@@ -393,7 +394,8 @@ static enum err memory_get(struct store_txn *base, unsigned table, struct text k
 	return ERR_OK;
 }
 
-static enum err memory_put(struct store_txn *base, unsigned table, struct text key, size_t len, unsigned how, char **room)
+static enum err memory_put(struct store_txn *base, unsigned table, struct text key, size_t len, unsigned how,
+                           char **room)
 {
 	struct memory_txn *t = txn_of(base);
 	struct tree *tree = &t->version.tables[table];
@@ -462,7 +464,8 @@ static enum err memory_next(struct store_txn *base, unsigned table, struct store
 {
 	struct memory_txn *t = txn_of(base);
 
-	return give(t, table, find_behind(t->version.tables[table].root, buf_text(&t->at[table]), false), row);
+	return give(t, table, find_behind(t->version.tables[table].root, buf_text(&t->at[table]), false),
+	            row);
 }
 
 static enum err memory_last(struct store_txn *base, unsigned table, struct store_row *row)
@@ -541,8 +544,8 @@ static bool take_for_one_store(struct queue_memory *m)
 	return !was_open;
 }
 
-enum err store_memory_open(struct queue_memory *memory, struct io_disk *disk, const char *path, const struct store_options *o,
-                           struct store **out)
+enum err store_memory_open(struct queue_memory *memory, struct io_disk *disk, const char *path,
+                           const struct store_options *o, struct store **out)
 {
 	struct memory_store *s = calloc(1, sizeof(*s));
 

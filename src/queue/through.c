@@ -16,22 +16,22 @@ enum phase { PHASE_WAITING, PHASE_STORING, PHASE_DEAD };
 struct settled {
 	bool is;
 	enum queue_verdict verdict;
-	struct queue_recipient *recipient;       /* a copy */
+	struct queue_recipient *recipient; /* a copy */
 };
 
 struct through {
 	struct map_item item;
 	struct id id;
 	struct queue *queue;
-	struct queue_ticket *ticket;             /* NULL: dead */
+	struct queue_ticket *ticket; /* NULL: dead */
 	enum phase phase;
 	struct io_timer budget;
 	struct io_later later;
-	struct io_job sync_job;                  /* of its file, before it is stored */
+	struct io_job sync_job; /* of its file, before it is stored */
 	enum err sync_err;
 	struct newcomer *notices;
 	size_t notice_count;
-	size_t count, open;                      /* recipients; those not settled yet */
+	size_t count, open; /* recipients; those not settled yet */
 	struct settled settled[];
 };
 
@@ -81,7 +81,8 @@ static void drop_ticket(struct through *t)
 static void tell(struct through *t)
 {
 	AUTO(free_memory) struct queue_outcome *outcomes = calloc(t->count, sizeof(*outcomes));
-	struct queue_decision decision = { .err = outcomes ? ERR_OK : ERR_NOMEM, .outcome_count = outcomes ? t->count : 0 };
+	struct queue_decision decision = { .err = outcomes ? ERR_OK : ERR_NOMEM,
+		                           .outcome_count = outcomes ? t->count : 0 };
 
 	for (size_t i = 0; outcomes && i < t->count; i++) {
 		outcomes[i].verdict = t->settled[i].verdict;
@@ -101,7 +102,8 @@ static void on_reports_stored(void *owner, enum err err)
 		tell(t);
 		return;
 	}
-	/* Some are delivered and the others' reports have no place: the lesser harm is that the client sends again. */
+	/* Some are delivered and the others' reports have no place: the lesser harm is that the client sends
+	 * again. */
 	ticket_decide(t->ticket, &(struct queue_decision){ .err = err });
 	drop_ticket(t);
 	through_free(t);
@@ -157,7 +159,8 @@ static void decide_rest(struct queue *q, struct op *op)
 	ticket_decide(ticket, &(struct queue_decision){ .err = op->err, .stored = !op->err });
 }
 
-/* Those that are under way stay with whoever took them; the others are news. An entry that was never announced is. */
+/* Those that are under way stay with whoever took them; the others are news. An entry that was never
+ * announced is. */
 static void announce_rest(struct queue *q, struct op *op)
 {
 	struct queue_ticket *ticket = ticket_of(op);
@@ -337,7 +340,8 @@ static enum err note_outcomes(struct through *t, const struct queue_settlement *
 	return ERR_OK;
 }
 
-bool through_settle(struct queue *q, const struct queue_settlement *s, queue_settled_fn *on_settled, void *owner)
+bool through_settle(struct queue *q, const struct queue_settlement *s, queue_settled_fn *on_settled,
+                    void *owner)
 {
 	struct through *t = find(q, s->id);
 
@@ -358,7 +362,8 @@ void through_left(struct queue *q, struct id id, const struct queue_recipient *r
 
 	for (size_t i = 0; t && i < count; i++) {
 		struct queue_outcome o = { .verdict = QUEUE_DEFERRED, .recipient = r[i] };
-		enum err err = note_outcomes(t, &(struct queue_settlement){ .outcomes = &o, .outcome_count = 1 });
+		enum err err =
+			note_outcomes(t, &(struct queue_settlement){ .outcomes = &o, .outcome_count = 1 });
 
 		(void)err; /* without memory it stays open until the budget ends */
 	}

@@ -1,7 +1,7 @@
-/* Reads everything and compares: each message with its recipients and its body, each recipient with its due row, each due
- * row with its recipient, the counts of the delivery keys with the rows, the files with their names in the records. Slice
- * by slice, each in a read transaction of its own, so that a running daemon's file does not grow for it; what changes
- * between two slices is seen as it is in its own slice. */
+/* Reads everything and compares: each message with its recipients and its body, each recipient with its due
+ * row, each due row with its recipient, the counts of the delivery keys with the rows, the files with their
+ * names in the records. Slice by slice, each in a read transaction of its own, so that a running daemon's
+ * file does not grow for it; what changes between two slices is seen as it is in its own slice. */
 #include "internal.h"
 
 #include <stdio.h>
@@ -64,7 +64,8 @@ static enum err check_file(struct verify *v, struct id id, const struct message_
 	return err;
 }
 
-static enum err check_body(struct verify *v, struct id id, const struct message_head *head, struct text blocks)
+static enum err check_body(struct verify *v, struct id id, const struct message_head *head,
+                           struct text blocks)
 {
 	v->report.body_bytes += head->content_bytes;
 	if (head->in_file)
@@ -82,7 +83,8 @@ static bool has_recipients(struct verify *v, struct id id)
 {
 	struct store_row row;
 
-	return store_seek(v->txn, TABLE_RECIPIENT, id_key(&id), &row) == ERR_OK && text_starts(row.key, id_key(&id));
+	return store_seek(v->txn, TABLE_RECIPIENT, id_key(&id), &row) == ERR_OK &&
+	       text_starts(row.key, id_key(&id));
 }
 
 static void check_message(struct verify *v, const struct store_row *row)
@@ -123,11 +125,14 @@ static void check_recipient(struct verify *v, const struct store_row *row)
 	uint64_t sender;
 
 	v->report.recipients++;
-	enum err err = recipient_key_read(row->key, &id, &n) ? recipient_decode(row->key, row->value, &r, NULL) : ERR_DAMAGED;
+	enum err err = recipient_key_read(row->key, &id, &n)
+	                       ? recipient_decode(row->key, row->value, &r, NULL)
+	                       : ERR_DAMAGED;
 
 	if (err) {
 		v->report.damaged_recipients++;
-		tell(v, "%s: recipient %u cannot be read: %s", row->key.len >= ID_BYTES ? id_to_text(id).at : "?", n, err_text(err));
+		tell(v, "%s: recipient %u cannot be read: %s",
+		     row->key.len >= ID_BYTES ? id_to_text(id).at : "?", n, err_text(err));
 		return;
 	}
 	if (store_get(v->txn, TABLE_MESSAGE, id_key(&id), &value)) {
@@ -137,7 +142,8 @@ static void check_recipient(struct verify *v, const struct store_row *row)
 	if (r.public.state == QUEUE_HELD)
 		return;
 	due_key(&due, r.public.key, r.public.due_time, id, n);
-	if (store_get(v->txn, TABLE_DUE, row_key_text(&due), &value) || due_decode(row_key_text(&due), value, &sender)) {
+	if (store_get(v->txn, TABLE_DUE, row_key_text(&due), &value) ||
+	    due_decode(row_key_text(&due), value, &sender)) {
 		v->report.lost_due_rows++;
 		tell(v, "%s: recipient %u is not in the table of what is due", id_to_text(id).at, n);
 	}
@@ -180,20 +186,22 @@ static void check_key(struct verify *v, const struct store_row *row)
 	uint64_t count = 0, found = 0;
 
 	v->report.keys++;
-	enum err err = delivery_key_is_good(row->key) ? count_decode(row->key, row->value, &count) : ERR_DAMAGED;
+	enum err err =
+		delivery_key_is_good(row->key) ? count_decode(row->key, row->value, &count) : ERR_DAMAGED;
 
 	if (!err) {
 		due_key_first(&first, row->key);
 		for (err = store_seek(v->txn, TABLE_DUE, row_key_text(&first), &due);
-		     !err && text_starts(due.key, row_key_text(&first)); err = store_next(v->txn, TABLE_DUE, &due))
+		     !err && text_starts(due.key, row_key_text(&first));
+		     err = store_next(v->txn, TABLE_DUE, &due))
 			found++;
 		err = err == ERR_NOT_FOUND ? ERR_OK : err;
 	}
 	if (!err && found == count)
 		return;
 	v->report.wrong_counts++;
-	tell(v, "%.*s: %llu are due, and the directory says %llu", TEXT_ARGS(row->key), (unsigned long long)found,
-	     (unsigned long long)count);
+	tell(v, "%.*s: %llu are due, and the directory says %llu", TEXT_ARGS(row->key),
+	     (unsigned long long)found, (unsigned long long)count);
 }
 
 static void check_file_row(struct verify *v, const struct store_row *row)
@@ -213,7 +221,8 @@ static void check_file_row(struct verify *v, const struct store_row *row)
 	}
 	file_path(&v->shared, id, path);
 	/* A missing body of a living message was told with the message. */
-	if (disk->ops->size(disk, path, &bytes) && store_get(v->txn, TABLE_MESSAGE, id_key(&file.message_id), &value)) {
+	if (disk->ops->size(disk, path, &bytes) &&
+	    store_get(v->txn, TABLE_MESSAGE, id_key(&file.message_id), &value)) {
 		v->report.missing_files++;
 		tell(v, "%s: its body is missing: %s", id_to_text(file.message_id).at, path);
 	}
@@ -258,7 +267,8 @@ static enum err check_slice(struct verify *v, enum table table, struct row_key *
 	return err == ERR_NOT_FOUND ? ERR_OK : err;
 }
 
-static enum err check_table(struct verify *v, enum table table, void (*check)(struct verify *v, const struct store_row *row))
+static enum err check_table(struct verify *v, enum table table,
+                            void (*check)(struct verify *v, const struct store_row *row))
 {
 	struct row_key after = { .len = 0 };
 	bool more = true;
@@ -275,7 +285,8 @@ static void look_at_file(void *owner, struct text name)
 	struct text value;
 	struct id id;
 
-	if (name.len < ID_CHARS || id_from_text(text_head(name, ID_CHARS), &id) || store_begin(v->shared.store, false, &v->txn))
+	if (name.len < ID_CHARS || id_from_text(text_head(name, ID_CHARS), &id) ||
+	    store_begin(v->shared.store, false, &v->txn))
 		return;
 	/* Beside a running daemon a body that is on its way looks like this too. */
 	if (store_get(v->txn, TABLE_FILE, id_key(&id), &value)) {

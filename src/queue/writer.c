@@ -1,8 +1,9 @@
-/* Group commit: one job at a time in the writer lane takes everything that waited while the one before was syncing. No
- * timer is involved for new mail: an idle relay commits at once, a busy one in large groups.
+/* Group commit: one job at a time in the writer lane takes everything that waited while the one before was
+ * syncing. No timer is involved for new mail: an idle relay commits at once, a busy one in large groups.
  *
- * A group that does not fit on the disk is taken apart: what is new is refused, and what gives space back (settles,
- * claims, removals) goes again alone; when that does not fit either, the reserve is given up for it. */
+ * A group that does not fit on the disk is taken apart: what is new is refused, and what gives space back
+ * (settles, claims, removals) goes again alone; when that does not fit either, the reserve is given up for
+ * it. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -82,7 +83,8 @@ static void keep_result(struct queue *q, struct group *g, const struct store_usa
 	w->result.usage = *usage;
 	w->result.usage_known = true;
 	w->result.file_bytes_delta += g->file_bytes_delta;
-	w->newest_time_mark = MAX(w->newest_time_mark, g->newest_time ? g->newest_time + NEWEST_TIME_STEP_MS : 0);
+	w->newest_time_mark =
+		MAX(w->newest_time_mark, g->newest_time ? g->newest_time + NEWEST_TIME_STEP_MS : 0);
 	for (size_t i = 0; i < g->forgotten.count; i++) {
 		/* What cannot be listed for want of memory stays for the sweep of the next start. */
 		if (file_list_add(&w->result.forgotten, g->forgotten.files[i]))
@@ -126,7 +128,8 @@ static void set_err(struct op **ops, size_t count, enum err err)
 		ops[i]->err = err;
 }
 
-/* Tries until no single operation stands in the way. Those that failed alone have their err, and leave the array. */
+/* Tries until no single operation stands in the way. Those that failed alone have their err, and leave the
+ * array. */
 static enum err commit_ops(struct queue *q, struct group *g, struct op **ops, size_t *count)
 {
 	struct op *bad;
@@ -196,7 +199,8 @@ static void commit_all(struct queue *q, struct group *g, struct op **ops, size_t
 		err = take_apart(q, g, ops, left);
 	else
 		set_err(ops, left, err);
-	/* "Full" heals; anything else of the disk does not, and a sync that failed must never be taken for done. */
+	/* "Full" heals; anything else of the disk does not, and a sync that failed must never be taken for
+	 * done. */
 	if (err == ERR_IO || err == ERR_DAMAGED)
 		q->writer.failed = true;
 }
@@ -210,8 +214,8 @@ static int accepts_first(const void *a, const void *b)
 	return id_compare(l->in.message->envelope->id, r->in.message->envelope->id);
 }
 
-/* Accepts in the order of their ids, so that rows are appended; the rest behind them as they came (a settle may be of a
- * message that enters with this very group). */
+/* Accepts in the order of their ids, so that rows are appended; the rest behind them as they came (a settle
+ * may be of a message that enters with this very group). */
 static size_t order_ops(struct list *group, struct op **ops)
 {
 	size_t count = 0, accepts;
@@ -287,15 +291,17 @@ static void start_group(void *owner)
 	io_job_submit(q->io, IO_LANE_WRITER, &w->job);
 }
 
-/* A client waits for the sync of its message, and nobody for that of a settle: a settle that went at once would make the
- * next client wait for a sync that is not its own. Without new mail it goes alone, a moment later. */
+/* A client waits for the sync of its message, and nobody for that of a settle: a settle that went at once
+ * would make the next client wait for a sync that is not its own. Without new mail it goes alone, a moment
+ * later. */
 static void be_patient(struct queue *q)
 {
 	struct writer *w = &q->writer;
 
 	if (w->running || io_timer_runs(&w->patience))
 		return;
-	if (io_timer_start(q->io, &w->patience, io_now_at(q->io) + q->shared.options.settle_wait_ms, start_group, q))
+	if (io_timer_start(q->io, &w->patience, io_now_at(q->io) + q->shared.options.settle_wait_ms,
+	                   start_group, q))
 		start_group(q);
 }
 

@@ -18,8 +18,8 @@ struct entry {
 	struct list link;
 	char *path;
 	bool is_directory;
-	bool name_synced;                /* it was there at the last sync of its directory */
-	bool gone;                       /* removed, and the directory not synced since */
+	bool name_synced; /* it was there at the last sync of its directory */
+	bool gone;        /* removed, and the directory not synced since */
 	struct content *content;
 };
 
@@ -27,7 +27,7 @@ struct fake_disk {
 	struct io_disk base;
 	pthread_mutex_t mutex;
 	struct list entries;
-	struct list before;              /* while the power is off: as it will be again */
+	struct list before; /* while the power is off: as it will be again */
 	bool off;
 	uint64_t size_bytes;
 	uint64_t counts[FAKE_DISK_ACTS];
@@ -173,7 +173,8 @@ static enum err act(struct fake_disk *d, enum fake_disk_act act)
 
 /* ---------------------------------------------------------------- files */
 
-static enum err open_locked(struct fake_disk *d, const char *path, enum io_file_mode mode, struct io_file **out)
+static enum err open_locked(struct fake_disk *d, const char *path, enum io_file_mode mode,
+                            struct io_file **out)
 {
 	struct entry *e = find(d, path);
 
@@ -197,7 +198,8 @@ static enum err open_locked(struct fake_disk *d, const char *path, enum io_file_
 	return ERR_OK;
 }
 
-static enum err disk_open(struct io_disk *base, const char *path, enum io_file_mode mode, struct io_file **out)
+static enum err disk_open(struct io_disk *base, const char *path, enum io_file_mode mode,
+                          struct io_file **out)
 {
 	struct fake_disk *d = disk_of(base);
 

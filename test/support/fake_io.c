@@ -40,7 +40,8 @@ static void submit(struct io *io, enum io_lane lane, struct io_job *job)
 	list_append(&fake_of(io)->jobs[lane], &job->link);
 }
 
-static enum err no_connect(struct io *io, const struct io_address *to, const struct ip *source, struct io_stream **out)
+static enum err no_connect(struct io *io, const struct io_address *to, const struct ip *source,
+                           struct io_stream **out)
 {
 	(void)io, (void)to, (void)source, (void)out;
 	return ERR_UNREACHABLE;

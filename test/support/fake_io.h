@@ -1,12 +1,12 @@
-/* support/fake_io.h - a world for tests of one room: virtual time that stands still until it is told to go on, jobs of the
- * lanes that run inline when the test says so. No network. */
+/* support/fake_io.h - a world for tests of one room: virtual time that stands still until it is told to go
+ * on, jobs of the lanes that run inline when the test says so. No network. */
 #ifndef TEST_SUPPORT_FAKE_IO_H
 #define TEST_SUPPORT_FAKE_IO_H
 
 #include <postrider/io/lane.h>
 #include <postrider/io/world.h>
 
-#define FAKE_IO_START_TIME INT64_C(1767225600000)      /* 2026-01-01 */
+#define FAKE_IO_START_TIME INT64_C(1767225600000) /* 2026-01-01 */
 
 struct fake_io {
 	struct io base;
@@ -14,8 +14,8 @@ struct fake_io {
 	int64_t wake_at;
 	uint64_t random;
 	struct list jobs[IO_LANE_COUNT];
-	bool held[IO_LANE_COUNT];        /* jobs of this lane wait */
-	uint64_t ran[IO_LANE_COUNT];     /* jobs that ran so far */
+	bool held[IO_LANE_COUNT];    /* jobs of this lane wait */
+	uint64_t ran[IO_LANE_COUNT]; /* jobs that ran so far */
 };
 
 struct io *fake_io_init(struct fake_io *f);

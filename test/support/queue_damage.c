@@ -10,7 +10,10 @@
 void damage_begin(struct damage *d, struct rig *r)
 {
 	char path[300];
-	struct store_options o = { .tables = table_names, .table_count = TABLE_COUNT, .max_bytes = 64 << 20, .sync = STORE_SYNC_NEVER };
+	struct store_options o = { .tables = table_names,
+		                   .table_count = TABLE_COUNT,
+		                   .max_bytes = 64 << 20,
+		                   .sync = STORE_SYNC_NEVER };
 
 	rig_close(r);
 	d->rig = r;

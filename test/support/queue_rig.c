@@ -33,7 +33,9 @@ static void count_aside(void *owner, struct id id, struct text what)
 	((struct rig *)owner)->asides++;
 }
 
-static const struct queue_events rig_events = { .on_fresh = keep_fresh, .on_due = count_due, .on_aside = count_aside };
+static const struct queue_events rig_events = { .on_fresh = keep_fresh,
+	                                        .on_due = count_due,
+	                                        .on_aside = count_aside };
 
 /* In memory where there is such a file system: nothing here needs a disk that really syncs. */
 static const char *directory_for_tests(void)
@@ -50,7 +52,6 @@ static const char *directory_for_tests(void)
 
 void rig_init(struct rig *r, enum rig_store store)
 {
-
 	memset(r, 0, sizeof(*r));
 	fake_io_init(&r->io);
 	if (store == RIG_MEMORY) {
@@ -245,11 +246,16 @@ struct id rig_accepted(struct rig *r, const struct rig_mail *mail)
 	return id;
 }
 
-void rig_settle(struct rig *r, struct id id, uint32_t n, enum queue_verdict verdict, int64_t due_time, struct rig_answer *answer)
+void rig_settle(struct rig *r, struct id id, uint32_t n, enum queue_verdict verdict, int64_t due_time,
+                struct rig_answer *answer)
 {
 	struct queue_outcome o = {
 		.verdict = verdict,
-		.recipient = { .n = n, .due_time = due_time, .reply = TEXT_EMPTY, .remote = TEXT_EMPTY, .key = TEXT_EMPTY },
+		.recipient = { .n = n,
+		               .due_time = due_time,
+		               .reply = TEXT_EMPTY,
+		               .remote = TEXT_EMPTY,
+		               .key = TEXT_EMPTY },
 	};
 
 	queue_settle(r->queue, &(struct queue_settlement){ .id = id, .outcomes = &o, .outcome_count = 1 },
@@ -262,10 +268,14 @@ void rig_settle_with_notice(struct rig *r, struct id id, size_t notice_bytes, st
 	char *content = rig_octets(notice_bytes, 9);
 	const struct text key = TEXT("origin.example");
 	struct queue_outcome o = { .verdict = QUEUE_BOUNCED, .recipient = { .n = 0 } };
-	struct queue_notice n = { .envelope = e, .prepended = TEXT_EMPTY, .content = text_of(content, notice_bytes), .keys = &key };
+	struct queue_notice n = { .envelope = e,
+		                  .prepended = TEXT_EMPTY,
+		                  .content = text_of(content, notice_bytes),
+		                  .keys = &key };
 
 	queue_settle(r->queue,
-	             &(struct queue_settlement){ .id = id, .outcomes = &o, .outcome_count = 1, .notices = &n, .notice_count = 1 },
+	             &(struct queue_settlement){
+			     .id = id, .outcomes = &o, .outcome_count = 1, .notices = &n, .notice_count = 1 },
 	             answer ? rig_on_settled : NULL, answer);
 	free(content);
 	envelope_free(&e);
@@ -319,7 +329,8 @@ static void on_loaded(void *owner, enum err err, struct queue_work *work)
 	l->work = work;
 }
 
-struct queue_work *rig_load_many(struct rig *r, struct id id, const char *key, const uint32_t *ns, size_t count, enum err *err)
+struct queue_work *rig_load_many(struct rig *r, struct id id, const char *key, const uint32_t *ns,
+                                 size_t count, enum err *err)
 {
 	struct loaded l = { 0 };
 
@@ -361,7 +372,8 @@ struct scanned {
 	enum err err;
 };
 
-static void on_rows(void *owner, enum err err, const struct queue_row *rows, size_t count, int64_t next_due_time)
+static void on_rows(void *owner, enum err err, const struct queue_row *rows, size_t count,
+                    int64_t next_due_time)
 {
 	struct scanned *s = owner;
 
@@ -373,8 +385,8 @@ static void on_rows(void *owner, enum err err, const struct queue_row *rows, siz
 		memcpy(s->rows, rows, MIN(count, s->max) * sizeof(*rows));
 }
 
-static size_t scan(struct rig *r, const char *key, const struct queue_cursor *after, int64_t until_time, struct queue_row *rows,
-                   size_t max, int64_t *next_due_time)
+static size_t scan(struct rig *r, const char *key, const struct queue_cursor *after, int64_t until_time,
+                   struct queue_row *rows, size_t max, int64_t *next_due_time)
 {
 	struct scanned s = { .rows = rows, .max = max };
 
@@ -393,11 +405,11 @@ size_t rig_scan(struct rig *r, const char *key, struct queue_row *rows, size_t m
 	return scan(r, key, &(struct queue_cursor){ 0 }, INT64_MAX, rows, max, next_due_time);
 }
 
-size_t rig_scan_from(struct rig *r, const char *key, const struct queue_row *after, int64_t until_time, struct queue_row *rows,
-                     size_t max, int64_t *next_due_time)
+size_t rig_scan_from(struct rig *r, const char *key, const struct queue_row *after, int64_t until_time,
+                     struct queue_row *rows, size_t max, int64_t *next_due_time)
 {
-	return scan(r, key, &(struct queue_cursor){ after->due_time, after->id, after->n, true }, until_time, rows, max,
-	            next_due_time);
+	return scan(r, key, &(struct queue_cursor){ after->due_time, after->id, after->n, true }, until_time,
+	            rows, max, next_due_time);
 }
 
 char *rig_octets(size_t n, unsigned seed)

@@ -1,6 +1,7 @@
-/* postrider/queue/history.h - the stories of messages, living and finished: what happened, by id, for `show` and search.
- * An LMDB environment of its own, written in batches by its own job, never synced for anybody's sake; a damaged one is put
- * aside and begun anew. Mail never waits for it: over its memory budget entries are dropped and counted. */
+/* postrider/queue/history.h - the stories of messages, living and finished: what happened, by id, for `show`
+ * and search. An LMDB environment of its own, written in batches by its own job, never synced for anybody's
+ * sake; a damaged one is put aside and begun anew. Mail never waits for it: over its memory budget entries
+ * are dropped and counted. */
 #ifndef POSTRIDER_QUEUE_HISTORY_H
 #define POSTRIDER_QUEUE_HISTORY_H
 

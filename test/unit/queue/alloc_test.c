@@ -1,5 +1,5 @@
-/* Every allocation failing in turn: whoever waits is answered once, nothing is half done, nothing leaks, and the queue goes
- * on. */
+/* Every allocation failing in turn: whoever waits is answered once, nothing is half done, nothing leaks, and
+ * the queue goes on. */
 #include "support/check.h"
 
 #include <postrider/queue.h>
@@ -15,7 +15,7 @@ struct scene {
 	struct rig rig;
 	struct envelope *small, *large, *many, *notice;
 	char *content;
-	struct id old;                   /* accepted before */
+	struct id old; /* accepted before */
 	struct rig_answer answers[4];
 	struct queue_work *work;
 	enum err err;
@@ -26,7 +26,8 @@ struct scene {
 
 static const struct text three_keys[] = { LIT("b.example"), LIT("a.example"), LIT("b.example") };
 
-static void submit(struct scene *s, struct envelope *e, size_t len, enum queue_mode mode, struct rig_answer *answer)
+static void submit(struct scene *s, struct envelope *e, size_t len, enum queue_mode mode,
+                   struct rig_answer *answer)
 {
 	struct queue_draft *d = NULL;
 	enum err err = queue_draft_open(s->rig.queue, 0, rig_ignore, NULL, &d);
@@ -38,7 +39,11 @@ static void submit(struct scene *s, struct envelope *e, size_t len, enum queue_m
 	}
 	if (d)
 		queue_accept(s->rig.queue, &d,
-		             &(struct queue_submission){ .envelope = e, .prepended = TEXT("A: b\r\n"), .keys = three_keys, .mode = mode, .budget_ms = 5000 },
+		             &(struct queue_submission){ .envelope = e,
+		                                         .prepended = TEXT("A: b\r\n"),
+		                                         .keys = three_keys,
+		                                         .mode = mode,
+		                                         .budget_ms = 5000 },
 		             rig_on_decided, answer);
 	else
 		*answer = (struct rig_answer){ .told = 1, .err = err };
@@ -70,11 +75,16 @@ static void accept_many(struct scene *s)
 static void settle_with_notice(struct scene *s)
 {
 	struct queue_outcome o = { .verdict = QUEUE_BOUNCED, .recipient = { .n = 0 } };
-	struct queue_notice n = { .envelope = s->notice, .prepended = TEXT("A: b\r\n"), .content = text_of(s->content, 500), .keys = three_keys };
+	struct queue_notice n = { .envelope = s->notice,
+		                  .prepended = TEXT("A: b\r\n"),
+		                  .content = text_of(s->content, 500),
+		                  .keys = three_keys };
 
-	queue_settle(s->rig.queue,
-	             &(struct queue_settlement){ .id = s->old, .outcomes = &o, .outcome_count = 1, .notices = &n, .notice_count = 1 },
-	             rig_on_settled, &s->answers[0]);
+	queue_settle(
+		s->rig.queue,
+		&(struct queue_settlement){
+			.id = s->old, .outcomes = &o, .outcome_count = 1, .notices = &n, .notice_count = 1 },
+		rig_on_settled, &s->answers[0]);
 	fake_io_run(&s->rig.io);
 }
 
@@ -186,7 +196,9 @@ static void begin(struct scene *s, bool closed)
 	assert_int_equal(rig_open(r), ERR_OK);
 	s->opened = true;
 	s->content = rig_octets(LARGE, 1);
-	s->old = rig_accepted(r, &(struct rig_mail){ .recipients = 3, .keys = three_keys, .content = text_of(s->content, LARGE) });
+	s->old = rig_accepted(r, &(struct rig_mail){ .recipients = 3,
+	                                             .keys = three_keys,
+	                                             .content = text_of(s->content, LARGE) });
 	rig_drop_works(r);
 	s->small = rig_envelope(r, 1);
 	s->large = rig_envelope(r, 1);
@@ -284,7 +296,12 @@ static void history_lives_through_it_too(void **state)
 
 		fake_io_init(&io);
 		alloc_fail_nth(nth);
-		enum err err = history_open(&(struct history_options){ .io = &io.base, .path = TEXT("h"), .keep_ms = 1000000000, .max_bytes = 1 << 20, .in_memory = true }, &h);
+		enum err err = history_open(&(struct history_options){ .io = &io.base,
+		                                                       .path = TEXT("h"),
+		                                                       .keep_ms = 1000000000,
+		                                                       .max_bytes = 1 << 20,
+		                                                       .in_memory = true },
+		                            &h);
 
 		if (!err) {
 			history_add(h, id, 1, TEXT("one"));

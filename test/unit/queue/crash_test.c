@@ -1,8 +1,8 @@
-/* The power fails at every numbered place, and a ledger is compared with what a restart finds: accepted means there, settled
- * means gone, a notice is there exactly when its settle is, and nothing is half there.
+/* The power fails at every numbered place, and a ledger is compared with what a restart finds: accepted means
+ * there, settled means gone, a notice is there exactly when its settle is, and nothing is half there.
  *
- * With the memory twin and the disk in memory what was not synced is lost, or is there all the same. With LMDB the process
- * dies at the place: a child runs, its parent looks. */
+ * With the memory twin and the disk in memory what was not synced is lost, or is there all the same. With
+ * LMDB the process dies at the place: a child runs, its parent looks. */
 #include "support/check.h"
 
 #include <stdio.h>
@@ -41,10 +41,10 @@ struct ledger {
 	struct message_entry messages[MESSAGES_MAX];
 	size_t count;
 	enum fault_point point;
-	unsigned nth;                    /* the power fails at the nth time at that place */
+	unsigned nth; /* the power fails at the nth time at that place */
 	unsigned passed;
 	bool crashed;
-	bool die;                        /* end the process there */
+	bool die; /* end the process there */
 	unsigned choice;
 	struct rig *rig;
 	struct queue *queue;
@@ -105,7 +105,8 @@ static struct envelope *make_envelope(struct rig *r, size_t recipients)
 
 static void accept_one(struct ledger *l, struct rig *r, struct random *random)
 {
-	static const struct text keys[RECIPIENTS_MAX] = { LIT("a.example"), LIT("b.example"), LIT("a.example") };
+	static const struct text keys[RECIPIENTS_MAX] = { LIT("a.example"), LIT("b.example"),
+		                                          LIT("a.example") };
 	struct message_entry *m = &l->messages[l->count];
 	struct queue_draft *d = NULL;
 	bool room = false;
@@ -127,14 +128,16 @@ static void accept_one(struct ledger *l, struct rig *r, struct random *random)
 		assert_int_equal(err, ERR_OK);
 	}
 	queue_accept(r->queue, &d,
-	             &(struct queue_submission){ .envelope = e, .prepended = TEXT_EMPTY, .keys = keys }, on_decided, m);
+	             &(struct queue_submission){ .envelope = e, .prepended = TEXT_EMPTY, .keys = keys },
+	             on_decided, m);
 	free(content);
 	envelope_free(&e);
 }
 
 static void settle_one(struct ledger *l, struct rig *r, struct random *random)
 {
-	static const enum queue_verdict verdicts[] = { QUEUE_DELIVERED, QUEUE_BOUNCED, QUEUE_DEFERRED, QUEUE_ON_HOLD };
+	static const enum queue_verdict verdicts[] = { QUEUE_DELIVERED, QUEUE_BOUNCED, QUEUE_DEFERRED,
+		                                       QUEUE_ON_HOLD };
 	const struct text key = TEXT("origin.example");
 	struct message_entry *m = &l->messages[random_below(random, l->count)];
 	size_t n = random_below(random, m->recipients);
@@ -145,16 +148,22 @@ static void settle_one(struct ledger *l, struct rig *r, struct random *random)
 	d->settle_sent = true;
 	d->settle_told = false;
 	d->verdict = verdicts[random_below(random, ARRAY_LEN(verdicts))];
-	struct queue_outcome o = { .verdict = d->verdict, .recipient = { .n = (uint32_t)n, .due_time = FAKE_IO_START_TIME + 99 } };
+	struct queue_outcome o = { .verdict = d->verdict,
+		                   .recipient = { .n = (uint32_t)n, .due_time = FAKE_IO_START_TIME + 99 } };
 	struct envelope *e = make_envelope(r, 1);
-	struct queue_notice notice = { .envelope = e, .prepended = TEXT_EMPTY, .content = TEXT("sorry\r\n"), .keys = &key };
+	struct queue_notice notice = {
+		.envelope = e, .prepended = TEXT_EMPTY, .content = TEXT("sorry\r\n"), .keys = &key
+	};
 	struct settle_note *note = malloc(sizeof(*note));
 
 	d->has_notice = d->verdict == QUEUE_BOUNCED;
 	d->notice = e->id;
 	*note = (struct settle_note){ l, d };
 	queue_settle(r->queue,
-	             &(struct queue_settlement){ .id = m->id, .outcomes = &o, .outcome_count = 1, .notices = &notice,
+	             &(struct queue_settlement){ .id = m->id,
+	                                         .outcomes = &o,
+	                                         .outcome_count = 1,
+	                                         .notices = &notice,
 	                                         .notice_count = d->has_notice },
 	             on_settled, note);
 	envelope_free(&e);
@@ -248,7 +257,8 @@ static void check_body(struct rig *r, const struct message_entry *m, const struc
 		struct queue_work *w = rig_load(r, m->id, keys[n], n, &err);
 
 		assert_int_equal(err, ERR_OK);
-		char *body = rig_read_body(r, w->message, &len, &err), *expected = rig_octets(m->len, m->seed);
+		char *body = rig_read_body(r, w->message, &len, &err),
+		     *expected = rig_octets(m->len, m->seed);
 
 		assert_int_equal(err, ERR_OK);
 		assert_int_equal(len, m->len);
@@ -264,7 +274,8 @@ static bool is_final(enum queue_verdict v)
 	return v == QUEUE_DELIVERED || v == QUEUE_BOUNCED;
 }
 
-static void check_delivery(struct rig *r, const struct delivery *d, bool there, const struct queue_recipient *state)
+static void check_delivery(struct rig *r, const struct delivery *d, bool there,
+                           const struct queue_recipient *state)
 {
 	bool applied;
 
@@ -369,8 +380,9 @@ static bool run_with_twin(enum fault_point point, unsigned nth, unsigned choice,
 static void the_ledger_holds_when_the_power_fails_at_any_place(void **state)
 {
 	static const enum fault_point places[] = {
-		FAULT_FILE_CREATE, FAULT_FILE_WRITE, FAULT_FILE_SYNC, FAULT_FILE_SYNCED, FAULT_GROUP_BEGIN, FAULT_GROUP_APPLIED,
-		FAULT_GROUP_COMMIT, FAULT_GROUP_COMMITTED, FAULT_FILE_REMOVE, FAULT_CLOSE_MARK,
+		FAULT_FILE_CREATE, FAULT_FILE_WRITE,    FAULT_FILE_SYNC,    FAULT_FILE_SYNCED,
+		FAULT_GROUP_BEGIN, FAULT_GROUP_APPLIED, FAULT_GROUP_COMMIT, FAULT_GROUP_COMMITTED,
+		FAULT_FILE_REMOVE, FAULT_CLOSE_MARK,
 	};
 
 	(void)state;
@@ -474,8 +486,9 @@ static bool run_with_lmdb(enum fault_point point, unsigned nth, uint64_t seed)
 static void the_ledger_holds_when_the_process_dies_at_any_place(void **state)
 {
 	static const enum fault_point places[] = {
-		FAULT_FILE_CREATE, FAULT_FILE_WRITE, FAULT_FILE_SYNC, FAULT_FILE_SYNCED, FAULT_GROUP_BEGIN, FAULT_GROUP_APPLIED,
-		FAULT_GROUP_COMMIT, FAULT_GROUP_COMMITTED, FAULT_FILE_REMOVE, FAULT_CLOSE_MARK,
+		FAULT_FILE_CREATE, FAULT_FILE_WRITE,    FAULT_FILE_SYNC,    FAULT_FILE_SYNCED,
+		FAULT_GROUP_BEGIN, FAULT_GROUP_APPLIED, FAULT_GROUP_COMMIT, FAULT_GROUP_COMMITTED,
+		FAULT_FILE_REMOVE, FAULT_CLOSE_MARK,
 	};
 
 	(void)state;

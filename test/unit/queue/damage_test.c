@@ -88,7 +88,8 @@ static void a_damaged_recipient_is_set_aside_and_its_fellows_go_on(void **state)
 	struct row_key key;
 	const uint32_t ns[] = { 0, 1, 2 };
 	enum err err;
-	struct id id = rig_accepted(r, &(struct rig_mail){ .content = TEXT("x"), .recipients = 3, .keys = keys });
+	struct id id =
+		rig_accepted(r, &(struct rig_mail){ .content = TEXT("x"), .recipients = 3, .keys = keys });
 
 	recipient_key(&key, id, 1);
 	damage_begin(&d, r);
@@ -143,10 +144,14 @@ static void a_settle_of_a_damaged_recipient_counts(void **state)
 	damage_flip(&d, TABLE_RECIPIENT, row_key_text(&key), 3);
 	damage_end(&d);
 	rig_settle(r, gone, 0, QUEUE_DELIVERED, 0, &answer);
-	struct queue_outcome o = { .verdict = QUEUE_DEFERRED,
-		                   .recipient = { .n = 0, .due_time = FAKE_IO_START_TIME + 5, .key = TEXT("new.example") } };
+	struct queue_outcome o = {
+		.verdict = QUEUE_DEFERRED,
+		.recipient = { .n = 0, .due_time = FAKE_IO_START_TIME + 5, .key = TEXT("new.example") }
+	};
 
-	queue_settle(r->queue, &(struct queue_settlement){ .id = deferred, .outcomes = &o, .outcome_count = 1 }, NULL, NULL);
+	queue_settle(r->queue,
+	             &(struct queue_settlement){ .id = deferred, .outcomes = &o, .outcome_count = 1 }, NULL,
+	             NULL);
 	fake_io_run(&r->io);
 	assert_int_equal(answer.err, ERR_OK);
 	assert_int_equal(queue_space(r->queue).messages, 1);
@@ -208,7 +213,8 @@ static void a_file_that_is_missing_is_damage(void **state)
 	struct id id = rig_accepted(r, &(struct rig_mail){ .content = text_of(content, 300000) });
 	struct queue_work *w = rig_load(r, id, "d0.example", 0, &err);
 
-	snprintf(path, sizeof(path), "%s/bodies/%s.body", r->path, id_to_text(message_of(w->message)->file).at);
+	snprintf(path, sizeof(path), "%s/bodies/%s.body", r->path,
+	         id_to_text(message_of(w->message)->file).at);
 	assert_int_equal(r->options.disk->ops->remove(r->options.disk, path), ERR_OK);
 	char *body = rig_read_body(r, w->message, &len, &err);
 

@@ -47,16 +47,27 @@ static void check_body(struct rig *r, struct id id, const char *content, size_t 
 static void bodies_of_every_size_come_back_as_they_went_in(void **state)
 {
 	static const size_t sizes[] = {
-		1, 4095, 4096, 16 * KIB, 100000, 128 * KIB - 1, 128 * KIB, 128 * KIB + 1, BLOCK_DATA_BYTES * 3 - 1, BLOCK_DATA_BYTES * 3,
-		BLOCK_DATA_BYTES * 3 + 1, 1000000,
+		1,
+		4095,
+		4096,
+		16 * KIB,
+		100000,
+		128 * KIB - 1,
+		128 * KIB,
+		128 * KIB + 1,
+		BLOCK_DATA_BYTES * 3 - 1,
+		BLOCK_DATA_BYTES * 3,
+		BLOCK_DATA_BYTES * 3 + 1,
+		1000000,
 	};
 	struct rig *r = *state;
 
 	for (unsigned declared = 0; declared < 2; declared++) {
 		for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
 			char *content = rig_octets(sizes[i], (unsigned)i);
-			struct id id = rig_accepted(r, &(struct rig_mail){ .content = text_of(content, sizes[i]),
-			                                                   .declared_bytes = declared ? sizes[i] : 0 });
+			struct id id = rig_accepted(
+				r, &(struct rig_mail){ .content = text_of(content, sizes[i]),
+			                               .declared_bytes = declared ? sizes[i] : 0 });
 
 			check_body(r, id, content, sizes[i]);
 			rig_settle(r, id, 0, QUEUE_DELIVERED, 0, NULL);
@@ -143,7 +154,9 @@ static void two_hundred_megabytes_pass_through_little_memory(void **state)
 			fake_io_run(&r->io);
 		assert_false(queue_draft_is_busy(d));
 	}
-	queue_accept(r->queue, &d, &(struct queue_submission){ .envelope = e, .prepended = TEXT_EMPTY, .keys = &key }, rig_on_decided, &answer);
+	queue_accept(r->queue, &d,
+	             &(struct queue_submission){ .envelope = e, .prepended = TEXT_EMPTY, .keys = &key },
+	             rig_on_decided, &answer);
 	fake_io_run(&r->io);
 	assert_int_equal(answer.err, ERR_OK);
 	assert_true(most <= 320 * KIB);
@@ -322,7 +335,8 @@ static void an_aborted_draft_leaves_nothing_at_whatever_point(void **state)
 	free(content);
 }
 
-/* Each act on the disk failing: the message is refused with that error, nothing of it stays, the next is taken. */
+/* Each act on the disk failing: the message is refused with that error, nothing of it stays, the next is
+ * taken. */
 static void a_file_that_cannot_be_written_refuses_its_message(void **state)
 {
 	static const struct {
@@ -331,9 +345,12 @@ static void a_file_that_cannot_be_written_refuses_its_message(void **state)
 		enum err err;
 		unsigned after;
 	} rows[] = {
-		{ "create", FAKE_DISK_CREATE, ERR_IO, 0 },         { "create, full", FAKE_DISK_CREATE, ERR_FULL, 0 },
-		{ "first write", FAKE_DISK_WRITE, ERR_IO, 0 },     { "a later write, full", FAKE_DISK_WRITE, ERR_FULL, 3 },
-		{ "the last write", FAKE_DISK_WRITE, ERR_FULL, 8 }, { "sync", FAKE_DISK_SYNC, ERR_FULL, 0 },
+		{ "create", FAKE_DISK_CREATE, ERR_IO, 0 },
+		{ "create, full", FAKE_DISK_CREATE, ERR_FULL, 0 },
+		{ "first write", FAKE_DISK_WRITE, ERR_IO, 0 },
+		{ "a later write, full", FAKE_DISK_WRITE, ERR_FULL, 3 },
+		{ "the last write", FAKE_DISK_WRITE, ERR_FULL, 8 },
+		{ "sync", FAKE_DISK_SYNC, ERR_FULL, 0 },
 	};
 	struct rig *r = *state;
 	char *content = rig_octets(400000, 1);

@@ -97,7 +97,8 @@ static void ids_that_come_out_of_order_are_all_there(void **state)
 		struct id_source later = r->ids;
 
 		/* Every other one is made from a clock that stands behind. */
-		id_source_init(&r->ids, i + 1, FAKE_IO_START_TIME + (i % 2 ? -1000 * (int64_t)i : 5000 * (int64_t)i));
+		id_source_init(&r->ids, i + 1,
+		               FAKE_IO_START_TIME + (i % 2 ? -1000 * (int64_t)i : 5000 * (int64_t)i));
 		ids[i] = rig_accept(r, &(struct rig_mail){ .content = TEXT("x"), .keys = &key }, NULL);
 		if (i % 3 == 0)
 			fake_io_run(&r->io);
@@ -162,8 +163,10 @@ static void a_forgotten_ticket_is_accepted_all_the_same(void **state)
 
 	assert_int_equal(queue_draft_open(r->queue, 0, NULL, NULL, &d), ERR_OK);
 	assert_int_equal(queue_draft_write(d, TEXT("x\r\n")), ERR_OK);
-	struct queue_ticket *t = queue_accept(r->queue, &d, &(struct queue_submission){ .envelope = e, .prepended = TEXT_EMPTY, .keys = &key },
-	                                      rig_on_decided, &answer);
+	struct queue_ticket *t = queue_accept(
+		r->queue, &d,
+		&(struct queue_submission){ .envelope = e, .prepended = TEXT_EMPTY, .keys = &key },
+		rig_on_decided, &answer);
 
 	queue_accept_forget(t);
 	fake_io_run(&r->io);
@@ -196,9 +199,11 @@ static void an_empty_message_is_a_message(void **state)
 static void one_work_for_each_delivery_key(void **state)
 {
 	struct rig *r = *state;
-	static const struct text keys[] = { LIT("b.example"), LIT("a.example"), LIT("b.example"), LIT("c.example"), LIT("b.example") };
+	static const struct text keys[] = { LIT("b.example"), LIT("a.example"), LIT("b.example"),
+		                            LIT("c.example"), LIT("b.example") };
 	static const bool held[] = { false, false, false, true, false };
-	struct id id = rig_accepted(r, &(struct rig_mail){ .recipients = 5, .keys = keys, .held = held, .content = TEXT("x") });
+	struct id id = rig_accepted(
+		r, &(struct rig_mail){ .recipients = 5, .keys = keys, .held = held, .content = TEXT("x") });
 
 	assert_int_equal(r->work_count, 2);
 	for (unsigned i = 0; i < 2; i++) {
@@ -251,12 +256,21 @@ static void a_deferred_recipient_waits_with_all_that_is_known(void **state)
 	int64_t due = FAKE_IO_START_TIME + 600000;
 	struct queue_outcome o = {
 		.verdict = QUEUE_DEFERRED,
-		.recipient = { .n = 0, .due_time = due, .attempts = 1, .last_attempt_time = FAKE_IO_START_TIME, .reason = REASON_GREYLISTED,
-		               .stage = STAGE_RCPT, .reply = TEXT("450 4.2.0 later"), .remote = TEXT("mx [192.0.2.1]:25"),
-		               .key = TEXT("elsewhere.example"), .unknown_outcome = true, .warned = true },
+		.recipient = { .n = 0,
+		               .due_time = due,
+		               .attempts = 1,
+		               .last_attempt_time = FAKE_IO_START_TIME,
+		               .reason = REASON_GREYLISTED,
+		               .stage = STAGE_RCPT,
+		               .reply = TEXT("450 4.2.0 later"),
+		               .remote = TEXT("mx [192.0.2.1]:25"),
+		               .key = TEXT("elsewhere.example"),
+		               .unknown_outcome = true,
+		               .warned = true },
 	};
 
-	queue_settle(r->queue, &(struct queue_settlement){ .id = id, .outcomes = &o, .outcome_count = 1 }, rig_on_settled, &answer);
+	queue_settle(r->queue, &(struct queue_settlement){ .id = id, .outcomes = &o, .outcome_count = 1 },
+	             rig_on_settled, &answer);
 	fake_io_run(&r->io);
 	assert_int_equal(answer.err, ERR_OK);
 	assert_int_equal(r->dues, 1);
@@ -350,11 +364,17 @@ static void a_notice_enters_with_the_settle_that_caused_it(void **state)
 	struct envelope *e = rig_envelope(r, 1);
 	const struct text key = TEXT("origin.example");
 	struct queue_outcome o = { .verdict = QUEUE_BOUNCED, .recipient = { .n = 0 } };
-	struct queue_notice notice = { .envelope = e, .prepended = TEXT("Received: by us\r\n"), .content = TEXT("Subject: sorry\r\n"), .keys = &key };
+	struct queue_notice notice = { .envelope = e,
+		                       .prepended = TEXT("Received: by us\r\n"),
+		                       .content = TEXT("Subject: sorry\r\n"),
+		                       .keys = &key };
 
 	r->io.held[IO_LANE_WRITER] = true;
-	queue_settle(r->queue, &(struct queue_settlement){ .id = id, .outcomes = &o, .outcome_count = 1, .notices = &notice, .notice_count = 1 },
-	             rig_on_settled, &answer);
+	queue_settle(
+		r->queue,
+		&(struct queue_settlement){
+			.id = id, .outcomes = &o, .outcome_count = 1, .notices = &notice, .notice_count = 1 },
+		rig_on_settled, &answer);
 	fake_io_run(&r->io);
 	assert_int_equal(r->fresh, 1);
 	fake_io_run_job(&r->io, IO_LANE_WRITER);
@@ -458,14 +478,16 @@ static void rows_come_in_order_and_in_pieces(void **state)
 
 	for (unsigned i = 0; i < 10; i++) {
 		ids[i] = rig_accepted(r, &(struct rig_mail){ .content = TEXT("x"), .keys = &key });
-		rig_settle(r, ids[i], 0, QUEUE_DEFERRED, FAKE_IO_START_TIME + 1000 * (int64_t)((i * 7) % 10), NULL);
+		rig_settle(r, ids[i], 0, QUEUE_DEFERRED, FAKE_IO_START_TIME + 1000 * (int64_t)((i * 7) % 10),
+		           NULL);
 	}
 	fake_io_run(&r->io);
 	assert_int_equal(rig_scan(r, "same.example", rows, 4, &next), 4);
 	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(rows[i].due_time, FAKE_IO_START_TIME + 1000 * (int64_t)i);
 	assert_int_equal(next, FAKE_IO_START_TIME + 4000);
-	assert_int_equal(rig_scan_from(r, "same.example", &rows[3], FAKE_IO_START_TIME + 6000, rows, 10, &next), 3);
+	assert_int_equal(
+		rig_scan_from(r, "same.example", &rows[3], FAKE_IO_START_TIME + 6000, rows, 10, &next), 3);
 	assert_int_equal(rows[0].due_time, FAKE_IO_START_TIME + 4000);
 	assert_int_equal(next, FAKE_IO_START_TIME + 7000);
 	assert_int_equal(rig_scan_from(r, "same.example", &rows[2], INT64_MAX, rows, 10, &next), 3);
@@ -514,8 +536,10 @@ static void the_directory_of_keys_knows_count_and_earliest(void **state)
 static void loading_leaves_out_what_is_not_to_be_had(void **state)
 {
 	struct rig *r = *state;
-	static const struct text keys[] = { LIT("a.example"), LIT("a.example"), LIT("b.example"), LIT("a.example") };
-	struct id id = rig_accepted(r, &(struct rig_mail){ .recipients = 4, .keys = keys, .content = TEXT("x") });
+	static const struct text keys[] = { LIT("a.example"), LIT("a.example"), LIT("b.example"),
+		                            LIT("a.example") };
+	struct id id =
+		rig_accepted(r, &(struct rig_mail){ .recipients = 4, .keys = keys, .content = TEXT("x") });
 	const uint32_t ns[] = { 3, 2, 1, 0, 17 };
 	enum err err;
 
@@ -581,7 +605,8 @@ static void every_message_is_shown_in_the_order_of_its_id(void **state)
 	struct id hundredth = { { 0 } };
 
 	for (unsigned i = 0; i < 150; i++) {
-		struct id id = rig_accept(r, &(struct rig_mail){ .recipients = 2, .content = TEXT("x") }, NULL);
+		struct id id =
+			rig_accept(r, &(struct rig_mail){ .recipients = 2, .content = TEXT("x") }, NULL);
 
 		if (i == 99)
 			hundredth = id;

@@ -13,7 +13,7 @@
 
 struct world {
 	struct fake_io io;
-	struct rig directory;            /* only for a place to be in */
+	struct rig directory; /* only for a place to be in */
 	struct history_options options;
 	struct history *history;
 	struct id_source ids;
@@ -33,7 +33,11 @@ static int setup(void **state, bool in_memory)
 	fake_io_init(&w->io);
 	snprintf(w->path, sizeof(w->path), "%s/history", w->directory.path);
 	w->options = (struct history_options){
-		.io = &w->io.base, .path = text_from(w->path), .keep_ms = 7 * DAY_MS, .max_bytes = 4 << 20, .in_memory = in_memory,
+		.io = &w->io.base,
+		.path = text_from(w->path),
+		.keep_ms = 7 * DAY_MS,
+		.max_bytes = 4 << 20,
+		.in_memory = in_memory,
 	};
 	id_source_init(&w->ids, 3, 0);
 	assert_int_equal(history_open(&w->options, &w->history), ERR_OK);
@@ -116,7 +120,8 @@ static void read_range(struct world *w, struct id first, struct id last)
 }
 
 static const struct id all_first = { { 0 } };
-static const struct id all_last = { { 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255 } };
+static const struct id all_last = { { 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
+	                              255, 255 } };
 
 static void lines_come_back_in_order_message_by_message(void **state)
 {
@@ -288,9 +293,11 @@ static void a_close_answers_nobody_and_writes_what_waits(void **state)
 	assert_string_equal(w->text, "last|");
 }
 
-#define ON_BOTH(test)                                       \
+#define ON_BOTH(test)                                              \
 	{ #test " (memory)", test, setup_memory, teardown, NULL }, \
-	{ #test " (LMDB)", test, setup_lmdb, teardown, NULL }
+	{                                                          \
+#		test " (LMDB)", test, setup_lmdb, teardown, NULL  \
+	}
 
 int main(void)
 {
@@ -303,8 +310,10 @@ int main(void)
 		ON_BOTH(old_stories_go),
 		ON_BOTH(the_oldest_go_when_there_is_too_much),
 		cmocka_unit_test_setup_teardown(stories_outlive_a_restart, setup_lmdb, teardown),
-		cmocka_unit_test_setup_teardown(a_damaged_history_is_put_aside_and_begun_anew, setup_lmdb, teardown),
-		cmocka_unit_test_setup_teardown(a_close_answers_nobody_and_writes_what_waits, setup_lmdb, teardown),
+		cmocka_unit_test_setup_teardown(a_damaged_history_is_put_aside_and_begun_anew, setup_lmdb,
+		                                teardown),
+		cmocka_unit_test_setup_teardown(a_close_answers_nobody_and_writes_what_waits, setup_lmdb,
+		                                teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,7 +19,7 @@ struct flow {
 	struct rig place;
 	unsigned begun, accepted, delivered, loaded, settled;
 	uint64_t octets;
-	struct id waiting[MESSAGES];     /* deferred, and given by no scan yet */
+	struct id waiting[MESSAGES]; /* deferred, and given by no scan yet */
 	unsigned waiting_count, fresh;
 	char *content;
 	bool closed;
@@ -51,7 +51,8 @@ static void on_settled(void *owner, enum err err)
 
 static void settle(struct flow *f, struct id id, enum queue_verdict verdict)
 {
-	struct queue_outcome o = { .verdict = verdict, .recipient = { .n = 0, .due_time = io_now_time(f->io) } };
+	struct queue_outcome o = { .verdict = verdict,
+		                   .recipient = { .n = 0, .due_time = io_now_time(f->io) } };
 
 	queue_settle(f->queue, &(struct queue_settlement){ .id = id, .outcomes = &o, .outcome_count = 1 },
 	             verdict == QUEUE_DELIVERED ? on_settled : NULL, f);
@@ -171,8 +172,11 @@ static void begin_one(struct flow *f)
 	assert_int_equal(envelope_add_recipient(e, TEXT("b@d0.example"), TEXT_EMPTY), ERR_OK);
 	assert_int_equal(queue_draft_open(f->queue, 0, rig_ignore, NULL, &d), ERR_OK);
 	for (size_t at = 0; at < len; at += 40000)
-		assert_int_equal(queue_draft_write(d, text_of(f->content + at, MIN(len - at, 40000))), ERR_OK);
-	queue_accept(f->queue, &d, &(struct queue_submission){ .envelope = e, .prepended = TEXT_EMPTY, .keys = &key }, on_decided, f);
+		assert_int_equal(queue_draft_write(d, text_of(f->content + at, MIN(len - at, 40000))),
+		                 ERR_OK);
+	queue_accept(f->queue, &d,
+	             &(struct queue_submission){ .envelope = e, .prepended = TEXT_EMPTY, .keys = &key },
+	             on_decided, f);
 	envelope_free(&e);
 }
 
@@ -192,7 +196,8 @@ static void run_flow(bool in_memory)
 	f.place.options.in_memory = in_memory;
 	f.place.options.memory_budget_bytes = 60000; /* so that contents are forgotten and read again */
 	id_source_init(&f.ids, 1, 0);
-	assert_int_equal(io_uv_new(&(struct io_uv_options){ .disk_threads = 3, .cpu_threads = 1 }, &f.io), ERR_OK);
+	assert_int_equal(io_uv_new(&(struct io_uv_options){ .disk_threads = 3, .cpu_threads = 1 }, &f.io),
+	                 ERR_OK);
 	f.place.options.io = f.io;
 	assert_int_equal(queue_open(&f.place.options, &f.queue), ERR_OK);
 	queue_listen(f.queue, &events, &f);

@@ -129,12 +129,32 @@ static void a_recipient_is_read_as_it_was_written(void **state)
 		const char *name;
 		struct recipient_row row;
 	} rows[] = {
-		{ "waiting and fresh", { .public = { .n = 3, .state = QUEUE_WAITING, .key = LIT("a"), .reply = LIT(""), .remote = LIT("") } } },
-		{ "held", { .public = { .n = 3, .state = QUEUE_HELD, .key = LIT("a"), .reason = REASON_ADMIN, .reply = LIT(""), .remote = LIT("") } } },
-		{ "all numbers at their ends", { .public = { .n = 3, .state = QUEUE_CLAIMED, .key = LIT("a"), .due_time = INT64_MAX,
-		                                             .attempts = UINT32_MAX, .last_attempt_time = INT64_MAX, .reason = REASON_OTHER,
-		                                             .stage = STAGE_QUIT, .reply = LIT(""), .remote = LIT("") },
-		                                 .run = UINT64_MAX, .sender = UINT64_MAX } },
+		{ "waiting and fresh",
+		  { .public = { .n = 3,
+		                .state = QUEUE_WAITING,
+		                .key = LIT("a"),
+		                .reply = LIT(""),
+		                .remote = LIT("") } } },
+		{ "held",
+		  { .public = { .n = 3,
+		                .state = QUEUE_HELD,
+		                .key = LIT("a"),
+		                .reason = REASON_ADMIN,
+		                .reply = LIT(""),
+		                .remote = LIT("") } } },
+		{ "all numbers at their ends",
+		  { .public = { .n = 3,
+		                .state = QUEUE_CLAIMED,
+		                .key = LIT("a"),
+		                .due_time = INT64_MAX,
+		                .attempts = UINT32_MAX,
+		                .last_attempt_time = INT64_MAX,
+		                .reason = REASON_OTHER,
+		                .stage = STAGE_QUIT,
+		                .reply = LIT(""),
+		                .remote = LIT("") },
+		    .run = UINT64_MAX,
+		    .sender = UINT64_MAX } },
 	};
 	struct row_key key;
 	struct buf b = BUF(RECIPIENT_RECORD_MAX_BYTES);
@@ -219,7 +239,8 @@ static void a_long_reply_is_bounded(void **state)
 /* ---------------------------------------------------------------- damage */
 
 /* Every octet of the value changed, and the value cut at every place. */
-static void check_damage(const char *name, struct text key, struct text value, enum err (*decode)(struct text key, struct text value))
+static void check_damage(const char *name, struct text key, struct text value,
+                         enum err (*decode)(struct text key, struct text value))
 {
 	struct text wrong_key;
 	char other[STORE_KEY_MAX_BYTES];
@@ -291,7 +312,9 @@ static void every_damaged_octet_is_found(void **state)
 	uint64_t number;
 	struct file_row file = { other_id, 123456 };
 	struct aside_row aside = { 5, LIT("its record is damaged"), LIT("\0\1\2") };
-	struct meta_row meta = { .run = 3, .newest_time = 77, .unclean = { { 1, 1 }, { 3, 4 } }, .unclean_count = 2 };
+	struct meta_row meta = {
+		.run = 3, .newest_time = 77, .unclean = { { 1, 1 }, { 3, 4 } }, .unclean_count = 2
+	};
 
 	(void)state;
 	recipient_key(&key, some_id, 3);
@@ -406,7 +429,14 @@ static enum err read_all(struct text row)
 
 static void a_message_is_read_as_it_was_written(void **state)
 {
-	static const size_t sizes[] = { 0, 1, 1000, BLOCK_DATA_BYTES - 1, BLOCK_DATA_BYTES, BLOCK_DATA_BYTES + 1, 3 * BLOCK_DATA_BYTES, 200000 };
+	static const size_t sizes[] = { 0,
+		                        1,
+		                        1000,
+		                        BLOCK_DATA_BYTES - 1,
+		                        BLOCK_DATA_BYTES,
+		                        BLOCK_DATA_BYTES + 1,
+		                        3 * BLOCK_DATA_BYTES,
+		                        200000 };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
@@ -427,10 +457,12 @@ static void a_message_is_read_as_it_was_written(void **state)
 		assert_int_equal(message_content_read(some_id, blocks, len, got), ERR_OK);
 		assert_memory_equal(got, content, len);
 		for (uint64_t number = 0; number < blocks_of(len); number++) {
-			assert_int_equal(message_block_read(some_id, blocks, len, number, block, &block_len), ERR_OK);
+			assert_int_equal(message_block_read(some_id, blocks, len, number, block, &block_len),
+			                 ERR_OK);
 			assert_memory_equal(block, content + number * BLOCK_DATA_BYTES, block_len);
 		}
-		assert_int_equal(message_block_read(some_id, blocks, len, blocks_of(len), block, &block_len), ERR_NOT_FOUND);
+		assert_int_equal(message_block_read(some_id, blocks, len, blocks_of(len), block, &block_len),
+		                 ERR_NOT_FOUND);
 		free(row);
 		free(block);
 		free(got);

@@ -16,7 +16,9 @@
 #define TABLES 3
 
 static const char *const names[TABLES] = { "one", "two", "three" };
-static const struct store_options options = { .tables = names, .table_count = TABLES, .max_bytes = 64 << 20, .sync = STORE_SYNC_NEVER };
+static const struct store_options options = {
+	.tables = names, .table_count = TABLES, .max_bytes = 64 << 20, .sync = STORE_SYNC_NEVER
+};
 
 struct twins {
 	char path[100];
@@ -85,7 +87,8 @@ static void check_all_alike(struct store_txn *txns[2])
 	store_usage(txns[1], &usage[1]);
 	for (unsigned table = 0; table < TABLES; table++) {
 		struct store_row left = { TEXT_EMPTY, TEXT_EMPTY }, right = { TEXT_EMPTY, TEXT_EMPTY };
-		enum err a = store_seek(txns[0], table, TEXT_EMPTY, &left), b = store_seek(txns[1], table, TEXT_EMPTY, &right);
+		enum err a = store_seek(txns[0], table, TEXT_EMPTY, &left),
+			 b = store_seek(txns[1], table, TEXT_EMPTY, &right);
 
 		check_rows(a, b, &left, &right);
 		while (!a) {
@@ -109,8 +112,10 @@ static struct text make_key(struct random *r, char *room)
 static void step_both(struct random *r, struct store_txn *txns[2])
 {
 	char key_room[512], value_room[9000];
-	struct text key = make_key(r, key_room), value = text_of(value_room, random_below(r, random_below(r, 30) ? 60 : 9000));
-	unsigned table = (unsigned)random_below(r, TABLES), how = (unsigned)random_below(r, 8) ? STORE_PUT : STORE_NEW;
+	struct text key = make_key(r, key_room),
+		    value = text_of(value_room, random_below(r, random_below(r, 30) ? 60 : 9000));
+	unsigned table = (unsigned)random_below(r, TABLES),
+		 how = (unsigned)random_below(r, 8) ? STORE_PUT : STORE_NEW;
 	struct store_row rows[2];
 	struct text got[2];
 	enum err errs[2];
@@ -121,7 +126,8 @@ static void step_both(struct random *r, struct store_txn *txns[2])
 	case 0:
 	case 1:
 	case 2:
-		assert_int_equal(store_put(txns[0], table, key, value, how), store_put(txns[1], table, key, value, how));
+		assert_int_equal(store_put(txns[0], table, key, value, how),
+		                 store_put(txns[1], table, key, value, how));
 		break;
 	case 3:
 		assert_int_equal(store_remove(txns[0], table, key), store_remove(txns[1], table, key));
@@ -212,7 +218,8 @@ static void appending_needs_the_highest_key(void **state)
 		assert_int_equal(store_begin(t->stores[i], true, &txn), ERR_OK);
 		assert_int_equal(store_put(txn, 0, TEXT("b"), TEXT("1"), STORE_APPEND), ERR_OK);
 		assert_int_equal(store_put(txn, 0, TEXT("a"), TEXT("2"), STORE_APPEND), ERR_EXISTS);
-		assert_int_equal(store_put(txn, 0, TEXT("b"), TEXT("2"), STORE_APPEND | STORE_NEW), ERR_EXISTS);
+		assert_int_equal(store_put(txn, 0, TEXT("b"), TEXT("2"), STORE_APPEND | STORE_NEW),
+		                 ERR_EXISTS);
 		assert_int_equal(store_put(txn, 0, TEXT("c"), TEXT("2"), STORE_APPEND | STORE_NEW), ERR_OK);
 		store_abort(&txn);
 	}
@@ -228,7 +235,8 @@ static void a_key_that_is_too_long_is_refused(void **state)
 		struct store_txn *txn = NULL;
 
 		assert_int_equal(store_begin(t->stores[i], true, &txn), ERR_OK);
-		assert_int_equal(store_put(txn, 0, text_of(key, sizeof(key)), TEXT(""), STORE_PUT), ERR_TOO_BIG);
+		assert_int_equal(store_put(txn, 0, text_of(key, sizeof(key)), TEXT(""), STORE_PUT),
+		                 ERR_TOO_BIG);
 		store_abort(&txn);
 	}
 }
@@ -358,8 +366,9 @@ static void change_at_random(struct store *s, struct random *r)
 	for (unsigned i = 0; i < 200 + (empty ? 100 : 0); i++) {
 		char key = i < 200 ? (char)random_below(r, 100) : (char)(i - 200);
 		size_t len = random_below(r, 3) ? 500 : (size_t)random_below(r, sizeof(value));
-		enum err err = i < 200 && random_below(r, 2) ? store_put(txn, 1, text_of(&key, 1), text_of(value, len), STORE_PUT)
-		                                             : store_remove(txn, 1, text_of(&key, 1));
+		enum err err = i < 200 && random_below(r, 2)
+		                       ? store_put(txn, 1, text_of(&key, 1), text_of(value, len), STORE_PUT)
+		                       : store_remove(txn, 1, text_of(&key, 1));
 
 		assert_true(err == ERR_OK || err == ERR_NOT_FOUND);
 	}
@@ -475,19 +484,25 @@ static void address_space_that_is_short_gives_a_smaller_map(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(both_stores_do_the_same_under_random_operations, setup, teardown),
+		cmocka_unit_test_setup_teardown(both_stores_do_the_same_under_random_operations, setup,
+		                                teardown),
 		cmocka_unit_test_setup_teardown(a_reader_keeps_what_it_began_with, setup, teardown),
 		cmocka_unit_test_setup_teardown(appending_needs_the_highest_key, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_key_that_is_too_long_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(memory_loses_what_came_after_the_power_failed, setup, teardown),
+		cmocka_unit_test_setup_teardown(memory_loses_what_came_after_the_power_failed, setup,
+		                                teardown),
 		cmocka_unit_test_setup_teardown(memory_fails_the_commits_it_is_told_to, setup, teardown),
 		cmocka_unit_test_setup_teardown(two_owners_are_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_file_that_lost_its_end_is_refused_and_left_as_it_is, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_file_whose_last_pages_were_never_written_is_sound, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_file_that_is_not_ours_is_refused_and_can_be_put_aside, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_file_that_lost_its_end_is_refused_and_left_as_it_is, setup,
+		                                teardown),
+		cmocka_unit_test_setup_teardown(a_file_whose_last_pages_were_never_written_is_sound, setup,
+		                                teardown),
+		cmocka_unit_test_setup_teardown(a_file_that_is_not_ours_is_refused_and_can_be_put_aside,
+		                                setup, teardown),
 		cmocka_unit_test_setup_teardown(a_map_that_is_full_is_full_and_heals, setup, teardown),
 		cmocka_unit_test_setup_teardown(another_process_may_read_beside_the_owner, setup, teardown),
-		cmocka_unit_test_setup_teardown(address_space_that_is_short_gives_a_smaller_map, setup, teardown),
+		cmocka_unit_test_setup_teardown(address_space_that_is_short_gives_a_smaller_map, setup,
+		                                teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

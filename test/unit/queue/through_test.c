@@ -7,7 +7,9 @@
 
 static struct rig_mail through(enum queue_mode mode, size_t recipients, int64_t budget_ms)
 {
-	return (struct rig_mail){ .content = TEXT("x\r\n"), .mode = mode, .recipients = recipients, .budget_ms = budget_ms };
+	return (struct rig_mail){
+		.content = TEXT("x\r\n"), .mode = mode, .recipients = recipients, .budget_ms = budget_ms
+	};
 }
 
 static uint64_t commits(struct rig *r)
@@ -204,7 +206,8 @@ static void the_budget_ends_in_the_store_or_with_the_client(void **state)
 {
 	struct rig *r = *state;
 	struct rig_answer stored = { 0 }, refused = { 0 }, late = { 0 };
-	struct rig_mail or_store = through(QUEUE_THROUGH_OR_STORE, 1, 2000), only = through(QUEUE_THROUGH, 1, 2000);
+	struct rig_mail or_store = through(QUEUE_THROUGH_OR_STORE, 1, 2000),
+			only = through(QUEUE_THROUGH, 1, 2000);
 	struct id ids[2];
 
 	ids[0] = rig_accept(r, &or_store, &stored);
@@ -218,7 +221,8 @@ static void the_budget_ends_in_the_store_or_with_the_client(void **state)
 	assert_int_equal(refused.err, ERR_TIMEOUT);
 	assert_int_equal(queue_space(r->queue).messages, 1);
 	assert_int_equal(r->fresh, 2);
-	/* What was under way ends: the stored one is gone, the refused one changes nothing more and brings no report. */
+	/* What was under way ends: the stored one is gone, the refused one changes nothing more and brings no
+	 * report. */
 	rig_settle(r, ids[0], 0, QUEUE_DELIVERED, 0, NULL);
 	rig_settle_with_notice(r, ids[1], 100, &late);
 	fake_io_run(&r->io);
@@ -232,7 +236,8 @@ static void what_the_scheduler_leaves_is_stored_or_told(void **state)
 {
 	struct rig *r = *state;
 	struct rig_answer stored = { 0 }, told = { 0 };
-	struct rig_mail or_store = through(QUEUE_THROUGH_OR_STORE, 1, 2000), only = through(QUEUE_THROUGH, 1, 2000);
+	struct rig_mail or_store = through(QUEUE_THROUGH_OR_STORE, 1, 2000),
+			only = through(QUEUE_THROUGH, 1, 2000);
 
 	r->leave_fresh = true;
 	rig_accept(r, &or_store, &stored);
@@ -265,7 +270,9 @@ static void a_large_body_is_synced_only_when_it_is_stored(void **state)
 	struct rig *r = *state;
 	struct rig_answer told = { 0 }, stored = { 0 };
 	char *content = rig_octets(300000, 1);
-	struct rig_mail mail = { .content = text_of(content, 300000), .mode = QUEUE_THROUGH_OR_STORE, .budget_ms = 2000 };
+	struct rig_mail mail = { .content = text_of(content, 300000),
+		                 .mode = QUEUE_THROUGH_OR_STORE,
+		                 .budget_ms = 2000 };
 	size_t len;
 	enum err err;
 	struct id id = rig_accept(r, &mail, &told);
@@ -323,9 +330,13 @@ static void the_close_ends_entries_in_every_state(void **state)
 
 	for (unsigned steps = 0; steps < 14; steps++) {
 		struct rig_answer answers[4] = { 0 };
-		struct rig_mail small = through(QUEUE_THROUGH_OR_STORE, 2, 2000), only = through(QUEUE_THROUGH, 2, 2000);
-		struct rig_mail large = { .content = text_of(content, 300000), .mode = QUEUE_THROUGH_OR_STORE, .budget_ms = 2000 };
-		struct id ids[3] = { rig_accept(r, &small, &answers[0]), rig_accept(r, &only, &answers[1]), rig_accept(r, &large, &answers[2]) };
+		struct rig_mail small = through(QUEUE_THROUGH_OR_STORE, 2, 2000),
+				only = through(QUEUE_THROUGH, 2, 2000);
+		struct rig_mail large = { .content = text_of(content, 300000),
+			                  .mode = QUEUE_THROUGH_OR_STORE,
+			                  .budget_ms = 2000 };
+		struct id ids[3] = { rig_accept(r, &small, &answers[0]), rig_accept(r, &only, &answers[1]),
+			             rig_accept(r, &large, &answers[2]) };
 
 		for (unsigned i = 0; i < steps; i++) {
 			fake_io_turn(&r->io);

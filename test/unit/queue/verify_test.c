@@ -21,13 +21,15 @@ static struct queue_verify_report verify(struct rig *r, unsigned *lines)
 	struct queue_verify_report report = { 0 };
 
 	*lines = 0;
-	assert_int_equal(queue_verify(r->options.disk, text_from(r->path), count_line, lines, &report), ERR_OK);
+	assert_int_equal(queue_verify(r->options.disk, text_from(r->path), count_line, lines, &report),
+	                 ERR_OK);
 	return report;
 }
 
 static uint64_t faults(const struct queue_verify_report *v)
 {
-	return v->damaged_messages + v->damaged_recipients + v->lost_due_rows + v->wrong_counts + v->missing_files + v->stray_files;
+	return v->damaged_messages + v->damaged_recipients + v->lost_due_rows + v->wrong_counts +
+	       v->missing_files + v->stray_files;
 }
 
 /* Some of everything: small, large, several recipients, held, deferred. */
@@ -37,7 +39,8 @@ static void fill(struct rig *r, struct id *small, struct id *large)
 	const bool held[] = { false, true, false };
 
 	*small = rig_accepted(r, &(struct rig_mail){ .content = TEXT("small\r\n") });
-	*large = rig_accepted(r, &(struct rig_mail){ .content = text_of(content, 300000), .recipients = 3, .held = held });
+	*large = rig_accepted(
+		r, &(struct rig_mail){ .content = text_of(content, 300000), .recipients = 3, .held = held });
 	for (unsigned i = 0; i < 600; i++)
 		rig_accept(r, &(struct rig_mail){ .content = TEXT("one of many\r\n") }, NULL);
 	fake_io_run(&r->io);
@@ -76,14 +79,28 @@ static void an_empty_spool_has_none_and_a_missing_one_is_said(void **state)
 	struct queue_verify_report v = verify(r, &lines);
 
 	assert_int_equal(v.messages + faults(&v), 0);
-	assert_int_equal(queue_verify(r->options.disk, TEXT("/nonexistent/spool"), NULL, NULL, &report), ERR_NOT_FOUND);
+	assert_int_equal(queue_verify(r->options.disk, TEXT("/nonexistent/spool"), NULL, NULL, &report),
+	                 ERR_NOT_FOUND);
 }
 
 /* ---------------------------------------------------------------- each kind */
 
 enum kind {
-	ENVELOPE, BODY, NO_RECIPIENTS, RECIPIENT, NO_MESSAGE, DUE_VALUE, DUE_LOST, DUE_EXTRA, DUE_WRONG, COUNT, COUNT_LOST,
-	FILE_OCTET, FILE_SHORT, FILE_GONE, FILE_STRAY,
+	ENVELOPE,
+	BODY,
+	NO_RECIPIENTS,
+	RECIPIENT,
+	NO_MESSAGE,
+	DUE_VALUE,
+	DUE_LOST,
+	DUE_EXTRA,
+	DUE_WRONG,
+	COUNT,
+	COUNT_LOST,
+	FILE_OCTET,
+	FILE_SHORT,
+	FILE_GONE,
+	FILE_STRAY,
 };
 
 static void make_stray(struct rig *r)
@@ -274,7 +291,8 @@ static void another_process_verifies_while_the_queue_works(void **state)
 
 			if (queue_verify(io_disk_real(), text_from(r->path), count_line, &lines, &v))
 				_exit(1);
-			/* What changes between two slices may look like a count that is wrong, and nothing else. */
+			/* What changes between two slices may look like a count that is wrong, and nothing
+			 * else. */
 			if (faults(&v) != v.wrong_counts)
 				_exit(2);
 		}
