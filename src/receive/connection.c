@@ -18,6 +18,7 @@ struct connection {
 	int64_t active_at;     /* when the client last got something done */
 	struct io_later flush; /* writes what the session says, after all that waits was offered to it */
 	bool paused, closing, tls_wanted;
+	bool behind; /* the client has said more than was taken */
 };
 
 /* ---------------------------------------------------------------- what the session asks for */
@@ -123,9 +124,13 @@ static void on_decided(void *owner, const struct queue_decision *decision)
 	}
 	if (r->stopping)
 		receive_session_stop(&c->session);
-	/* the commands that wait behind the dot are answered in the same write as the 250 */
+	/* Commands that wait behind the dot are answered in the same write as the 250; where there are none it goes now, before
+	 * the message's delivery begins. */
+	if (!c->behind)
+		flush(c);
 	resume_if_wanted(c);
-	flush_later(c);
+	if (c->behind)
+		flush_later(c);
 }
 
 static void commit(void *owner, const struct queue_submission *submission)
@@ -269,6 +274,7 @@ static size_t on_data(void *owner, struct text bytes)
 	/* a command that comes letter by letter is not there before it is whole */
 	if (taken)
 		c->active_at = io_now_at(c->receive->io);
+	c->behind = taken < bytes.len;
 	if (!c->closing && !io_stream_is_closing(c->stream) && !may_read(c)) {
 		c->paused = true;
 		io_stream_pause(c->stream);
