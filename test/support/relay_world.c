@@ -266,7 +266,7 @@ static void keep_codes(struct text told, char *codes, size_t room)
 const char *relay_world_say(struct relay_world *w, const char *lines)
 {
 	static char codes[65536];
-	struct buf all = BUF(16u << 20);
+	struct buf all = BUF(512u << 20);
 	struct talk t = { .told = BUF(16u << 20) };
 	struct io_address to = { .ip = RELAY_AT };
 
@@ -289,7 +289,7 @@ struct text relay_world_heard(struct relay_world *w)
 
 void relay_world_send(struct relay_world *w, const char *from, const char *to, const char *content)
 {
-	struct buf all = BUF(16u << 20);
+	struct buf all = BUF(512u << 20);
 
 	buf_add_format(&all, "EHLO client.test\r\nMAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nDATA\r\n%s.\r\n", from,
 	               to, content);
