@@ -14,7 +14,8 @@ struct sim_stream {
 	struct io_stream base;
 	struct sim *sim;
 	struct sim_stream *other; /* NULL: gone, or never there */
-	struct buf coming;        /* octets on the way to this end */
+	struct buf coming;        /* octets on the way to this end, behind `arrived` that were */
+	size_t arrived;
 	struct sim_event arrival, connecting, closing;
 	bool reading, end_coming, end_came, wire_closed;
 };
@@ -51,9 +52,24 @@ static struct sim_stream *stream_new(struct sim *sim)
 
 static void arrive_later(struct sim_stream *s, int64_t delay_ms);
 
+static struct text on_the_way(const struct sim_stream *s)
+{
+	return text_skip(buf_text(&s->coming), s->arrived);
+}
+
+/* Moves what is left only now and then: a client may have written hundreds of MiB at once. */
+static void take(struct sim_stream *s, size_t bytes)
+{
+	s->arrived += bytes;
+	if (s->arrived < s->coming.len / 2)
+		return;
+	buf_drop_head(&s->coming, s->arrived);
+	s->arrived = 0;
+}
+
 static void tell_sender(struct sim_stream *s)
 {
-	size_t over = s->coming.len > WINDOW_BYTES ? s->coming.len - WINDOW_BYTES : 0;
+	size_t left = on_the_way(s).len, over = left > WINDOW_BYTES ? left - WINDOW_BYTES : 0;
 
 	if (s->other && !s->other->wire_closed)
 		io_stream_world_sent(&s->other->base, over);
@@ -62,12 +78,13 @@ static void tell_sender(struct sim_stream *s)
 static void on_arrival(struct sim_event *event)
 {
 	struct sim_stream *s = CONTAINER_OF(event, struct sim_stream, arrival);
-	size_t most = MIN(s->coming.len, io_stream_world_room(&s->base));
+	struct text coming = on_the_way(s);
+	size_t most = MIN(coming.len, io_stream_world_room(&s->base));
 	char *room;
 
 	if (s->wire_closed || !s->reading || s->end_came)
 		return;
-	if (s->coming.len == 0) {
+	if (coming.len == 0) {
 		if (s->end_coming) {
 			s->end_came = true;
 			s->reading = false;
@@ -81,17 +98,17 @@ static void on_arrival(struct sim_event *event)
 		most = 1 + random_below(&s->sim->random, most);
 	room = io_world_read_room(&s->sim->io);
 	assert(room);
-	memcpy(room, s->coming.at, most);
-	buf_drop_head(&s->coming, most);
+	memcpy(room, coming.at, most);
+	take(s, most);
 	sim_note(s->sim, "octets", text_of(room, most));
-	arrive_later(s, s->coming.len ? (int64_t)random_below(&s->sim->random, 2) : 0);
+	arrive_later(s, on_the_way(s).len ? (int64_t)random_below(&s->sim->random, 2) : 0);
 	tell_sender(s);
 	io_stream_world_data(&s->base, text_of(room, most));
 }
 
 static void arrive_later(struct sim_stream *s, int64_t delay_ms)
 {
-	if (s->wire_closed || !s->reading || (s->coming.len == 0 && !s->end_coming))
+	if (s->wire_closed || !s->reading || (on_the_way(s).len == 0 && !s->end_coming))
 		return;
 	if (!heap_has(&s->arrival.due))
 		sim_event_at(s->sim, &s->arrival, s->sim->now_at + delay_ms, on_arrival);
@@ -120,8 +137,8 @@ void sim_stream_send(struct io_stream *base, const struct text *pieces, size_t c
 		buf_add(&to->coming, pieces[i]);
 	assert(!buf_err(&to->coming));
 	arrive_later(to, sim_delay(s->sim));
-	if (to->coming.len > WINDOW_BYTES)
-		io_stream_world_sent(base, to->coming.len - WINDOW_BYTES);
+	if (on_the_way(to).len > WINDOW_BYTES)
+		io_stream_world_sent(base, on_the_way(to).len - WINDOW_BYTES);
 }
 
 void sim_stream_shutdown(struct io_stream *base)
@@ -317,6 +334,7 @@ static bool touches(const struct io_address *a, struct ip_port address)
 static void cut_stream(struct sim_stream *s)
 {
 	buf_reset(&s->coming); /* what was on the way is lost, as by a reset */
+	s->arrived = 0;
 	io_stream_world_failed(&s->base, ERR_CLOSED);
 }
 
