@@ -5,60 +5,11 @@
 #include <postrider/mail/body_source.h>
 #include <postrider/smtp/ehlo.h>
 
-#include "judge.h"
-#include "session.h"
-
-/* Steps before and behind those of the recipients. */
-#define STEP_RSET 0
-#define STEP_MAIL 1
-#define STEP_RCPT 2
-
-#define SPAN_COPIED_BYTES 4096 /* a whole span up to this (prepended fields) is copied, to go with the next */
-
-enum fate {
-	FATE_OPEN,
-	FATE_ACCEPTED,
-	FATE_UNFIT, /* an address that cannot be sent; its result comes with the answer to MAIL */
-	FATE_DECIDED,
-	FATE_UNFIT_DECIDED,
-};
-
-static size_t step_data(const struct transaction *t)
-{
-	return STEP_RCPT + t->job->recipient_count;
-}
-
-static size_t step_dot(const struct transaction *t)
-{
-	return step_data(t) + 1;
-}
-
-static enum stage stage_of_step(const struct transaction *t, size_t step)
-{
-	if (step <= STEP_MAIL)
-		return STAGE_MAIL;
-	if (step < step_data(t))
-		return STAGE_RCPT;
-	return step == step_data(t) ? STAGE_DATA : STAGE_DOT;
-}
-
-static const char *step_name(const struct transaction *t, size_t step)
-{
-	if (step == STEP_RSET)
-		return "RSET";
-	if (step == STEP_MAIL)
-		return "MAIL";
-	return step < step_data(t) ? "RCPT" : "DATA";
-}
+#include "results.h"
 
 static bool pipelines(const struct session *s)
 {
 	return s->keywords & EHLO_PIPELINING;
-}
-
-static bool dot_is_out(const struct transaction *t)
-{
-	return t->begun && t->sent > step_dot(t);
 }
 
 size_t transactions_in_hand(const struct session *s)
@@ -70,104 +21,6 @@ void transaction_fini(struct transaction *t)
 {
 	free(t->fates);
 	*t = (struct transaction){ 0 };
-}
-
-/* Whether the connection carried anything before this job. */
-static bool is_reused(const struct session *s, const struct transaction *t)
-{
-	return t->begun ? t->number > 0 : s->begun_count > 0;
-}
-
-/* ---------------------------------------------------------------- results */
-
-static struct event_ms times(struct session *s, const struct transaction *t)
-{
-	struct event_ms ms = EVENT_MS_NONE;
-	int64_t now = s->o.out->now_at(s->o.owner);
-
-	if (!t->begun)
-		return ms;
-	ms.envelope = (int32_t)((t->data_at ? t->data_at : now) - t->begun_at);
-	if (t->data_at)
-		ms.data = (int32_t)(now - t->data_at);
-	return ms;
-}
-
-static void decide(struct session *s, struct transaction *t, size_t index, struct deliver_result r)
-{
-	if (t->fates) {
-		assert(t->fates[index] < FATE_DECIDED);
-		t->fates[index] = t->fates[index] == FATE_UNFIT ? FATE_UNFIT_DECIDED : FATE_DECIDED;
-	}
-	t->open--;
-	r.ms = times(s, t);
-	r.reused = is_reused(s, t);
-	s->o.out->result(s->o.owner, t->job, index, &r);
-}
-
-static void decide_all(struct session *s, struct transaction *t, const struct deliver_result *r)
-{
-	/* without memory for the fates nobody had one: then all go the same way, once, here */
-	for (size_t i = 0; t->open > 0; i++)
-		if (!t->fates || t->fates[i] < FATE_DECIDED)
-			decide(s, t, i, *r);
-}
-
-/* Our own words stand in s->line. */
-static struct deliver_result own_result(struct session *s, enum deliver_kind kind, enum reason reason,
-                                        enum stage stage, const char *enhanced)
-{
-	return (struct deliver_result){
-		.kind = kind,
-		.reason = reason,
-		.stage = stage,
-		.enhanced = text_from(enhanced),
-		.reply = buf_text(&s->line),
-	};
-}
-
-/* v must live as long as the result. */
-static struct deliver_result peer_result(struct session *s, const struct reply *reply,
-                                         const struct verdict *v, enum stage stage)
-{
-	session_say_reply(s, reply);
-	return (struct deliver_result){
-		.kind = v->kind,
-		.reason = v->reason,
-		.stage = stage,
-		.code = reply->code,
-		.enhanced = text_from(v->enhanced),
-		.reply = buf_text(&s->line),
-		.from_peer = true,
-	};
-}
-
-static void decide_unfit(struct session *s, struct transaction *t)
-{
-	struct deliver_result r;
-
-	for (size_t i = 0; i < t->job->recipient_count; i++) {
-		if (t->fates[i] != FATE_UNFIT)
-			continue;
-		session_say(s, "this address cannot be sent by SMTP");
-		r = own_result(s, DELIVER_PERMANENT, REASON_NO_SUCH_USER, STAGE_RCPT, "5.1.3");
-		decide(s, t, i, r);
-	}
-}
-
-/* The first transaction is over: the second moves up. */
-static void finish_first(struct session *s)
-{
-	struct transaction *t = &s->slots[0];
-	struct transaction first = *t;
-
-	assert(t->open == 0);
-	*t = s->slots[1];
-	s->slots[1] = (struct transaction){ .fates = first.fates, .fate_room = first.fate_room };
-	if (t->job && t->begun)
-		t->begun_at = s->o.out->now_at(s->o.owner);
-	body_source_release(&first.job->body);
-	s->o.out->done(s->o.owner, first.job);
 }
 
 /* ---------------------------------------------------------------- what cannot be sent */
@@ -241,7 +94,7 @@ void transactions_give(struct session *s, struct deliver_job *job)
 	assert(!t->job && job->recipient_count > 0);
 	*t = fresh;
 	t->open = job->recipient_count;
-	data_encoder_init(&t->encoder);
+	mail_data_init(&t->data, job->body);
 	body_source_listen(job->body, on_body_ready, s);
 	inspect(s, t);
 }
@@ -258,8 +111,8 @@ static void decide_refused(struct session *s, struct transaction *t)
 		               (unsigned long long)body_source_bytes(t->job->body),
 		               (unsigned long long)s->size_limit_bytes);
 	}
-	r = own_result(s, t->refusal_kind, t->refusal_reason, STAGE_MAIL, t->refusal_enhanced);
-	decide_all(s, t, &r);
+	r = result_own(s, t->refusal_kind, t->refusal_reason, STAGE_MAIL, t->refusal_enhanced);
+	result_give_all(s, t, &r);
 }
 
 /* ---------------------------------------------------------------- sending the envelope */
@@ -349,84 +202,30 @@ static void cut_body(struct session *s, struct transaction *t, enum err err)
 	session_say(s,
 	            unfit ? "the message holds a CR or LF that is not part of a line end and cannot be sent"
 	                  : "the message could not be read from the spool");
-	r = own_result(s, unfit ? DELIVER_PERMANENT : DELIVER_TRANSIENT,
+	r = result_own(s, unfit ? DELIVER_PERMANENT : DELIVER_TRANSIENT,
 	               unfit ? REASON_CONTENT : REASON_SPOOL, STAGE_DATA, unfit ? "5.6.0" : "4.3.0");
 	outbox_drop(s->o.outbox);
-	decide_all(s, t, &r);
+	result_give_all(s, t, &r);
 	session_end(s, SESSION_END_ABORT, "the mail data could not be finished", NULL);
 }
 
-static uint64_t body_left(const struct transaction *t)
+/* The final dot is in the outbox. */
+static void note_dot(struct transaction *t)
 {
-	return body_source_bytes(t->job->body) - t->given_bytes + t->span.len;
-}
-
-/* ERR_MORE: come again; ERR_DAMAGED: the source failed, or gave less than it said, or more. */
-static enum err next_span(struct transaction *t)
-{
-	enum err err = body_source_next(t->job->body, &t->span);
-
-	if (err) {
-		t->span = TEXT_EMPTY;
-		return err;
-	}
-	t->given_bytes += t->span.len;
-	if (t->span.len == 0 || t->given_bytes > body_source_bytes(t->job->body))
-		return ERR_DAMAGED;
-	return ERR_OK;
-}
-
-static enum err send_slice(struct session *s, struct transaction *t)
-{
-	struct text slice = text_head(t->span, TRANSACTION_SLICE_BYTES), piece;
-	bool copied = t->span.len <= SPAN_COPIED_BYTES;
-	size_t len = slice.len;
-	enum err err;
-
-	while (!(err = data_encode(&t->encoder, &slice, &piece))) {
-		if (copied)
-			outbox_copy(s->o.outbox, piece);
-		else
-			outbox_add(s->o.outbox, piece);
-	}
-	t->span = text_skip(t->span, len);
-	return err == ERR_MORE ? ERR_OK : err;
-}
-
-static void send_dot(struct session *s, struct transaction *t, struct text end)
-{
-	outbox_copy(s->o.outbox, end);
 	t->body = BODY_SENT;
 	t->sent = step_dot(t) + 1;
 }
 
-/* As much of the body as the connection takes now. What may go in one write with the end stays in the
- * outbox. */
 static void pump(struct session *s, struct transaction *t)
 {
-	enum err err = ERR_OK;
-	struct text end;
+	enum err err = mail_data_send(&t->data, s->o.outbox, s->o.out->unsent, s->o.owner);
 
-	while (!err && body_left(t) > 0) {
-		/* what the last span gave must be out before the source takes it back */
-		if (s->o.outbox->bytes >= TRANSACTION_SLICE_BYTES ||
-		    (t->span.len == 0 && s->o.outbox->borrows))
-			outbox_flush(s->o.outbox);
-		if (s->o.outbox->bytes == 0 && s->o.out->unsent(s->o.owner) > TRANSACTION_UNSENT_MAX)
-			return;
-		if (t->span.len == 0)
-			err = next_span(t);
-		if (!err)
-			err = send_slice(s, t);
-	}
-	if (!err)
-		err = data_encode_end(&t->encoder, &end);
 	if (err == ERR_MORE)
 		t->body_waits = true;
-	else if (err)
+	else if (!err)
+		note_dot(t);
+	else if (err != ERR_BUSY)
 		cut_body(s, t, err);
-	else
-		send_dot(s, t, end);
 }
 
 /* ---------------------------------------------------------------- going on */
@@ -446,7 +245,7 @@ static bool may_announce(const struct session *s)
 	if (!t->job)
 		return true;
 	return !s->slots[1].job && joins(s) && t->begun && t->sent > step_data(t) && !t->lone_dot &&
-	       body_left(t) <= TRANSACTION_NEAR_END_BYTES;
+	       mail_data_left(&t->data) <= TRANSACTION_NEAR_END_BYTES;
 }
 
 static void announce(struct session *s)
@@ -467,7 +266,7 @@ static void advance_first(struct session *s)
 			return;
 		}
 		decide_refused(s, t);
-		finish_first(s);
+		transaction_finish_first(s);
 	}
 	if (!t->job)
 		return;
@@ -487,8 +286,8 @@ void transactions_advance(struct session *s)
 	/* what came from inside the announcement */
 	if (s->phase == SESSION_UP && s->slots[0].job && !s->slots[0].begun)
 		advance_first(s);
-	if (s->phase == SESSION_UP && second->job && !second->failed_here && dot_is_out(&s->slots[0]) &&
-	    !s->slots[0].lone_dot && joins(s))
+	if (s->phase == SESSION_UP && second->job && !second->failed_here &&
+	    transaction_dot_is_out(&s->slots[0]) && !s->slots[0].lone_dot && joins(s))
 		send_envelope(s, second);
 }
 
@@ -527,33 +326,15 @@ static void learn_keeps(struct session *s)
 	s->o.out->learned(s->o.owner, SESSION_KEEPS);
 }
 
-static void learn_cuts(struct session *s, const struct transaction *t)
-{
-	if (!t->joined || s->cuts_said)
-		return;
-	s->cuts_said = true;
-	s->o.out->learned(s->o.owner, SESSION_CUTS);
-}
-
-/* The reply is for all recipients that have no result yet. */
-static void decide_by_reply(struct session *s, struct transaction *t, const struct reply *reply,
-                            enum stage stage)
-{
-	struct verdict v = judge_reply(reply, stage);
-	struct deliver_result r = peer_result(s, reply, &v, stage);
-
-	decide_all(s, t, &r);
-}
-
 static void on_mail_reply(struct session *s, struct transaction *t, const struct reply *reply)
 {
-	decide_unfit(s, t);
+	results_of_unfit(s, t);
 	if (reply_is_positive(reply)) {
 		learn_keeps(s);
 		s->needs_reset = true;
 		return;
 	}
-	decide_by_reply(s, t, reply, STAGE_MAIL);
+	results_by_reply(s, t, reply, STAGE_MAIL);
 	s->needs_reset = false;
 }
 
@@ -569,13 +350,13 @@ static void on_rcpt_reply(struct session *s, struct transaction *t, size_t index
 		return;
 	}
 	v = judge_reply(reply, STAGE_RCPT);
-	decide(s, t, index, peer_result(s, reply, &v, STAGE_RCPT));
+	result_give(s, t, index, result_of_reply(s, reply, &v, STAGE_RCPT));
 }
 
 static void on_data_reply(struct session *s, struct transaction *t, const struct reply *reply)
 {
 	if (!reply_is_intermediate(reply)) {
-		decide_by_reply(s, t, reply, STAGE_DATA);
+		results_by_reply(s, t, reply, STAGE_DATA);
 		return;
 	}
 	if (t->accepted > 0) {
@@ -585,14 +366,15 @@ static void on_data_reply(struct session *s, struct transaction *t, const struct
 	}
 	/* RFC 2920 section 3.1: nobody is left, and the peer waits for mail data all the same */
 	t->lone_dot = true;
-	send_dot(s, t, TEXT(".\r\n"));
+	outbox_copy(s->o.outbox, TEXT(".\r\n"));
+	note_dot(t);
 }
 
 static void on_dot_reply(struct session *s, struct transaction *t, const struct reply *reply)
 {
 	s->needs_reset = t->lone_dot;
 	s->message_count++;
-	decide_by_reply(s, t, reply, STAGE_DOT);
+	results_by_reply(s, t, reply, STAGE_DOT);
 }
 
 /* RSET must succeed (RFC 5321 section 4.1.1.5); a peer that refuses it is not to be trusted with the next
@@ -625,7 +407,7 @@ static bool speaks_of_connection(const struct transaction *t, size_t step, const
 static void unasked_reply(struct session *s, struct transaction *t, const struct reply *reply)
 {
 	if (t->job && t->body == BODY_STREAMING && !reply_is_positive(reply) && !reply_is_intermediate(reply))
-		decide_by_reply(s, t, reply, STAGE_DATA);
+		results_by_reply(s, t, reply, STAGE_DATA);
 	session_end(s, SESSION_END_PROTOCOL, "the host replied without being asked", NULL);
 }
 
@@ -676,71 +458,10 @@ void transactions_reply(struct session *s, const struct reply *reply)
 	if (step != STEP_RSET)
 		take_reply(s, t, step, reply);
 	if (reply->code == 421) {
-		decide_by_reply(s, t, reply, stage_of_step(t, step));
+		results_by_reply(s, t, reply, stage_of_step(t, step));
 		session_end(s, SESSION_END_REPLY, NULL, reply);
 		return;
 	}
 	if (is_over(t))
-		finish_first(s);
-}
-
-/* ---------------------------------------------------------------- the end of the connection */
-
-static enum reason reason_of_end(enum session_end why)
-{
-	switch (why) {
-	case SESSION_END_SILENCE:
-		return REASON_TIMEOUT;
-	case SESSION_END_PROTOCOL:
-		return REASON_PROTOCOL;
-	case SESSION_END_ABORT:
-		return REASON_OTHER;
-	default:
-		return REASON_CONNECT;
-	}
-}
-
-static struct deliver_result lost_result(struct session *s, const struct transaction *t, enum session_end why,
-                                         const char *words)
-{
-	bool streaming = t->body == BODY_STREAMING;
-	enum stage stage = !t->begun ? STAGE_MAIL : streaming ? STAGE_DATA : stage_of_step(t, t->answered);
-
-	buf_reset(&s->line);
-	buf_add_string(&s->line, words);
-	if (dot_is_out(t)) {
-		buf_add_string(&s->line, " after the message was sent: it may have been delivered");
-		return own_result(s, DELIVER_UNKNOWN, REASON_UNKNOWN_OUTCOME, STAGE_DOT, "4.4.2");
-	}
-	if (streaming)
-		buf_add_string(&s->line, " in the middle of the message");
-	else if (t->begun)
-		buf_add_format(&s->line, " %s the reply to %s", why == SESSION_END_PROTOCOL ? "in" : "before",
-		               step_name(t, t->answered));
-	return own_result(s, DELIVER_TRANSIENT, reason_of_end(why), stage, "4.4.2");
-}
-
-void transactions_end(struct session *s, enum session_end why, const char *words, const struct reply *reply)
-{
-	struct transaction *t = &s->slots[0];
-
-	while (t->job) {
-		struct verdict v;
-		struct deliver_result r;
-
-		if (reply) {
-			v = judge_reply(reply, STAGE_MAIL);
-			v.kind = DELIVER_TRANSIENT;
-			v.enhanced[0] = '4';
-			r = peer_result(s, reply, &v, STAGE_MAIL);
-		} else {
-			r = lost_result(s, t, why, words);
-		}
-		if (why != SESSION_END_ABORT && is_reused(s, t) && t->heard == 0) {
-			r.untouched = !dot_is_out(t);
-			learn_cuts(s, t);
-		}
-		decide_all(s, t, &r);
-		finish_first(s);
-	}
+		transaction_finish_first(s);
 }

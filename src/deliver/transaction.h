@@ -12,7 +12,8 @@
 #define DELIVER_TRANSACTION_H
 
 #include <postrider/deliver.h>
-#include <postrider/smtp/data.h>
+
+#include "mail_data.h"
 
 struct session;
 struct reply;
@@ -25,11 +26,21 @@ enum session_end {
 	SESSION_END_REPLY
 };
 
-/* What is given to io at once, and how much may lie there unsent before the body waits. */
-#define TRANSACTION_SLICE_BYTES (128u * 1024)
-#define TRANSACTION_UNSENT_MAX (16u * 1024)
 /* The next job is asked for when no more than this of the body is left. */
 #define TRANSACTION_NEAR_END_BYTES (128u * 1024)
+
+/* Steps before and behind those of the recipients. */
+#define STEP_RSET 0
+#define STEP_MAIL 1
+#define STEP_RCPT 2
+
+enum fate {
+	FATE_OPEN,
+	FATE_ACCEPTED,
+	FATE_UNFIT, /* an address that cannot be sent; its result comes with the answer to MAIL */
+	FATE_DECIDED,
+	FATE_UNFIT_DECIDED,
+};
 
 enum transaction_body { BODY_NOT_YET, BODY_STREAMING, BODY_SENT };
 
@@ -43,14 +54,12 @@ struct transaction {
 	size_t open;           /* recipients without a result */
 	size_t accepted;       /* at RCPT */
 	enum transaction_body body;
-	struct data_encoder encoder;
-	struct text span;     /* what is left of the source's last span */
-	uint64_t given_bytes; /* by the source, so far */
-	bool begun;           /* sending has started */
-	bool joined;          /* its envelope went behind the dot of the one before */
-	bool body_waits;      /* for session_body_ready */
-	bool lone_dot;        /* no recipient was accepted: the 354 gets an empty message */
-	bool failed_here;     /* not to be sent: refusal_* say why */
+	struct mail_data data;
+	bool begun;       /* sending has started */
+	bool joined;      /* its envelope went behind the dot of the one before */
+	bool body_waits;  /* for session_body_ready */
+	bool lone_dot;    /* no recipient was accepted: the 354 gets an empty message */
+	bool failed_here; /* not to be sent: refusal_* say why */
 	enum deliver_kind refusal_kind;
 	enum reason refusal_reason;
 	const char *refusal_enhanced;
@@ -58,6 +67,30 @@ struct transaction {
 	int64_t begun_at; /* the envelope's turn came */
 	int64_t data_at;  /* the 354 came; 0: not yet */
 };
+
+static inline size_t step_data(const struct transaction *t)
+{
+	return STEP_RCPT + t->job->recipient_count;
+}
+
+static inline size_t step_dot(const struct transaction *t)
+{
+	return step_data(t) + 1;
+}
+
+static inline enum stage stage_of_step(const struct transaction *t, size_t step)
+{
+	if (step <= STEP_MAIL)
+		return STAGE_MAIL;
+	if (step < step_data(t))
+		return STAGE_RCPT;
+	return step == step_data(t) ? STAGE_DATA : STAGE_DOT;
+}
+
+static inline bool transaction_dot_is_out(const struct transaction *t)
+{
+	return t->begun && t->sent > step_dot(t);
+}
 
 void transaction_fini(struct transaction *t);
 

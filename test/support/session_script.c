@@ -256,7 +256,8 @@ static void say(struct script *s, struct text bytes)
 {
 	size_t taken = session_data(&s->session, bytes);
 
-	/* what was not taken comes again with what follows: here nothing does, so it must be an unfinished reply */
+	/* what was not taken comes again with what follows: here nothing does, so it must be an unfinished
+	 * reply */
 	if (taken < bytes.len && text_ends(bytes, TEXT("\r\n")) && !s->closed)
 		stop(s, "the session left a whole line unread");
 }

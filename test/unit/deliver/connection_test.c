@@ -183,6 +183,22 @@ static void addresses_of_this_machine_are_ours(void **state)
 	deliver_world_close(&w);
 }
 
+static void loopback_mx_is_passed_over(void **state)
+{
+	struct deliver_world w = { 0 };
+
+	(void)state;
+	deliver_world_open(&w, DIRECT,
+	                   "example.net. 300 MX 10 localhost.example.net.\n"
+	                   "example.net. 300 MX 20 mx.example.net.\n"
+	                   "localhost.example.net. 300 A 127.0.0.1\n"
+	                   "mx.example.net. 300 A 192.0.2.1\n");
+	deliver_world_peer(&w, "192.0.2.1:25", TAKES);
+	deliver_world_deliver(&w, "example.net", CONFIG_TLS_NONE, 1,
+	                      "a: delivered 192.0.2.1:25\ndone\nclosed\n");
+	deliver_world_close(&w);
+}
+
 static void upstream_may_be_anywhere(void **state)
 {
 	struct deliver_world w = { 0 };
@@ -822,6 +838,7 @@ int main(void)
 		cmocka_unit_test(private_address_beside_a_public_one_is_passed_over),
 		cmocka_unit_test(our_own_address_cuts_the_hosts_behind_it),
 		cmocka_unit_test(addresses_of_this_machine_are_ours),
+		cmocka_unit_test(loopback_mx_is_passed_over),
 		cmocka_unit_test(upstream_may_be_anywhere),
 		cmocka_unit_test(upstream_without_an_address_may_have_one_later),
 		cmocka_unit_test(next_host_takes_over_when_the_first),

@@ -1,0 +1,65 @@
+#include "mail_data.h"
+
+void mail_data_init(struct mail_data *m, struct body_source *source)
+{
+	*m = (struct mail_data){ .source = source };
+	data_encoder_init(&m->encoder);
+}
+
+uint64_t mail_data_left(const struct mail_data *m)
+{
+	return body_source_bytes(m->source) - m->given_bytes + m->span.len;
+}
+
+/* ERR_DAMAGED: the source gave less than it said, or more. */
+static enum err next_span(struct mail_data *m)
+{
+	enum err err = body_source_next(m->source, &m->span);
+
+	if (err) {
+		m->span = TEXT_EMPTY;
+		return err;
+	}
+	m->given_bytes += m->span.len;
+	return m->span.len == 0 || m->given_bytes > body_source_bytes(m->source) ? ERR_DAMAGED : ERR_OK;
+}
+
+static enum err add_slice(struct mail_data *m, struct outbox *o)
+{
+	struct text slice = text_head(m->span, MAIL_DATA_SLICE_BYTES), piece;
+	bool copied = m->span.len <= MAIL_DATA_COPIED_BYTES;
+	size_t len = slice.len;
+	enum err err;
+
+	while (!(err = data_encode(&m->encoder, &slice, &piece))) {
+		if (copied)
+			outbox_copy(o, piece);
+		else
+			outbox_add(o, piece);
+	}
+	m->span = text_skip(m->span, len);
+	return err == ERR_MORE ? ERR_OK : err;
+}
+
+enum err mail_data_send(struct mail_data *m, struct outbox *o, size_t (*unsent)(void *owner), void *owner)
+{
+	enum err err = ERR_OK;
+	struct text end;
+
+	while (!err && mail_data_left(m) > 0) {
+		/* what the last span gave must be out before the source takes it back */
+		if (o->bytes >= MAIL_DATA_SLICE_BYTES || (m->span.len == 0 && o->borrows))
+			outbox_flush(o);
+		if (o->bytes == 0 && unsent(owner) > MAIL_DATA_UNSENT_MAX)
+			return ERR_BUSY;
+		if (m->span.len == 0)
+			err = next_span(m);
+		if (!err)
+			err = add_slice(m, o);
+	}
+	if (!err)
+		err = data_encode_end(&m->encoder, &end);
+	if (!err)
+		outbox_copy(o, end);
+	return err;
+}
