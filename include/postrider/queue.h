@@ -59,6 +59,7 @@ struct queue_space {
 	uint64_t messages, recipients, held_recipients;
 	uint64_t files, file_bytes;      /* bodies in spool files; counted in used_bytes */
 	size_t body_memory_bytes;
+	uint64_t commits, committed_operations, commit_us;       /* since the start; us: from the beginning of a group to its end */
 	bool full;                       /* new mail is refused: 452 4.3.1 */
 	bool failed;                     /* the disk failed: stop taking mail and exit */
 };

@@ -168,16 +168,17 @@ static struct queue_ticket *ticket_of(struct op *op)
 	return CONTAINER_OF(CONTAINER_OF(op, struct accept_op, op), struct queue_ticket, accept);
 }
 
-static uint64_t space_of(const struct queue_ticket *t)
+static uint64_t file_bytes_of(const struct queue_ticket *t)
 {
 	const struct message *m = t->accept.in.message;
 
-	return t->accept.op.weight_bytes + (m->in_file ? m->public.content_bytes : 0);
+	return m->in_file ? m->public.content_bytes : 0;
 }
 
 void ticket_give_space(struct queue_ticket *t)
 {
-	space_give(t->queue, space_of(t));
+	space_give(t->queue, t->accept.op.weight_bytes);
+	space_give_file(t->queue, file_bytes_of(t));
 }
 
 void ticket_remove_file(struct queue_ticket *t)
@@ -225,7 +226,8 @@ void ticket_store(struct queue_ticket *t, void (*decide)(struct queue *q, struct
 	t->accept.op.weight_bytes = newcomer_bytes(&t->accept.in);
 	t->accept.op.decide = decide;
 	t->accept.op.announce = announce;
-	space_take(t->queue, space_of(t));
+	space_take(t->queue, t->accept.op.weight_bytes);
+	space_take_file(t->queue, file_bytes_of(t), false);
 	writer_add(t->queue, &t->accept.op);
 }
 
@@ -283,7 +285,7 @@ struct queue_ticket *queue_accept(struct queue *q, struct queue_draft **draft,
 	if (err)
 		message_unref(q, &m);
 	if (!err)
-		err = space_admit(q, queue_draft_bytes(d));
+		err = space_admit(q, draft_memory_bytes(d));
 	if (err) {
 		queue_draft_abort(&d);
 		ticket_refuse(t, err);

@@ -212,7 +212,7 @@ static void hand_over(struct queue_draft *d, bool last)
 	d->job.run = run_write;
 	d->job.done = write_done;
 	d->pending_bytes += d->out_len;
-	space_take(q, d->out_len);
+	space_take_file(q, d->out_len, true);
 	queue_job_begun(q);
 	io_job_submit(q->io, IO_LANE_DISK, &d->job);
 }
@@ -223,7 +223,7 @@ static void draft_free(struct queue_draft *d)
 
 	drop_buffer(q, &d->at, &d->len, &d->room);
 	drop_buffer(q, &d->out, &d->out_len, &d->out_room);
-	space_give(q, d->pending_bytes);
+	space_give_file(q, d->pending_bytes);
 	free(d->ticket);
 	free(d);
 }
@@ -234,6 +234,7 @@ static void discard_done(struct io_job *job)
 	struct queue *q = d->queue;
 
 	draft_free(d);
+	space_look_again(q);
 	queue_job_ended(q);
 }
 
@@ -418,6 +419,11 @@ bool queue_draft_is_busy(const struct queue_draft *d)
 uint64_t queue_draft_bytes(const struct queue_draft *d)
 {
 	return d->bytes;
+}
+
+size_t draft_memory_bytes(const struct queue_draft *d)
+{
+	return d->len;
 }
 
 struct queue_ticket *draft_take_ticket(struct queue_draft *d)

@@ -152,6 +152,7 @@ static void removal_done(struct io_job *job)
 
 	file_list_fini(&r->files);
 	free(r);
+	space_look_again(q);
 	queue_job_ended(q);
 }
 

@@ -110,10 +110,10 @@ struct op {
 	bool lazy;           /* nobody waits: it joins a commit and does not ask for one */
 	bool patient;        /* it asks for one only if none comes by itself in a moment */
 	size_t weight_bytes; /* about what it writes */
-	void (*decide)(struct queue *q,
-	               struct op *op); /* on the loop, first for all of a group: whoever waits is told */
-	void (*announce)(struct queue *q,
-	                 struct op *op); /* then, for all: news for the scheduler; frees the op */
+	/* On the loop, first for all of a group: whoever waits is told. */
+	void (*decide)(struct queue *q, struct op *op);
+	/* Then, for all: news for the scheduler; frees the op. */
+	void (*announce)(struct queue *q, struct op *op);
 };
 
 /* A message that enters with a transaction. */
@@ -246,11 +246,11 @@ struct writer_result {
 	bool usage_known;
 	uint64_t disk_free_bytes;
 	bool disk_free_known;
+	bool found_full;
 	bool reserve_given_up;
 	bool failed; /* the disk failed: nothing is committed any more */
 	struct file_list forgotten;
 	int64_t file_bytes_delta;
-	uint64_t sync_us;
 };
 
 struct writer {
@@ -261,12 +261,13 @@ struct writer {
 	bool running;
 	struct io_later kick;
 	struct io_job job;
+	uint64_t began_us;
+	uint64_t commits, committed_ops, commit_us;
 	/* the job's */
 	struct list group;
 	struct writer_result result;
 	bool failed;
 	int64_t newest_time_mark; /* as it stands in meta */
-	uint64_t clock_us;
 };
 
 void writer_add(struct queue *q, struct op *op);
@@ -302,9 +303,10 @@ void reader_add(struct queue *q, struct read_request *r);
 /* ---------------------------------------------------------------- space: space.c */
 
 struct space {
-	struct store_usage usage; /* as of the last commit */
-	uint64_t file_bytes;      /* of all spool files named by records */
-	uint64_t pending_bytes;   /* on the way to disk: counted until the next commit says what is used */
+	struct store_usage usage;    /* as of the last commit */
+	uint64_t file_bytes;         /* of all spool files named by records */
+	uint64_t pending_bytes;      /* on the way to the store */
+	uint64_t pending_file_bytes; /* in files that no record names yet */
 	uint64_t limit_bytes;
 	uint64_t disk_free_bytes;
 	uint64_t reserve_bytes; /* how large the reserve is to be; 0: none */
@@ -324,8 +326,14 @@ struct space {
 /* Whether `bytes` more may be taken in. ERR_FULL, ERR_IO (failed). Asks the disk anew now and then, in the
  * lane. */
 MUST_USE enum err space_admit(struct queue *q, uint64_t bytes);
+/* On the way to the store: counted until the next commit says what is used. */
 void space_take(struct queue *q, uint64_t bytes);
 void space_give(struct queue *q, uint64_t bytes);
+/* In a file that no record names yet; `written`: just now, so the disk has less room than when it was asked. */
+void space_take_file(struct queue *q, uint64_t bytes, bool written);
+void space_give_file(struct queue *q, uint64_t bytes);
+/* Something of ours has left the disk. */
+void space_look_again(struct queue *q);
 void space_after_group(struct queue *q, const struct writer_result *r);
 void space_stop(struct queue *q);
 MUST_USE enum err space_make_reserve(const struct shared *s, uint64_t bytes);
@@ -427,8 +435,9 @@ void ticket_refuse(struct queue_ticket *t, enum err err); /* in a later turn; fr
 void ticket_free(struct queue_ticket *t);
 
 /* draft.c: what accept.c takes from a draft. */
-struct queue_ticket *draft_take_ticket(
-	struct queue_draft *d); /* made with the draft: accepting cannot fail for it */
+/* Made with the draft: accepting cannot fail for it. */
+struct queue_ticket *draft_take_ticket(struct queue_draft *d);
+size_t draft_memory_bytes(const struct queue_draft *d); /* what still lies in memory of it */
 /* Ends the draft: for a file, writes the rest, and syncs it when `sync`. then(owner, err) runs when that is
  * done: at once for what is in memory, in a later turn with a file and for any error. The draft is gone by
  * then, and its content or file is m's (unless err). */

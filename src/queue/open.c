@@ -103,6 +103,33 @@ static enum err make_directories(struct queue *q)
 	return err ? err : disk->ops->make_directory(disk, s->bodies_path);
 }
 
+/* Names are as durable as their directories: without this a power cut could take the store's whole file
+ * away. */
+static enum err sync_names(struct queue *q)
+{
+	const struct shared *s = &q->shared;
+	struct io_disk *disk = s->options.disk;
+	char path[PATH_MAX_BYTES + 16];
+	enum err err = ERR_OK;
+
+	if (!s->options.durable)
+		return ERR_OK;
+	snprintf(path, sizeof(path), "%s/queue", s->path);
+	if (!s->options.in_memory)
+		err = disk->ops->sync_directory(disk, path);
+	if (!err)
+		err = disk->ops->sync_directory(disk, s->path);
+	/* The directory above may be one that we may not open; then whoever made ours has to know. */
+	struct text above = text_head(text_from(s->path), text_find_last_octet(text_from(s->path), '/'));
+
+	snprintf(path, sizeof(path), "%.*s", TEXT_ARGS(above));
+	if (!err && above.len > 0 && above.len < strlen(s->path)) {
+		enum err unimportant = disk->ops->sync_directory(disk, path);
+		(void)unimportant;
+	}
+	return err;
+}
+
 static enum err in_one_transaction(struct queue *q)
 {
 	AUTO(store_abort) struct store_txn *t = NULL;
@@ -154,6 +181,8 @@ static enum err open_all(struct queue *q)
 		err = complain(q, make_directories(q), "cannot be made");
 	if (!err)
 		err = complain(q, open_store(q), "cannot be opened");
+	if (!err)
+		err = complain(q, sync_names(q), "syncing");
 	if (!err)
 		err = complain(q, in_one_transaction(q), "starting");
 	return err ? err : complain(q, look_at_space(q), "free space");

@@ -19,6 +19,12 @@ static uint64_t floor_bytes(const struct queue *q)
 	return MIN(FLOOR_MAX_BYTES, MIN(s->limit_bytes, disk) / 16);
 }
 
+/* The reserve's place is kept free also while there is none. */
+static uint64_t kept_free_bytes(const struct queue *q)
+{
+	return floor_bytes(q) + (q->space.reserve_held ? 0 : q->space.reserve_bytes);
+}
+
 /* Free space, and pages of the file that are free again. */
 static uint64_t disk_room_bytes(const struct space *s)
 {
@@ -28,9 +34,9 @@ static uint64_t disk_room_bytes(const struct space *s)
 static uint64_t room_bytes(const struct queue *q)
 {
 	const struct space *s = &q->space;
-	uint64_t used = s->usage.used_bytes + s->file_bytes + s->pending_bytes;
+	uint64_t used = s->usage.used_bytes + s->file_bytes + s->pending_bytes + s->pending_file_bytes;
 	uint64_t on_disk = disk_room_bytes(s);
-	uint64_t taken = s->pending_bytes + floor_bytes(q);
+	uint64_t taken = s->pending_bytes + kept_free_bytes(q);
 	uint64_t by_limit = s->limit_bytes > used ? s->limit_bytes - used : 0;
 	uint64_t by_disk = on_disk > taken ? on_disk - taken : 0;
 
@@ -45,6 +51,24 @@ void space_take(struct queue *q, uint64_t bytes)
 void space_give(struct queue *q, uint64_t bytes)
 {
 	q->space.pending_bytes -= MIN(bytes, q->space.pending_bytes);
+}
+
+/* Between two looks at the disk we know what we ourselves have put on it. */
+static void has_grown(struct space *s, uint64_t bytes)
+{
+	s->disk_free_bytes -= MIN(bytes, s->disk_free_bytes);
+}
+
+void space_take_file(struct queue *q, uint64_t bytes, bool written)
+{
+	q->space.pending_file_bytes += bytes;
+	if (written)
+		has_grown(&q->space, bytes);
+}
+
+void space_give_file(struct queue *q, uint64_t bytes)
+{
+	q->space.pending_file_bytes -= MIN(bytes, q->space.pending_file_bytes);
 }
 
 /* ---------------------------------------------------------------- asking the disk */
@@ -97,7 +121,7 @@ static void probe_done(struct io_job *job)
 	s->probed_at = io_now_at(q->io);
 	if (!s->probe_err) {
 		s->disk_free_bytes = s->found_free_bytes;
-		s->disk_full = s->disk_full && disk_room_bytes(s) < 2 * floor_bytes(q);
+		s->disk_full = s->disk_full && disk_room_bytes(s) < kept_free_bytes(q) + floor_bytes(q);
 	}
 	s->reserve_held = s->reserve_held || s->reserve_made;
 	if (wants_watching(s) && !q->closing) {
@@ -129,6 +153,11 @@ static void on_timer(void *owner)
 	start_probe(owner);
 }
 
+void space_look_again(struct queue *q)
+{
+	start_probe(q);
+}
+
 enum err space_admit(struct queue *q, uint64_t bytes)
 {
 	struct space *s = &q->space;
@@ -143,10 +172,12 @@ enum err space_admit(struct queue *q, uint64_t bytes)
 void space_after_group(struct queue *q, const struct writer_result *r)
 {
 	struct space *s = &q->space;
-	bool refused = r->disk_free_known; /* it was only asked because a commit failed */
 
-	if (r->usage_known)
+	if (r->usage_known) {
+		if (r->usage.file_bytes > s->usage.file_bytes)
+			has_grown(s, r->usage.file_bytes - s->usage.file_bytes);
 		s->usage = r->usage;
+	}
 	s->file_bytes = r->file_bytes_delta < 0 && (uint64_t)-r->file_bytes_delta > s->file_bytes
 	                        ? 0
 	                        : s->file_bytes + (uint64_t)r->file_bytes_delta;
@@ -155,7 +186,7 @@ void space_after_group(struct queue *q, const struct writer_result *r)
 	s->failed = s->failed || r->failed;
 	if (r->reserve_given_up)
 		s->reserve_held = false;
-	if (refused || r->reserve_given_up) {
+	if (r->found_full) {
 		s->disk_full = true;
 		start_probe(q);
 	}
@@ -181,6 +212,9 @@ struct queue_space queue_space(const struct queue *q)
 		.files = s->usage.rows[TABLE_FILE],
 		.file_bytes = s->file_bytes,
 		.body_memory_bytes = q->memory.used_bytes,
+		.commits = q->writer.commits,
+		.committed_operations = q->writer.committed_ops,
+		.commit_us = q->writer.commit_us,
 		.full = !s->failed && room_bytes(q) < SMALLEST_ROOM_BYTES,
 		.failed = s->failed,
 	};

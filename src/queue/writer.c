@@ -175,6 +175,7 @@ static enum err take_apart(struct queue *q, struct group *g, struct op **ops, si
 {
 	size_t accepts = 0;
 
+	q->writer.result.found_full = true;
 	while (accepts < count && ops[accepts]->kind == OP_ACCEPT)
 		accepts++;
 	set_err(ops, accepts, ERR_FULL);
@@ -274,6 +275,7 @@ static void start_group(void *owner)
 	if (w->running || list_is_empty(&w->waiting))
 		return;
 	w->running = true;
+	w->began_us = io_clock_us(q->io);
 	w->result = (struct writer_result){ 0 };
 	while (!list_is_empty(&w->waiting) && count < GROUP_MAX_OPS && bytes < GROUP_MAX_BYTES) {
 		struct op *op = LIST_ITEM(list_shift(&w->waiting), struct op, link);
@@ -305,6 +307,16 @@ static void be_patient(struct queue *q)
 		start_group(q);
 }
 
+static void note_commit(struct queue *q, const struct list *done)
+{
+	struct writer *w = &q->writer;
+
+	w->commits++;
+	w->commit_us += io_clock_us(q->io) - w->began_us;
+	for (LIST_EACH(it, done))
+		w->committed_ops++;
+}
+
 static void group_done(struct io_job *job)
 {
 	struct writer *w = CONTAINER_OF(job, struct writer, job);
@@ -314,6 +326,7 @@ static void group_done(struct io_job *job)
 	list_init(&done);
 	list_append_all(&done, &w->group);
 	w->running = false;
+	note_commit(q, &done);
 	space_after_group(q, &w->result);
 	queue_remove_files(q, &w->result.forgotten);
 	/* The next sync runs while those who waited for this one are told. */

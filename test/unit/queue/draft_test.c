@@ -86,12 +86,13 @@ static void a_large_body_goes_to_a_file_and_goes_with_its_message(void **state)
 {
 	struct rig *r = *state;
 	char *content = rig_octets(300000, 1);
+	uint64_t before = fake_disk_count(r->disk, FAKE_DISK_SYNC_DIRECTORY);
 	struct id id = rig_accepted(r, &(struct rig_mail){ .content = text_of(content, 300000) });
 
 	assert_int_equal(files(r), 1);
 	assert_int_equal(queue_space(r->queue).files, 1);
 	assert_int_equal(fake_disk_count(r->disk, FAKE_DISK_SYNC), 1);
-	assert_int_equal(fake_disk_count(r->disk, FAKE_DISK_SYNC_DIRECTORY), 1);
+	assert_int_equal(fake_disk_count(r->disk, FAKE_DISK_SYNC_DIRECTORY) - before, 1);
 	assert_int_equal(body_memory(r), 0);
 	rig_settle(r, id, 0, QUEUE_DELIVERED, 0, NULL);
 	fake_io_run(&r->io);
@@ -103,6 +104,7 @@ static void the_directory_is_synced_once_for_a_group(void **state)
 {
 	struct rig *r = *state;
 	char *content = rig_octets(300000, 1);
+	uint64_t before = fake_disk_count(r->disk, FAKE_DISK_SYNC_DIRECTORY);
 
 	r->io.held[IO_LANE_WRITER] = true;
 	for (unsigned i = 0; i < 5; i++)
@@ -111,7 +113,7 @@ static void the_directory_is_synced_once_for_a_group(void **state)
 	r->io.held[IO_LANE_WRITER] = false;
 	fake_io_run(&r->io);
 	assert_int_equal(queue_space(r->queue).messages, 5);
-	assert_true(fake_disk_count(r->disk, FAKE_DISK_SYNC_DIRECTORY) <= 2);
+	assert_true(fake_disk_count(r->disk, FAKE_DISK_SYNC_DIRECTORY) - before <= 2);
 	free(content);
 }
 

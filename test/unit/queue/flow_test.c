@@ -389,6 +389,75 @@ static void a_notice_enters_with_the_settle_that_caused_it(void **state)
 	envelope_free(&e);
 }
 
+/* ---------------------------------------------------------------- settles that wait for company */
+
+static void open_patient(struct rig *r)
+{
+	rig_close(r);
+	r->options.settle_wait_ms = 2;
+	assert_int_equal(rig_open(r), ERR_OK);
+}
+
+static void a_settle_shares_the_sync_of_new_mail(void **state)
+{
+	struct rig *r = *state;
+	struct rig_answer settled = { 0 }, accepted = { 0 };
+
+	open_patient(r);
+	struct id id = rig_accepted(r, MAIL("x"));
+	uint64_t before = r->io.ran[IO_LANE_WRITER];
+
+	rig_settle(r, id, 0, QUEUE_DELIVERED, 0, &settled);
+	fake_io_run(&r->io);
+	assert_int_equal(settled.told, 0);
+	rig_accept(r, MAIL("y"), &accepted);
+	fake_io_run(&r->io);
+	assert_int_equal(settled.told, 1);
+	assert_int_equal(accepted.told, 1);
+	assert_int_equal(r->io.ran[IO_LANE_WRITER] - before, 1);
+}
+
+static void a_settle_without_company_goes_alone_a_moment_later(void **state)
+{
+	struct rig *r = *state;
+	struct rig_answer settled = { 0 };
+
+	open_patient(r);
+	struct id id = rig_accepted(r, MAIL("x"));
+
+	rig_settle(r, id, 0, QUEUE_DELIVERED, 0, &settled);
+	fake_io_advance(&r->io, 1);
+	assert_int_equal(settled.told, 0);
+	fake_io_advance(&r->io, 1);
+	assert_int_equal(settled.told, 1);
+	assert_int_equal(queue_space(r->queue).messages, 0);
+	/* Also one that came while a commit was under way. */
+	id = rig_accepted(r, MAIL("y"));
+	settled.told = 0;
+	r->io.held[IO_LANE_WRITER] = true;
+	rig_accept(r, MAIL("z"), NULL);
+	fake_io_run(&r->io);
+	rig_settle(r, id, 0, QUEUE_DELIVERED, 0, &settled);
+	r->io.held[IO_LANE_WRITER] = false;
+	fake_io_run(&r->io);
+	assert_int_equal(settled.told, 0);
+	fake_io_advance(&r->io, 3);
+	assert_int_equal(settled.told, 1);
+}
+
+static void a_settle_that_waits_is_committed_by_the_close(void **state)
+{
+	struct rig *r = *state;
+
+	open_patient(r);
+	struct id id = rig_accepted(r, MAIL("x"));
+
+	rig_settle(r, id, 0, QUEUE_DELIVERED, 0, NULL);
+	rig_close(r);
+	assert_int_equal(rig_open(r), ERR_OK);
+	assert_int_equal(queue_space(r->queue).messages, 0);
+}
+
 /* ---------------------------------------------------------------- claims and stops */
 
 static void what_was_accepted_is_there_after_a_restart(void **state)
@@ -666,6 +735,9 @@ int main(void)
 		RIG_BOTH(the_message_goes_with_its_last_recipient),
 		RIG_BOTH(an_outcome_for_a_recipient_that_is_gone_is_passed_over),
 		RIG_BOTH(a_notice_enters_with_the_settle_that_caused_it),
+		RIG_BOTH(a_settle_shares_the_sync_of_new_mail),
+		RIG_BOTH(a_settle_without_company_goes_alone_a_moment_later),
+		RIG_BOTH(a_settle_that_waits_is_committed_by_the_close),
 		RIG_BOTH(what_was_accepted_is_there_after_a_restart),
 		RIG_BOTH(what_waits_at_the_close_is_committed_and_nobody_told),
 		RIG_BOTH(the_newest_id_is_known_after_a_restart),
