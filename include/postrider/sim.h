@@ -54,6 +54,8 @@ enum sim_reach {
 MUST_USE enum err sim_set_reach(struct sim *s, struct ip_port to, enum sim_reach reach);
 /* Every connection to or from this address ends now, as by a reset; what is on the way is lost. */
 void sim_cut(struct sim *s, struct ip_port address);
+/* The user of this stream says no more but goes on listening, as shutdown(2) does. */
+void sim_half_close(struct io_stream *stream);
 /* As if the machine had lost its network: all connections end now, what is on the way is lost, none can be made. */
 void sim_isolate(struct sim *s, bool isolated);
 

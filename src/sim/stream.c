@@ -331,6 +331,11 @@ static bool touches(const struct io_address *a, struct ip_port address)
 	return ip_eq(a->ip.ip, address.ip) && (address.port == 0 || a->ip.port == address.port);
 }
 
+void sim_half_close(struct io_stream *stream)
+{
+	sim_stream_shutdown(stream);
+}
+
 static void cut_stream(struct sim_stream *s)
 {
 	buf_reset(&s->coming); /* what was on the way is lost, as by a reset */

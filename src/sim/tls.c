@@ -91,7 +91,7 @@ static void judge(struct sim_layer *l)
 	const struct sim_tls_context *c = context_of(l);
 	bool peer_is_good = memcmp(l->hello, good_hello, HELLO_BYTES) == 0;
 
-	if (c->server)
+	if (c->server && !c->script.handshake_fails)
 		say_hello(l);
 	if (c->script.handshake_fails || (!peer_is_good && memcmp(l->hello, bad_hello, HELLO_BYTES) != 0)) {
 		l->err = ERR_TLS;

@@ -33,7 +33,9 @@ static enum err server_context(void *owner, const struct config_listener *l, str
 
 	(void)problem;
 	*out = NULL;
-	return l->tls == CONFIG_TLS_NONE ? ERR_OK : sim_tls_context(w->sim, true, false, &w->server_tls, out);
+	return l->tls == CONFIG_TLS_NONE || l->cert.len == 0
+	               ? ERR_OK
+	               : sim_tls_context(w->sim, true, false, &w->server_tls, out);
 }
 
 static enum err client_context(void *owner, const struct tls_client_options *o, struct tls_context **out,
@@ -73,6 +75,7 @@ void relay_world_open_on(struct relay_world *w, uint64_t seed, const char *yaml,
                          uint64_t disk_bytes)
 {
 	*w = (struct relay_world){ .events = BUF(256u << 20), .heard = BUF(16u << 20) };
+	list_init(&w->talks);
 	w->memory = queue_memory_new();
 	assert_non_null(w->memory);
 	queue_memory_charge_disk(w->memory, disk_bytes != 0);
@@ -163,21 +166,6 @@ void relay_world_crash(struct relay_world *w)
 	relay_world_start(w);
 }
 
-void relay_world_close(struct relay_world *w)
-{
-	if (w->server)
-		relay_world_stop(w);
-	sim_settle(w->sim, 60 * 60 * 1000);
-	observe_remove_consumer(&w->consumer);
-	observe_free(&w->observe);
-	sim_names_free(&w->names);
-	config_unref(&w->config);
-	sim_free(&w->sim);
-	queue_memory_free(&w->memory);
-	buf_fini(&w->events);
-	buf_fini(&w->heard);
-}
-
 /* ---------------------------------------------------------------- events */
 
 unsigned relay_world_count(const struct relay_world *w, const char *kind)
@@ -208,6 +196,7 @@ void relay_world_await(struct relay_world *w, const char *kind, unsigned count, 
 /* ---------------------------------------------------------------- clients */
 
 struct talk {
+	struct list link;
 	struct io_stream *stream;
 	struct text lines;
 	struct buf told;
@@ -263,6 +252,36 @@ static void keep_codes(struct text told, char *codes, size_t room)
 	codes[used ? used - 1 : 0] = 0;
 }
 
+void relay_world_say_until(struct relay_world *w, const char *lines, int64_t limit_ms)
+{
+	struct talk *t = calloc(1, sizeof(*t));
+	struct io_address to = { .ip = RELAY_AT };
+
+	assert_non_null(t);
+	t->told = BUF(16u << 20);
+	t->lines.at = text_dup(text_from(lines));
+	t->lines.len = strlen(lines);
+	list_append(&w->talks, &t->link);
+	assert_int_equal(io_connect(sim_io(w->sim), &to, NULL, &talk_events, t, &t->stream), ERR_OK);
+	sim_run(w->sim, limit_ms);
+}
+
+static void end_talks(struct relay_world *w)
+{
+	struct list *first;
+
+	while ((first = list_shift(&w->talks))) {
+		struct talk *t = LIST_ITEM(first, struct talk, link);
+
+		if (!t->closed)
+			io_stream_close(t->stream);
+		assert_true(sim_run_until(w->sim, &t->closed, 1000));
+		free((char *)t->lines.at);
+		buf_fini(&t->told);
+		free(t);
+	}
+}
+
 const char *relay_world_say(struct relay_world *w, const char *lines)
 {
 	static char codes[65536];
@@ -305,4 +324,20 @@ struct sim_peer *relay_world_peer(struct relay_world *w, struct ip_port at, cons
 	assert_int_equal(sim_peer_new(w->sim, at, &p), ERR_OK);
 	assert_int_equal(sim_peer_add_script(p, script), ERR_OK);
 	return p;
+}
+
+void relay_world_close(struct relay_world *w)
+{
+	if (w->server)
+		relay_world_stop(w);
+	end_talks(w);
+	sim_settle(w->sim, 60 * 60 * 1000);
+	observe_remove_consumer(&w->consumer);
+	observe_free(&w->observe);
+	sim_names_free(&w->names);
+	config_unref(&w->config);
+	sim_free(&w->sim);
+	queue_memory_free(&w->memory);
+	buf_fini(&w->events);
+	buf_fini(&w->heard);
 }

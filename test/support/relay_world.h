@@ -17,6 +17,7 @@ struct relay_world {
 	unsigned counts[EVENT_COUNT];
 	bool stopped;
 	struct buf heard;
+	struct list talks; /* of relay_world_say_until */
 	struct sim_tls_script server_tls, client_tls;
 	struct queue_memory *memory; /* what outlives the relay */
 	bool is_crashing;            /* what is said now is said by nobody */
@@ -56,6 +57,8 @@ void relay_world_await(struct relay_world *w, const char *kind, unsigned count, 
 /* A client that says all of `lines` (each with CR LF) without waiting, then QUIT; returns the codes it was told, in order, as
  * text "220 250 ...". */
 const char *relay_world_say(struct relay_world *w, const char *lines);
+/* The same, but lets only limit_ms pass; the client goes on by itself until it is closed, and is waited for at the end. */
+void relay_world_say_until(struct relay_world *w, const char *lines, int64_t limit_ms);
 /* The same as it came, with CR LF; of the last relay_world_say. Valid until the next one. */
 struct text relay_world_heard(struct relay_world *w);
 /* One message, answered 250 or the test fails. */
