@@ -35,6 +35,8 @@ struct server_options {
 	/* It has stopped by itself, as the disk failed: as on_stopped of server_stop, which was not called. May be NULL. */
 	void (*on_failed)(void *owner);
 	void *owner;
+	const struct ip *own;        /* addresses of this machine: an MX that leads there leads back to us; copied */
+	size_t own_count;
 	/* The control socket, for a process of this user; false: none. */
 	bool has_admin;
 	uint32_t uid, gid;

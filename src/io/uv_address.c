@@ -1,6 +1,8 @@
 /* Addresses and errors between the kernel's words and ours. */
 #include "uv_world.h"
 
+#include <postrider/io/uv.h>
+
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/un.h>
@@ -78,4 +80,24 @@ void address_peer_credentials(int fd, struct io_address *a)
 		return;
 	a->peer_uid = credentials.uid;
 	a->peer_gid = credentials.gid;
+}
+
+size_t io_uv_own_addresses(struct ip *out, size_t max)
+{
+	uv_interface_address_t *all;
+	size_t count = 0;
+	int found;
+
+	if (uv_interface_addresses(&all, &found) != 0)
+		return 0;
+	for (int i = 0; i < found && count < max; i++) {
+		const struct sockaddr_in6 *six = &all[i].address.address6;
+
+		if (six->sin6_family == AF_INET6)
+			out[count++] = ip_from_bytes16(six->sin6_addr.s6_addr);
+		else if (six->sin6_family == AF_INET)
+			out[count++] = ip_from_v4(ntohl(all[i].address.address4.sin_addr.s_addr));
+	}
+	uv_free_interface_addresses(all, found);
+	return count;
 }

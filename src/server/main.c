@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define EXIT_CONFIG 78
+#define OWN_ADDRESSES_MAX 256
 #define SECOND_STOP_MS 500
 #define LOG_FLUSH_MS 2000
 
@@ -198,6 +199,7 @@ static void raise_descriptor_limit(void)
 
 static enum err start(struct process *p, const struct config *config, struct buf *problem)
 {
+	struct ip own[OWN_ADDRESSES_MAX];
 	struct server_options options = { .io = p->io,
 		                          .disk = io_disk_real(),
 		                          .config = config,
@@ -206,6 +208,8 @@ static enum err start(struct process *p, const struct config *config, struct buf
 		                          .use_system_files = true,
 		                          .on_failed = on_stopped,
 		                          .owner = p,
+		                          .own = own,
+		                          .own_count = io_uv_own_addresses(own, OWN_ADDRESSES_MAX),
 		                          .has_admin = true,
 		                          .uid = (uint32_t)geteuid(),
 		                          .gid = (uint32_t)getegid(),

@@ -145,6 +145,8 @@ static enum err open_rooms(struct server *s, struct buf *problem)
 		                           .client_context_owner =
 		                                   s->options.client_context ? s->options.tls_owner : s,
 		                           .disk = s->disk,
+		                           .own = s->options.own,
+		                           .own_count = s->options.own_count,
 		                           .observe = s->observe,
 		                           .problem = problem };
 	struct schedule_options schedule;

@@ -2,6 +2,7 @@
 #ifndef POSTRIDER_IO_UV_H
 #define POSTRIDER_IO_UV_H
 
+#include <postrider/base/ip.h>
 #include <postrider/io/io.h>
 
 struct io_uv_options {
@@ -20,6 +21,9 @@ void io_uv_free(struct io **io);
 
 typedef void io_signal_fn(void *owner, int number);
 MUST_USE enum err io_uv_on_signal(struct io *io, int number, io_signal_fn *fn, void *owner);
+
+/* The addresses of this machine's interfaces, max at most; returns how many. */
+size_t io_uv_own_addresses(struct ip *out, size_t max);
 
 unsigned io_uv_max_descriptors(const struct io *io);
 /* The largest delay between a timer's time and its turn since the last call, in microseconds. */

@@ -327,6 +327,19 @@ static void a_closed_pipe_does_not_kill(void **state)
 	raise(SIGPIPE);
 }
 
+static void loopback_is_one_of_our_addresses(void **state)
+{
+	struct ip own[256];
+	size_t count = io_uv_own_addresses(own, ARRAY_LEN(own));
+	bool found = false;
+
+	(void)state;
+	for (size_t i = 0; i < count; i++)
+		found = found || ip_is_loopback(own[i]);
+	assert_true(found);
+	assert_int_equal(io_uv_own_addresses(own, 0), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -350,6 +363,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_signal_is_heard_on_the_loop, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_signal_that_cannot_be_caught_is_an_error, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_closed_pipe_does_not_kill, set_up, tear_down),
+		cmocka_unit_test(loopback_is_one_of_our_addresses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
