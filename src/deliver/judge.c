@@ -261,6 +261,9 @@ static enum reason reason_of(const struct reply *r, enum stage stage)
 		reason = by_text((unsigned)r->code / 100, r->text);
 	if (!reason)
 		reason = by_code(weak_codes, ARRAY_LEN(weak_codes), r->enhanced);
+	/* "4.2.1 mailbox busy": a user who is not there for now is there */
+	if (reason == REASON_NO_SUCH_USER && r->code < 500)
+		reason = by_code(sure_codes, ARRAY_LEN(sure_codes), r->enhanced);
 	return reason ? reason : by_number(r->code, stage);
 }
 

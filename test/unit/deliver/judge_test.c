@@ -52,6 +52,7 @@ static const struct {
 	{ "recipient not found", STAGE_RCPT, 550, "5.1.10", LIT("RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup"), DELIVER_PERMANENT, REASON_NO_SUCH_USER, "5.1.10" },
 	{ "the domain takes no mail", STAGE_RCPT, 556, "5.1.10", LIT("nullMX"), DELIVER_PERMANENT, REASON_NULL_MX, "5.1.10" },
 	{ "bare 550 to RCPT", STAGE_RCPT, 550, "", LIT("no"), DELIVER_PERMANENT, REASON_NO_SUCH_USER, "5.0.0" },
+	{ "busy", STAGE_RCPT, 451, "4.2.1", LIT("Mailbox busy, try again later"), DELIVER_TRANSIENT, REASON_OTHER, "4.2.1" },
 	{ "disabled", STAGE_RCPT, 550, "5.2.1", LIT("The email account is disabled"), DELIVER_PERMANENT, REASON_NO_SUCH_USER, "5.2.1" },
 	{ "full", STAGE_RCPT, 452, "4.2.2", LIT("The email account that you tried to reach is over quota."), DELIVER_TRANSIENT, REASON_MAILBOX_FULL, "4.2.2" },
 	{ "full by words", STAGE_DOT, 550, "", LIT("Quota exceeded (mailbox for user is full)"), DELIVER_PERMANENT, REASON_MAILBOX_FULL, "5.0.0" },
