@@ -99,6 +99,7 @@ struct queue_recipient {
 	struct text key;                 /* delivery key */
 	bool unknown_outcome;            /* the last attempt may have delivered it */
 	bool warned;                     /* a delay warning went out */
+	bool released;                   /* a person let it go: a route that holds does not hold it again */
 };
 
 /* Some recipients of one message that wait under one delivery key: what one delivery is given. */

@@ -62,6 +62,10 @@ static inline struct text route_key(const struct route_choice *choice)
  * route_number 0. ERR_SYNTAX: a forward-path without a domain, or longer than RFC 5321 allows. */
 MUST_USE enum err route_find(const struct config *config, struct text listener, struct text reverse_path,
                              struct text forward_path, struct route_choice *out);
+/* For what a person has released: routes that hold are passed over, unless nothing else matches. */
+MUST_USE enum err route_find_released(const struct config *config, struct text listener,
+                                      struct text reverse_path, struct text forward_path,
+                                      struct route_choice *out);
 
 /* The limits of a destination: of the longest matching domain, else `any`. Never NULL. */
 const struct config_limit *route_limit(const struct config *config, struct text domain);

@@ -19,13 +19,15 @@ static bool matches(const struct config_patterns *patterns, const struct config_
 }
 
 static size_t find_route(const struct config *config, struct text listener,
-                         const struct config_mailbox *reverse_path, const struct config_mailbox *forward_path)
+                         const struct config_mailbox *reverse_path, const struct config_mailbox *forward_path,
+                         bool released)
 {
 	const struct config_routes *routes = &config->routes;
 
 	/* found by its `to` at once, if there is an index; only its other conditions can send us on */
 	for (size_t i = config_routes_first(routes, forward_path); i < routes->count; i++)
-		if (matches_listener(&routes->items[i], listener) &&
+		if (!(released && routes->items[i].via == CONFIG_VIA_HOLD) &&
+		    matches_listener(&routes->items[i], listener) &&
 		    matches(&routes->items[i].to, forward_path) &&
 		    matches(&routes->items[i].from, reverse_path))
 			return i + 1;
@@ -47,15 +49,19 @@ static enum config_tls tls_of(const struct config *config, const struct route_ch
 	return choice->via == CONFIG_VIA_UPSTREAM ? choice->upstream->tls : config->direct.tls;
 }
 
-enum err route_find(const struct config *config, struct text listener, struct text reverse_path,
-                    struct text forward_path, struct route_choice *out)
+static enum err find(const struct config *config, struct text listener, struct text reverse_path,
+                     struct text forward_path, bool released, struct route_choice *out)
 {
 	const struct config_mailbox from = config_mailbox_of(reverse_path),
 				    to = config_mailbox_of(forward_path);
 
 	if (to.domain.len == 0 || to.domain.len > DOMAIN_MAX)
 		return ERR_SYNTAX;
-	size_t number = find_route(config, listener, &from, &to);
+	size_t number = find_route(config, listener, &from, &to, released);
+
+	/* with no other way to go it is held on: better than to refuse what somebody wants to go */
+	if (!number && released)
+		number = find_route(config, listener, &from, &to, false);
 	const struct config_route *route = number ? &config->routes.items[number - 1] : NULL;
 
 	out->route = route;
@@ -80,6 +86,18 @@ enum err route_find(const struct config *config, struct text listener, struct te
 		break;
 	}
 	return ERR_OK;
+}
+
+enum err route_find(const struct config *config, struct text listener, struct text reverse_path,
+                    struct text forward_path, struct route_choice *out)
+{
+	return find(config, listener, reverse_path, forward_path, false, out);
+}
+
+enum err route_find_released(const struct config *config, struct text listener, struct text reverse_path,
+                             struct text forward_path, struct route_choice *out)
+{
+	return find(config, listener, reverse_path, forward_path, true, out);
 }
 
 const struct config_limit *route_limit(const struct config *config, struct text domain)

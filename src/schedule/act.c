@@ -98,13 +98,17 @@ static struct queue_outcome outcome_of(struct schedule *s, enum schedule_verb ve
 
 	outcome.recipient.state = QUEUE_WAITING;
 	switch (verb) {
-	case SCHEDULE_RETRY:
 	case SCHEDULE_RELEASE:
+		outcome.recipient.released = true;
+		outcome.recipient.due_time = io_now_time(s->io);
+		break;
+	case SCHEDULE_RETRY:
 		outcome.recipient.due_time = io_now_time(s->io);
 		break;
 	case SCHEDULE_HOLD:
 		outcome.verdict = QUEUE_ON_HOLD;
 		outcome.recipient.state = QUEUE_HELD;
+		outcome.recipient.released = false;
 		outcome.recipient.reason = REASON_ADMIN;
 		break;
 	case SCHEDULE_DROP:

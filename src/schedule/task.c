@@ -147,19 +147,28 @@ static void settle_elsewhere(struct task *t, const struct route_choice *choice)
 	}
 }
 
+static enum err find_way(const struct task *t, size_t index, struct route_choice *out)
+{
+	const struct config *config = t->destination->schedule->config;
+	const struct envelope *e = t->work->message->envelope;
+	const struct queue_recipient *r = &t->work->recipients[index];
+	struct text forward_path = e->recipients[r->n].forward_path;
+
+	return r->released ? route_find_released(config, e->listener, e->reverse_path, forward_path, out)
+	                   : route_find(config, e->listener, e->reverse_path, forward_path, out);
+}
+
 /* All recipients of a task share a key; whether they still share one under a new configuration is asked of each. The first
  * run of recipients that agree decides what is done with the whole: those that differ get their own row and come again. */
 bool task_route(struct task *t)
 {
 	struct schedule *s = t->destination->schedule;
-	const struct envelope *e = t->work->message->envelope;
-	struct text forward_path = e->recipients[t->work->recipients[t->next].n].forward_path;
 
 	if (t->routed_by == s->config)
 		return true;
 	config_unref(&t->routed_by);
 	t->routed_by = config_ref(s->config);
-	if (route_find(s->config, e->listener, e->reverse_path, forward_path, &t->choice)) {
+	if (find_way(t, t->next, &t->choice)) {
 		t->choice.via = CONFIG_VIA_REJECT;
 		t->choice.route = NULL;
 		t->choice.upstream = NULL;
@@ -168,9 +177,7 @@ bool task_route(struct task *t)
 	for (size_t i = t->next + 1; i < t->end; i++) {
 		struct route_choice other;
 
-		forward_path = e->recipients[t->work->recipients[i].n].forward_path;
-		if (route_find(s->config, e->listener, e->reverse_path, forward_path, &other) ||
-		    other.via != t->choice.via || other.tls != t->choice.tls ||
+		if (find_way(t, i, &other) || other.via != t->choice.via || other.tls != t->choice.tls ||
 		    !text_eq(route_key(&other), route_key(&t->choice))) {
 			/* they keep their rows and come when this task is done */
 			t->end = i;

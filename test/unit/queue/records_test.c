@@ -100,6 +100,7 @@ static const struct recipient_row full_row = {
 		.key = LIT("example.net"),
 		.unknown_outcome = true,
 		.warned = true,
+		.released = true,
 	},
 	.run = 9,
 	.sender = UINT64_C(0xfedcba9876543210),
@@ -119,6 +120,7 @@ static void check_recipient(const char *name, const struct recipient_row *a, con
 	CHECK_TEXT(name, a->public.key, b->public.key);
 	CHECK_INT(name, a->public.unknown_outcome, b->public.unknown_outcome);
 	CHECK_INT(name, a->public.warned, b->public.warned);
+	CHECK_INT(name, a->public.released, b->public.released);
 	CHECK_INT(name, a->run, b->run);
 	CHECK(name, a->sender == b->sender);
 }

@@ -214,6 +214,36 @@ static void the_longest_domain_gives_the_limit(void **state)
 	world_fini(&w);
 }
 
+static void what_was_released_is_held_only_where_nothing_else_matches(void **state)
+{
+	static const char yaml[] = "upstreams: {ses: {hosts: ses.example:587}}\n"
+				   "routes:\n"
+				   "  - {to: held.example, via: hold}\n"
+				   "  - {to: .held.example, via: hold}\n"
+				   "  - {to: held.example, via: ses}\n";
+	struct route_choice choice;
+	struct world w;
+
+	(void)state;
+	assert_int_equal(world_load_text(&w, yaml), ERR_OK);
+	assert_int_equal(route_find(w.config, TEXT("apps"), TEXT("a@b.example"), TEXT("x@held.example"), &choice),
+	                 ERR_OK);
+	assert_int_equal(choice.route_number, 1);
+	assert_int_equal(route_find_released(w.config, TEXT("apps"), TEXT("a@b.example"), TEXT("x@held.example"),
+	                                     &choice),
+	                 ERR_OK);
+	assert_int_equal(choice.route_number, 3);
+	assert_int_equal(route_find_released(w.config, TEXT("apps"), TEXT("a@b.example"), TEXT("x@a.held.example"),
+	                                     &choice),
+	                 ERR_OK);
+	assert_int_equal(choice.route_number, 2);
+	assert_int_equal(route_find_released(w.config, TEXT("apps"), TEXT("a@b.example"), TEXT("x@other.example"),
+	                                     &choice),
+	                 ERR_OK);
+	assert_int_equal(choice.via, CONFIG_VIA_REJECT);
+	world_fini(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -223,6 +253,7 @@ int main(void)
 		cmocka_unit_test(a_recipient_without_a_domain_has_no_way),
 		cmocka_unit_test(the_longest_name_of_an_upstream_fits_into_a_key),
 		cmocka_unit_test(the_longest_domain_gives_the_limit),
+		cmocka_unit_test(what_was_released_is_held_only_where_nothing_else_matches),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
