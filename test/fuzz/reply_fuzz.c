@@ -75,6 +75,12 @@ static enum err read_in_steps(struct text octets, size_t step, struct buf *log)
 	return err;
 }
 
+/* Of a line that is both too long and ended by a bare LF, what is seen first is told: in pieces the length. */
+static bool same_end(enum err whole, enum err pieces)
+{
+	return whole == pieces || (whole == ERR_SYNTAX && pieces == ERR_TOO_BIG);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct buf whole = BUF(1u << 22), pieces = BUF(1u << 22);
@@ -84,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct text octets = text_of((const char *)data + 1, size - 1);
 	enum err err = read_in_steps(octets, octets.len, &whole);
 
-	assert(err == read_in_steps(octets, data[0] + 1u, &pieces));
+	assert(same_end(err, read_in_steps(octets, data[0] + 1u, &pieces)));
 	assert(text_eq(buf_text(&whole), buf_text(&pieces)));
 	buf_fini(&whole);
 	buf_fini(&pieces);
