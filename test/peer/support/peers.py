@@ -114,10 +114,15 @@ class Relay:
         self.start()
 
     def start(self, seconds=30):
+        log = self.world.path / f"{self.name}.log"
+        before = log.stat().st_size if log.exists() else 0
         self.process = self.world.start([relay_binary(), "run", "-c", self.file], self.name)
         try:
             wait_for_port(self.port, seconds, self.process)
-        except RuntimeError as error:
+            with open(log, "rb") as lines:       # the control socket opens last
+                lines.seek(before)
+                wait_until(lambda: b'"event":"ready"' in lines.read() or self.process.poll() is not None, seconds, "ready")
+        except (RuntimeError, AssertionError) as error:
             raise RuntimeError(f"{error}\n{self.world.log(self.name)[-4000:]}") from None
 
     def kill(self):
