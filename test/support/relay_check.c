@@ -7,6 +7,9 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include <postrider/observe/observe.h>
 
 #include "../../src/schedule/internal.h"
@@ -115,6 +118,7 @@ struct suspect {
 	uint32_t n;
 	unsigned seen;
 	const char *why;
+	char where[200];
 };
 
 struct search {
@@ -142,6 +146,7 @@ static const char *what_is_wrong(const struct schedule *s, struct text key, cons
 	struct destination *d = destination_find((struct schedule *)s, key);
 	struct map_item *item = d ? map_find(&d->tasks, id_key(&r->id)) : NULL;
 	const struct task *t = item ? CONTAINER_OF(item, const struct task, by_id) : NULL;
+	int64_t at;
 
 	if (!d)
 		return "its destination is not known";
@@ -149,11 +154,30 @@ static const char *what_is_wrong(const struct schedule *s, struct text key, cons
 		return NULL;
 	if (d->cursor.set && compare_places(r, &d->cursor) <= 0)
 		return "it lies before the cursor";
-	if (d->disk_due_time > r->due_time)
-		return "it is due before the destination knows of anything";
-	if (destination_has_room(d) && !io_timer_runs(&d->disk_timer))
+	if (llabs(io_now_time(s->io) - io_now_at(s->io) - s->clock_offset_ms) > SECOND_MS)
+		return NULL; /* the clock was set, and the watch comes soon */
+	if (!destination_has_room(d))
+		return NULL; /* the next task that goes starts the timer */
+	if (!io_timer_runs(&d->disk_timer))
 		return "no timer runs for it";
+	at = MAX(MAX(io_at_of_time(s->io, r->due_time), io_now_at(s->io)), d->suspended_until_at);
+	if (d->disk_timer.due.key > at)
+		return "the timer runs for something later";
 	return NULL;
+}
+
+static void describe(const struct search *search, const struct queue_row *r, char *out, size_t room)
+{
+	struct destination *d = destination_find(search->schedule, search->key);
+	struct map_item *item = d ? map_find(&d->tasks, id_key(&r->id)) : NULL;
+	const struct task *t = item ? CONTAINER_OF(item, const struct task, by_id) : NULL;
+
+	snprintf(out, room, "%.*s, due %lld ago, known %lld ago, %s %d, settled %zu, next %zu, end %zu",
+	         TEXT_ARGS(text_head(search->key, 40)),
+	         (long long)(io_now_time(search->schedule->io) - r->due_time),
+	         d ? (long long)(io_now_time(search->schedule->io) - d->disk_due_time) : 0,
+	         t ? "task" : "no task", t ? (int)t->state : -1, t ? t->settled : 0, t ? t->next : 0,
+	         t ? t->end : 0);
 }
 
 static void suspect(struct search *search, const struct queue_row *r, const char *why)
@@ -164,6 +188,7 @@ static void suspect(struct search *search, const struct queue_row *r, const char
 		if (id_eq(known->id, r->id) && known->n == r->n) {
 			known->seen++;
 			known->why = why;
+			describe(search, r, known->where, sizeof(known->where));
 			return;
 		}
 	}
@@ -237,8 +262,9 @@ void relay_world_check(struct relay_world *w)
 		struct id_text id = id_to_text(search.suspects[i].id);
 
 		if (search.suspects[i].seen == CHECKS)
-			fail_msg("recipient %u of %s has no next event: %s\n%.*s", search.suspects[i].n,
-			         id.at, search.suspects[i].why, TEXT_ARGS(buf_text(&w->events)));
+			fail_msg("recipient %u of %s has no next event: %s (%s)\n%.*s", search.suspects[i].n,
+			         id.at, search.suspects[i].why, search.suspects[i].where,
+			         TEXT_ARGS(buf_text(&w->events)));
 	}
 }
 

@@ -22,6 +22,8 @@ static void on_event(void *owner, const struct event *e, int64_t time_us, struct
 	if (w->is_crashing)
 		return;
 	w->counts[e->kind]++;
+	if (w->prints)
+		printf("%.*s\n", TEXT_ARGS(line));
 	buf_add(&w->events, line);
 	buf_add_octet(&w->events, '\n');
 }
@@ -154,6 +156,8 @@ void relay_world_crash(struct relay_world *w)
 	w->is_crashing = true;
 	w->crashes++;
 	queue_memory_power_off(w->memory);
+	/* what the store's twin takes of the disk stays, as the file of a real store would; bodies lie elsewhere */
+	assert_int_equal(sim_disk(w->sim)->ops->sync_directory(sim_disk(w->sim), "/spool"), ERR_OK);
 	sim_disk_crash(w->sim);
 	sim_isolate(w->sim, true);
 	w->stopped = false;

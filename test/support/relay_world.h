@@ -20,6 +20,7 @@ struct relay_world {
 	struct list talks; /* of relay_world_say_until */
 	struct sim_tls_script server_tls, client_tls;
 	struct queue_memory *memory; /* what outlives the relay */
+	bool prints;                 /* each event as it comes */
 	bool is_crashing;            /* what is said now is said by nobody */
 	bool failed;                 /* it stopped by itself */
 	unsigned crashes;
