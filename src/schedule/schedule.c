@@ -87,7 +87,7 @@ static int64_t clock_offset_ms(const struct schedule *s)
 	return io_now_time(s->io) - io_now_at(s->io);
 }
 
-/* Now and then: whether the clock was set back, and whether a destination could not get a timer for want of memory. */
+/* Now and then: whether the clock was set, and whether a destination could not get a timer for want of memory. */
 static void on_watch(void *owner)
 {
 	struct schedule *s = owner;
@@ -98,6 +98,7 @@ static void on_watch(void *owner)
 		struct destination *d = LIST_ITEM(it, struct destination, all);
 
 		d->far = d->far || set_back;
+		destination_wait_for_disk(d); /* its timer is of the clock as it was */
 		destination_pump_later(d);
 	}
 	if (io_timer_start(s->io, &s->watch, io_now_at(s->io) + WATCH_MS, on_watch, s))
