@@ -14,6 +14,7 @@
 #include "support/streams.h"
 
 #define JOBS 200
+#define PATIENCE_MS 20000      /* a machine as slow as this is broken */
 
 struct task {
 	struct io_job job;
@@ -22,13 +23,15 @@ struct task {
 	unsigned began;             /* the place in the order of beginning */
 	pthread_t ran_on;
 	bool done;
-	unsigned sleep_ms;
+	unsigned company;           /* how many jobs it wants to see at work at once before it ends; 0: none */
+	bool waits;                 /* ends only when the world says so */
 };
 
 struct world {
 	struct io *io;
 	struct task tasks[JOBS];
 	atomic_uint begun, running, most_running;
+	atomic_bool go;
 	unsigned done, order[JOBS];
 	pthread_t loop;
 	unsigned chain;
@@ -58,7 +61,7 @@ static int tear_down(void **state)
 static void run(struct io_job *job)
 {
 	struct task *t = CONTAINER_OF(job, struct task, job);
-	struct timespec nap = { .tv_nsec = t->sleep_ms * 1000000L };
+	struct timespec moment = { .tv_nsec = 1000000L };
 	unsigned running = atomic_fetch_add(&t->world->running, 1) + 1;
 	unsigned most = atomic_load(&t->world->most_running);
 
@@ -66,8 +69,10 @@ static void run(struct io_job *job)
 		;
 	t->began = atomic_fetch_add(&t->world->begun, 1);
 	t->ran_on = pthread_self();
-	if (t->sleep_ms)
-		nanosleep(&nap, NULL);
+	for (unsigned ms = 0; ms < PATIENCE_MS && atomic_load(&t->world->most_running) < t->company; ms++)
+		nanosleep(&moment, NULL);
+	for (unsigned ms = 0; ms < PATIENCE_MS && t->waits && !atomic_load(&t->world->go); ms++)
+		nanosleep(&moment, NULL);
 	atomic_fetch_sub(&t->world->running, 1);
 }
 
@@ -81,9 +86,12 @@ static void done(struct io_job *job)
 	t->world->order[t->world->done++] = t->number;
 }
 
-static void submit(struct world *w, enum io_lane lane, unsigned i, unsigned sleep_ms)
+static void submit(struct world *w, enum io_lane lane, unsigned i, unsigned company)
 {
-	w->tasks[i] = (struct task){ .job = { .run = run, .done = done }, .world = w, .number = i, .sleep_ms = sleep_ms };
+	w->tasks[i].job = (struct io_job){ .run = run, .done = done };
+	w->tasks[i].world = w;
+	w->tasks[i].number = i;
+	w->tasks[i].company = company;
 	io_job_submit(w->io, lane, &w->tasks[i].job);
 }
 
@@ -116,7 +124,7 @@ static void a_lane_uses_all_its_threads_and_no_more(void **state)
 	struct world *w = *state;
 
 	for (unsigned i = 0; i < 12; i++)
-		submit(w, IO_LANE_DISK, i, 10);
+		submit(w, IO_LANE_DISK, i, 3);
 	LOOP_UNTIL(w->io, w->done == 12);
 	assert_int_equal(atomic_load(&w->most_running), 3);
 }
@@ -125,11 +133,14 @@ static void a_busy_lane_does_not_hold_up_another(void **state)
 {
 	struct world *w = *state;
 
-	for (unsigned i = 0; i < 4; i++)
-		submit(w, IO_LANE_CPU, i, 60);
+	for (unsigned i = 0; i < 4; i++) {
+		w->tasks[i].waits = true;
+		submit(w, IO_LANE_CPU, i, 0);
+	}
 	submit(w, IO_LANE_WRITER, 4, 0);
 	LOOP_UNTIL(w->io, w->tasks[4].done);
 	assert_int_equal(w->done, 1);
+	atomic_store(&w->go, true);
 	LOOP_UNTIL(w->io, w->done == 5);
 }
 
