@@ -60,7 +60,7 @@ enum err group_begin(struct group *g)
 {
 	g->file_bytes_delta = 0;
 	g->new_files = false;
-	g->newest_time = 0;
+	g->newest_time = g->noted_time = 0;
 	g->forgotten.count = 0;
 	forget_deltas(g);
 	enum err err = store_begin(g->shared->store, true, &g->txn);

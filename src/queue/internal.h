@@ -210,6 +210,7 @@ struct group {
 	struct id last_message; /* the highest in the store, for appending */
 	struct id last_recipient;
 	int64_t newest_time; /* of the ids put */
+	int64_t noted_time;  /* what it wrote into meta; 0: nothing */
 };
 
 void group_init(struct group *g, const struct shared *shared, uint64_t seed);

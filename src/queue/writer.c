@@ -44,7 +44,7 @@ static enum err note_newest(struct queue *q, struct group *g)
 	if (g->newest_time <= w->newest_time_mark)
 		return ERR_OK;
 	meta.clean = false;
-	meta.newest_time = g->newest_time + NEWEST_TIME_STEP_MS;
+	meta.newest_time = g->noted_time = g->newest_time + NEWEST_TIME_STEP_MS;
 	buf_reset(&g->record);
 	meta_encode(&g->record, &meta);
 	return buf_err(&g->record) ? buf_err(&g->record)
@@ -83,8 +83,7 @@ static void keep_result(struct queue *q, struct group *g, const struct store_usa
 	w->result.usage = *usage;
 	w->result.usage_known = true;
 	w->result.file_bytes_delta += g->file_bytes_delta;
-	w->newest_time_mark =
-		MAX(w->newest_time_mark, g->newest_time ? g->newest_time + NEWEST_TIME_STEP_MS : 0);
+	w->newest_time_mark = MAX(w->newest_time_mark, g->noted_time);
 	for (size_t i = 0; i < g->forgotten.count; i++) {
 		/* What cannot be listed for want of memory stays for the sweep of the next start. */
 		if (file_list_add(&w->result.forgotten, g->forgotten.files[i]))

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include <postrider/mail/record.h>
 #include <postrider/queue.h>
 
 #include "internal.h"
@@ -319,6 +320,44 @@ static void a_damaged_message_is_shown_as_such(void **state)
 	assert_true(damaged);
 }
 
+/* ---------------------------------------------------------------- later versions */
+
+/* A field that a later version put into a recipient's record is there still when this one has settled and claimed it. */
+static void a_field_of_a_later_version_outlives_settles_and_claims(void **state)
+{
+	struct rig *r = *state;
+	struct damage d;
+	struct row_key key;
+	struct recipient_row row;
+	struct buf b = BUF(1000), later = BUF(100), unknown = BUF(1000);
+	struct text value;
+	uint32_t n = 0;
+	struct id id = rig_accepted(r, MAIL("x"));
+
+	record_add_text(&later, 99, TEXT("NOTIFY=NEVER"));
+	recipient_key(&key, id, 0);
+	damage_begin(&d, r);
+	assert_int_equal(store_get(d.txn, TABLE_RECIPIENT, row_key_text(&key), &value), ERR_OK);
+	assert_int_equal(recipient_decode(row_key_text(&key), value, &row, NULL), ERR_OK);
+	row.unknown_fields = buf_text(&later);
+	recipient_encode(&b, row_key_text(&key), &row);
+	damage_put(&d, TABLE_RECIPIENT, row_key_text(&key), buf_text(&b));
+	damage_end(&d);
+	rig_settle(r, id, 0, QUEUE_DEFERRED, FAKE_IO_START_TIME + 5, NULL);
+	fake_io_run(&r->io);
+	queue_claim(r->queue, id, &n, 1, NULL, NULL);
+	fake_io_run(&r->io);
+	damage_begin(&d, r);
+	assert_int_equal(store_get(d.txn, TABLE_RECIPIENT, row_key_text(&key), &value), ERR_OK);
+	assert_int_equal(recipient_decode(row_key_text(&key), value, &row, &unknown), ERR_OK);
+	assert_int_equal(row.public.state, QUEUE_CLAIMED);
+	CHECK_TEXT("kept", buf_text(&unknown), buf_text(&later));
+	damage_end(&d);
+	buf_fini(&b);
+	buf_fini(&later);
+	buf_fini(&unknown);
+}
+
 /* ---------------------------------------------------------------- the queue's own record */
 
 static void a_damaged_record_of_the_queue_itself_stops_the_start(void **state)
@@ -367,6 +406,7 @@ int main(void)
 		RIG_BOTH(a_due_row_that_leads_nowhere_goes),
 		RIG_BOTH(counts_that_do_not_add_up_are_made_anew_at_the_start),
 		RIG_BOTH(a_damaged_message_is_shown_as_such),
+		RIG_BOTH(a_field_of_a_later_version_outlives_settles_and_claims),
 		RIG_BOTH(a_damaged_record_of_the_queue_itself_stops_the_start),
 		RIG_BOTH(a_spool_of_a_later_version_stops_the_start),
 	};

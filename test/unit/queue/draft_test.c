@@ -288,7 +288,7 @@ static void a_content_that_is_being_read_is_not_forgotten(void **state)
 {
 	struct rig *r = *state;
 	char *content = rig_octets(60000, 1);
-	struct body_source *s = NULL;
+	struct body_source *s = NULL, *other = NULL;
 	struct text span;
 
 	rig_close(r);
@@ -298,6 +298,8 @@ static void a_content_that_is_being_read_is_not_forgotten(void **state)
 	struct queue_message *m = rig_work(r, id)->message;
 
 	assert_int_equal(queue_message_body(r->queue, m, &s), ERR_OK);
+	assert_int_equal(queue_message_body(r->queue, m, &other), ERR_OK);
+	body_source_release(&other); /* one of two */
 	for (unsigned i = 0; i < 10; i++)
 		rig_accepted(r, &(struct rig_mail){ .content = text_of(content, 60000) });
 	assert_non_null(m->content.at);

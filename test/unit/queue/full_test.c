@@ -221,6 +221,41 @@ static void the_reserve_is_given_up_for_settles_and_made_again(void **state)
 	end(r);
 }
 
+/* Its place stays free: what was given up for settles is not there for new mail. */
+static void new_mail_does_not_take_the_place_of_a_reserve_that_was_given_up(void **state)
+{
+	struct rig *r = small_disk(64 * MIB, 12 * MIB);
+	struct id ids[700];
+	enum err refusal;
+	struct rig_answer answer = { 0 };
+
+	(void)state;
+	assert_int_equal(fill(r, 1000, ids, 50, &refusal), 50);
+	uint64_t reserve = 0;
+
+	assert_int_equal(r->options.disk->ops->size(r->options.disk, "/spool/reserve", &reserve), ERR_OK);
+	assert_true(reserve > 6 * MIB - 100000);
+	fake_disk_set_size(r->disk, fake_disk_used(r->disk));
+	r->io.held[IO_LANE_WRITER] = true;
+	for (unsigned i = 0; i < 40; i++)
+		rig_settle_with_notice(r, ids[i], 5000, i ? NULL : &answer);
+	r->io.held[IO_LANE_WRITER] = false;
+	fake_io_run(&r->io);
+	assert_int_equal(answer.err, ERR_OK);
+	assert_false(fake_disk_has(r->disk, "/spool/reserve"));
+	for (unsigned i = 0; i < 5; i++) {
+		fake_io_advance(&r->io, 3000);
+		uint64_t bytes = 0;
+
+		assert_int_equal(r->options.disk->ops->free_bytes(r->options.disk, "/spool", &bytes), ERR_OK);
+		assert_true(bytes > 3 * MIB);
+		assert_true(queue_space(r->queue).full);
+		rig_accept(r, &(struct rig_mail){ .content = TEXT("x") }, &answer);
+		assert_int_equal(answer.err, ERR_FULL);
+	}
+	end(r);
+}
+
 static void without_a_reserve_a_settle_that_does_not_fit_says_so_and_changes_nothing(void **state)
 {
 	struct rig *r = small_disk(24 * MIB, 0);
@@ -418,6 +453,7 @@ int main(void)
 		cmocka_unit_test(a_large_body_needs_its_room_once),
 		cmocka_unit_test(a_group_that_finds_no_room_is_taken_apart),
 		cmocka_unit_test(the_reserve_is_given_up_for_settles_and_made_again),
+		cmocka_unit_test(new_mail_does_not_take_the_place_of_a_reserve_that_was_given_up),
 		cmocka_unit_test(without_a_reserve_a_settle_that_does_not_fit_says_so_and_changes_nothing),
 		RIG_MEMORY_ONLY(a_commit_that_fails_with_space_left_is_no_full_disk),
 		RIG_MEMORY_ONLY(a_directory_that_cannot_be_synced_is_a_failure),

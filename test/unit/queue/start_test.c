@@ -52,6 +52,25 @@ static void a_first_start_was_no_unclean_stop(void **state)
 	assert_int_equal(queue_newest_time(r->queue), 0);
 }
 
+static void the_newest_id_is_known_after_a_crash_too(void **state)
+{
+	struct rig *r = *state;
+	struct id id = rig_accepted(r, MAIL("x"));
+
+	for (unsigned i = 0; i < 5; i++) {
+		fake_io_advance(&r->io, 7000);
+		id = rig_accepted(r, MAIL("y"));
+	}
+	assert_int_equal(r->work_count, 6);
+	for (unsigned i = 0; i < 6; i++)
+		rig_settle(r, r->works[i]->id, 0, QUEUE_DELIVERED, 0, NULL);
+	fake_io_run(&r->io);
+	assert_int_equal(queue_space(r->queue).messages, 0);
+	crash(r);
+	assert_true(queue_newest_time(r->queue) >= id_time(id));
+	assert_true(queue_newest_time(r->queue) <= id_time(id) + 60000);
+}
+
 /* What matters is how the run ended that made the claim, however many came since. */
 static void a_claim_is_an_unknown_outcome_only_of_a_run_that_ended_badly(void **state)
 {
@@ -327,6 +346,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		RIG_BOTH(a_first_start_was_no_unclean_stop),
+		RIG_MEMORY_ONLY(the_newest_id_is_known_after_a_crash_too),
 		RIG_MEMORY_ONLY(a_claim_is_an_unknown_outcome_only_of_a_run_that_ended_badly),
 		RIG_MEMORY_ONLY(a_claim_keeps_the_mark_of_an_unknown_outcome),
 		RIG_BOTH(the_sweep_removes_only_what_is_ours_and_named_by_nobody),
