@@ -49,15 +49,16 @@ static void on_ehlo(struct receive_session *s, struct text args)
 		                     EHLO_PIPELINING | EHLO_SIZE | EHLO_8BITMIME | EHLO_ENHANCEDSTATUSCODES,
 		             .domain = s->config->hostname,
 		             .size_limit_bytes = s->config->access.max_message_size_bytes };
+	size_t before;
 
 	if (!greet(s, args))
 		return;
 	s->extended = true;
 	if (s->tls_offered && !s->tls_running)
 		ours.keywords |= EHLO_STARTTLS;
+	before = s->out.len;
 	ehlo_add(&s->out, &ours, TEXT_EMPTY);
-	if (buf_err(&s->out))
-		receive_session_close(s);
+	receive_session_check_out(s, before);
 }
 
 static void on_starttls(struct receive_session *s, struct text args)

@@ -28,15 +28,23 @@ void receive_session_enter(struct receive_session *s, enum phase next)
 
 /* ---------------------------------------------------------------- replies */
 
+/* No memory for an answer: there is no way to stay in step. What is said before is whole. */
+void receive_session_check_out(struct receive_session *s, size_t before)
+{
+	if (!buf_err(&s->out))
+		return;
+	buf_cut(&s->out, before);
+	receive_session_close(s);
+}
+
 static void add_reply(struct receive_session *s, int code, const char *enhanced, struct text words)
 {
 	struct reply reply = { .code = code, .text = words };
+	size_t before = s->out.len;
 
 	snprintf(reply.enhanced, sizeof(reply.enhanced), "%s", enhanced);
 	reply_add(&s->out, &reply);
-	/* no memory for an answer, or a peer that never reads: there is no way to stay in step */
-	if (buf_err(&s->out))
-		receive_session_close(s);
+	receive_session_check_out(s, before);
 }
 
 void receive_session_reply(struct receive_session *s, int code, const char *enhanced, const char *text)

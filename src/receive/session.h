@@ -119,6 +119,8 @@ bool receive_session_is_idle(const struct receive_session *s); /* no transaction
 void receive_session_reply(struct receive_session *s, int code, const char *enhanced, const char *text);
 void receive_session_reply_format(struct receive_session *s, int code, const char *enhanced,
                                   const char *format, ...) PRINTF_LIKE(4, 5);
+/* After an answer was added behind `before` octets of out by other means than these. */
+void receive_session_check_out(struct receive_session *s, size_t before);
 void receive_session_enter(struct receive_session *s, enum phase next);
 void receive_session_end_transaction(struct receive_session *s); /* back to READY (or START) */
 void receive_session_close(struct receive_session *s);
