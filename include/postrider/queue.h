@@ -138,6 +138,9 @@ enum queue_mode {
 	QUEUE_THROUGH,           /* decided by the settle of all its recipients; nothing is written */
 	QUEUE_THROUGH_OR_STORE,  /* as THROUGH, and stored when budget_ms has passed without a settle, or when it defers */
 };
+/* One answer covers all recipients of a THROUGH entry. With none delivered the client is told, and nobody else: notices that
+ * came with its settles are dropped. With some delivered the client must not send again: what is deferred is stored in
+ * either mode, and notices are committed before on_decided. What begins held is stored at once. */
 
 struct queue_submission {
 	const struct envelope *envelope;         /* copied; its id names the message */
@@ -145,12 +148,13 @@ struct queue_submission {
 	const struct text *keys;                 /* delivery key of each recipient, in order; copied */
 	const bool *held;                        /* NULL: none; else those that begin held */
 	enum queue_mode mode;
-	int64_t budget_ms;                       /* for QUEUE_THROUGH_OR_STORE; for THROUGH: then on_decided ERR_TIMEOUT */
-	bool keep_file_synced;                   /* reserved, false */
+	int64_t budget_ms;                       /* of the THROUGH modes; 0: without end */
 };
 
 struct queue_decision {
-	enum err err;                            /* ERR_OK: ours now. ERR_FULL: 452 4.3.1; ERR_IO, ERR_NOMEM: 451 4.3.0 */
+	/* ERR_OK: ours now (or settled already). ERR_FULL: 452 4.3.1. ERR_IO, ERR_NOMEM: 451 4.3.0. ERR_TIMEOUT: the budget of
+	 * THROUGH ended. ERR_SYNTAX: a delivery key that is empty, over 400 octets, or holds NUL. ERR_EXISTS: the id is taken. */
+	enum err err;
 	bool stored;                             /* THROUGH modes: it is in the queue rather than settled already */
 	const struct queue_outcome *outcomes;    /* THROUGH modes, settled: one for each recipient; else NULL */
 	size_t outcome_count;
@@ -217,7 +221,8 @@ struct queue_events {
 	 * call for each delivery key of a message. Takes *work over (set it to NULL) or leaves it: then it
 	 * waits on disk and is found by queue_scan. Held recipients are not announced. */
 	void (*on_fresh)(void *owner, struct queue_work **work);
-	/* Something under this key is due at due_time that was not announced by on_fresh. */
+	/* Something under this key is due at due_time that was not announced by on_fresh: after the commit of its deferral or
+	 * release, once for each key of a settlement. */
 	void (*on_due)(void *owner, struct text key, int64_t due_time);
 	/* Something of a message was found damaged and set aside, never to be sent: for the log. May be
 	 * NULL. */
@@ -282,6 +287,7 @@ void queue_find(struct queue *q, struct id first, struct id last, queue_entry_fn
 struct queue_verify_report {
 	uint64_t messages, recipients, due_rows, keys, spool_files, body_bytes;
 	uint64_t damaged_messages, damaged_recipients, lost_due_rows, wrong_counts, missing_files, stray_files, set_aside;
+	uint64_t unreadable_tables;      /* LMDB's own pages are damaged: what stood behind is not counted */
 };
 /* Reads everything, slice by slice, each in a read transaction of its own (one that stays open would make a
  * running daemon's file grow for good); blocks; writes nothing. Problem lines go to `each`. ERR_NOT_FOUND:

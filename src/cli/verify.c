@@ -49,6 +49,8 @@ static enum exit_code print_report(struct cli *cli, const struct queue_verify_re
 		{ "damaged_recipients", "damaged recipients", r->damaged_recipients, true, false },
 		{ "lost_due_rows", "recipients that nothing will wake", r->lost_due_rows, true, false },
 		{ "wrong_counts", "counts that are not right", r->wrong_counts, true, false },
+		{ "unreadable_tables", "tables that cannot be read to their end", r->unreadable_tables, true,
+		  false },
 		{ "missing_files", "spool files that are missing", r->missing_files, true, false },
 		{ "stray_files", "spool files that nobody names (removed at the next start)", r->stray_files,
 		  false, true },

@@ -28,6 +28,8 @@ static void tell_closed(void *owner)
 	void (*on_closed)(void *owner) = q->on_closed;
 	void *closed_owner = q->closed_owner;
 
+	io_later_cancel(q->io, &q->writer.kick);
+	io_timer_stop(q->io, &q->writer.patience);
 	queue_free(q);
 	if (on_closed)
 		on_closed(closed_owner);

@@ -43,7 +43,7 @@ struct sweep {
 };
 
 /* Our own pattern: an id and ".body". Everything else in the directory is somebody else's. */
-static bool file_name_read(struct text name, struct id *file)
+bool file_name_read(struct text name, struct id *file)
 {
 	const struct text suffix = LIT(FILE_SUFFIX);
 

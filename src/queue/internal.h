@@ -50,6 +50,7 @@ struct shared {
 #define FILE_PATH_BYTES (PATH_MAX_BYTES + FILE_NAME_BYTES + 1)
 MUST_USE enum err shared_name_paths(struct shared *s); /* from options.path */
 void file_path(const struct shared *s, struct id file, char path[FILE_PATH_BYTES]);
+bool file_name_read(struct text name, struct id *file);
 
 /* ---------------------------------------------------------------- messages in memory: memory.c */
 

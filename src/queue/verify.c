@@ -9,6 +9,12 @@
 
 #define SLICE_ROWS 512
 
+/* A body in a file: read when the slice's transaction has ended, for that takes its time. */
+struct file_body {
+	struct id id, file;
+	uint64_t bytes;
+};
+
 struct verify {
 	struct shared shared;
 	struct store_txn *txn;
@@ -16,6 +22,8 @@ struct verify {
 	queue_problem_fn *each;
 	void *owner;
 	char *block;
+	struct file_body *bodies; /* of this slice */
+	size_t body_count;
 };
 
 static void PRINTF_LIKE(2, 3) tell(struct verify *v, const char *format, ...)
@@ -33,43 +41,74 @@ static void PRINTF_LIKE(2, 3) tell(struct verify *v, const char *format, ...)
 
 /* ---------------------------------------------------------------- bodies */
 
-static enum err check_file(struct verify *v, struct id id, const struct message_head *head)
+/* Whether the message is there now: a running daemon may have removed it, and its file, since the slice was
+ * read. */
+static bool is_still_there(struct verify *v, struct id id)
+{
+	AUTO(store_abort) struct store_txn *now = NULL;
+	struct text value;
+
+	return store_begin(v->shared.store, false, &now) ||
+	       store_get(now, TABLE_MESSAGE, id_key(&id), &value) == ERR_OK;
+}
+
+static enum err read_blocks(struct verify *v, struct io_file *f, const struct file_body *b)
+{
+	uint64_t left = b->bytes;
+
+	for (uint64_t number = 0; left > 0; number++) {
+		size_t len = (size_t)MIN(left, BLOCK_DATA_BYTES), got = 0;
+		enum err err =
+			f->disk->ops->read_at(f, number * BLOCK_BYTES, v->block, len + BLOCK_CRC_BYTES, &got);
+
+		if (err)
+			return err;
+		if (got != len + BLOCK_CRC_BYTES ||
+		    crc_read(v->block + len) != block_crc(b->file, number, v->block, len))
+			return ERR_DAMAGED;
+		left -= len;
+	}
+	return ERR_OK;
+}
+
+static void check_file(struct verify *v, const struct file_body *b)
 {
 	struct io_disk *disk = v->shared.options.disk;
 	char path[FILE_PATH_BYTES];
 	struct io_file *f = NULL;
-	uint64_t left = head->content_bytes;
 
-	file_path(&v->shared, head->file, path);
+	file_path(&v->shared, b->file, path);
 	enum err err = disk->ops->open(disk, path, IO_FILE_READ, &f);
 
-	if (err == ERR_NOT_FOUND) {
-		v->report.missing_files++;
-		tell(v, "%s: its body is missing: %s", id_to_text(id).at, path);
-		return ERR_DAMAGED;
-	}
-	for (uint64_t number = 0; left > 0 && !err; number++) {
-		size_t len = (size_t)MIN(left, BLOCK_DATA_BYTES), got = 0;
-
-		err = disk->ops->read_at(f, number * BLOCK_BYTES, v->block, len + BLOCK_CRC_BYTES, &got);
-		if (!err && (got != len + BLOCK_CRC_BYTES ||
-		             crc_read(v->block + len) != block_crc(head->file, number, v->block, len)))
-			err = ERR_DAMAGED;
-		left -= len;
-	}
+	if (err == ERR_NOT_FOUND && !is_still_there(v, b->id))
+		return;
+	v->report.missing_files += err == ERR_NOT_FOUND;
+	if (!err)
+		err = read_blocks(v, f, b);
 	if (f)
 		disk->ops->close(&f);
-	if (err)
-		tell(v, "%s: its body is damaged: %s: %s", id_to_text(id).at, path, err_text(err));
-	return err;
+	if (!err)
+		return;
+	v->report.damaged_messages++;
+	tell(v, "%s: its body %s: %s", id_to_text(b->id).at,
+	     err == ERR_DAMAGED ? "is damaged" : err_text(err), path);
+}
+
+static void check_files_of_slice(struct verify *v)
+{
+	for (size_t i = 0; i < v->body_count; i++)
+		check_file(v, &v->bodies[i]);
+	v->body_count = 0;
 }
 
 static enum err check_body(struct verify *v, struct id id, const struct message_head *head,
                            struct text blocks)
 {
 	v->report.body_bytes += head->content_bytes;
-	if (head->in_file)
-		return check_file(v, id, head);
+	if (head->in_file) {
+		v->bodies[v->body_count++] = (struct file_body){ id, head->file, head->content_bytes };
+		return ERR_OK;
+	}
 	enum err err = message_content_read(id, blocks, head->content_bytes, NULL);
 
 	if (err)
@@ -204,6 +243,15 @@ static void check_key(struct verify *v, const struct store_row *row)
 	     (unsigned long long)found, (unsigned long long)count);
 }
 
+static bool is_file_named_now(struct verify *v, struct id file)
+{
+	AUTO(store_abort) struct store_txn *now = NULL;
+	struct text value;
+
+	return store_begin(v->shared.store, false, &now) ||
+	       store_get(now, TABLE_FILE, id_key(&file), &value) == ERR_OK;
+}
+
 static void check_file_row(struct verify *v, const struct store_row *row)
 {
 	struct io_disk *disk = v->shared.options.disk;
@@ -220,9 +268,10 @@ static void check_file_row(struct verify *v, const struct store_row *row)
 		return;
 	}
 	file_path(&v->shared, id, path);
-	/* A missing body of a living message was told with the message. */
+	/* A missing body of a living message was told with the message; one that a daemon removes just now is
+	 * none. */
 	if (disk->ops->size(disk, path, &bytes) &&
-	    store_get(v->txn, TABLE_MESSAGE, id_key(&file.message_id), &value)) {
+	    store_get(v->txn, TABLE_MESSAGE, id_key(&file.message_id), &value) && is_file_named_now(v, id)) {
 		v->report.missing_files++;
 		tell(v, "%s: its body is missing: %s", id_to_text(file.message_id).at, path);
 	}
@@ -263,6 +312,7 @@ static enum err check_slice(struct verify *v, enum table table, struct row_key *
 		i++;
 	}
 	store_abort(&v->txn);
+	check_files_of_slice(v);
 	*more = !err;
 	return err == ERR_NOT_FOUND ? ERR_OK : err;
 }
@@ -285,8 +335,7 @@ static void look_at_file(void *owner, struct text name)
 	struct text value;
 	struct id id;
 
-	if (name.len < ID_CHARS || id_from_text(text_head(name, ID_CHARS), &id) ||
-	    store_begin(v->shared.store, false, &v->txn))
+	if (!file_name_read(name, &id) || store_begin(v->shared.store, false, &v->txn))
 		return;
 	/* Beside a running daemon a body that is on its way looks like this too. */
 	if (store_get(v->txn, TABLE_FILE, id_key(&id), &value)) {
@@ -296,22 +345,31 @@ static void look_at_file(void *owner, struct text name)
 	store_abort(&v->txn);
 }
 
+/* A table that cannot be read to its end does not keep the others from being read. */
 static enum err check_all(struct verify *v)
 {
+	static const struct {
+		enum table table;
+		void (*check)(struct verify *v, const struct store_row *row);
+	} tables[] = {
+		{ TABLE_MESSAGE, check_message }, { TABLE_RECIPIENT, check_recipient },
+		{ TABLE_DUE, check_due },         { TABLE_KEY, check_key },
+		{ TABLE_FILE, check_file_row },   { TABLE_ASIDE, count_aside },
+	};
 	struct io_disk *disk = v->shared.options.disk;
-	enum err err = check_table(v, TABLE_MESSAGE, check_message);
 
-	if (!err)
-		err = check_table(v, TABLE_RECIPIENT, check_recipient);
-	if (!err)
-		err = check_table(v, TABLE_DUE, check_due);
-	if (!err)
-		err = check_table(v, TABLE_KEY, check_key);
-	if (!err)
-		err = check_table(v, TABLE_FILE, check_file_row);
-	if (!err)
-		err = check_table(v, TABLE_ASIDE, count_aside);
-	return err ? err : disk->ops->list(disk, v->shared.bodies_path, look_at_file, v);
+	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
+		enum err err = check_table(v, tables[i].table, tables[i].check);
+
+		if (err == ERR_NOMEM || err == ERR_BUSY)
+			return err;
+		if (!err)
+			continue;
+		v->report.unreadable_tables++;
+		tell(v, "the table of %ss cannot be read to its end: %s", table_names[tables[i].table],
+		     err_text(err));
+	}
+	return disk->ops->list(disk, v->shared.bodies_path, look_at_file, v);
 }
 
 enum err queue_verify(struct io_disk *disk, struct text path, queue_problem_fn *each, void *owner,
@@ -326,8 +384,9 @@ enum err queue_verify(struct io_disk *disk, struct text path, queue_problem_fn *
 		v->each = each;
 		v->owner = owner;
 		v->block = malloc(BLOCK_BYTES);
+		v->bodies = calloc(SLICE_ROWS, sizeof(*v->bodies));
 		v->shared.options = (struct queue_options){ .disk = disk, .path = path };
-		err = v->block ? shared_name_paths(&v->shared) : ERR_NOMEM;
+		err = v->block && v->bodies ? shared_name_paths(&v->shared) : ERR_NOMEM;
 	}
 	if (!err) {
 		snprintf(store_path, sizeof(store_path), "%s/queue", v->shared.path);
@@ -340,6 +399,7 @@ enum err queue_verify(struct io_disk *disk, struct text path, queue_problem_fn *
 	if (v) {
 		store_close(&v->shared.store);
 		free(v->block);
+		free(v->bodies);
 	}
 	free(v);
 	return err;
