@@ -36,6 +36,7 @@ struct queue_draft {
 	size_t block_len;
 	uint32_t block_sum;
 	enum err job_err;
+	bool disk_failed;
 	/* how it ends */
 	bool aborted, finishing;
 	struct message *message;
@@ -95,6 +96,10 @@ static enum err sync_file(struct queue_draft *d)
 		err = d->handle->disk->ops->sync(d->handle);
 	if (!err)
 		(void)fault_at(o, FAULT_FILE_SYNCED);
+	if (!err || space_is_full(&d->queue->shared, err, 0))
+		return err == ERR_IO ? ERR_FULL : err;
+	/* Tried again it may be called done although it is not: from now on this disk is not believed. */
+	d->disk_failed = err == ERR_IO;
 	return err;
 }
 
@@ -295,6 +300,8 @@ static void write_done(struct io_job *job)
 	bool was_last = d->last;
 
 	d->running = false;
+	if (d->disk_failed)
+		space_disk_failed(q);
 	drop_buffer(q, &d->out, &d->out_len, &d->out_room);
 	if (!d->err)
 		d->err = d->job_err;

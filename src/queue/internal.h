@@ -246,8 +246,6 @@ void recipient_row_join_run(const struct shared *s, struct recipient_row *r);
 struct writer_result {
 	struct store_usage usage;
 	bool usage_known;
-	uint64_t disk_free_bytes;
-	bool disk_free_known;
 	bool found_full;
 	bool reserve_given_up;
 	bool failed; /* the disk failed: nothing is committed any more */
@@ -334,6 +332,12 @@ void space_give(struct queue *q, uint64_t bytes);
 /* In a file that no record names yet; `written`: just now, so the disk has less room than when it was asked. */
 void space_take_file(struct queue *q, uint64_t bytes, bool written);
 void space_give_file(struct queue *q, uint64_t bytes);
+/* In a lane: whether a failure means that the disk is full, although it says EIO (as LMDB and some file systems do). With
+ * less than this free nothing else is believed. */
+#define FULL_DISK_BYTES (UINT64_C(1) << 20)
+bool space_is_full(const struct shared *s, enum err err, uint64_t wanted_bytes);
+/* A sync failed: new mail is refused from now on. */
+void space_disk_failed(struct queue *q);
 /* Something of ours has left the disk. */
 void space_look_again(struct queue *q);
 void space_after_group(struct queue *q, const struct writer_result *r);

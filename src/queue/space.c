@@ -153,6 +153,22 @@ static void on_timer(void *owner)
 	start_probe(owner);
 }
 
+bool space_is_full(const struct shared *s, enum err err, uint64_t wanted_bytes)
+{
+	struct io_disk *disk = s->options.disk;
+	uint64_t free_bytes;
+
+	if (err != ERR_IO)
+		return err == ERR_FULL;
+	return disk->ops->free_bytes(disk, s->path, &free_bytes) == ERR_OK &&
+	       free_bytes < FULL_DISK_BYTES + wanted_bytes;
+}
+
+void space_disk_failed(struct queue *q)
+{
+	q->space.failed = true;
+}
+
 void space_look_again(struct queue *q)
 {
 	start_probe(q);
@@ -181,8 +197,6 @@ void space_after_group(struct queue *q, const struct writer_result *r)
 	s->file_bytes = r->file_bytes_delta < 0 && (uint64_t)-r->file_bytes_delta > s->file_bytes
 	                        ? 0
 	                        : s->file_bytes + (uint64_t)r->file_bytes_delta;
-	if (r->disk_free_known)
-		s->disk_free_bytes = r->disk_free_bytes;
 	s->failed = s->failed || r->failed;
 	if (r->reserve_given_up)
 		s->reserve_held = false;

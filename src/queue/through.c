@@ -224,6 +224,8 @@ static void run_sync(struct io_job *job)
 	if (!err)
 		(void)fault_at(&s->options, FAULT_FILE_SYNCED);
 	t->sync_err = err;
+	if (space_is_full(s, err, 0))
+		t->sync_err = ERR_FULL;
 }
 
 static void sync_done(struct io_job *job)
@@ -231,6 +233,8 @@ static void sync_done(struct io_job *job)
 	struct through *t = CONTAINER_OF(job, struct through, sync_job);
 	struct queue *q = t->queue;
 
+	if (t->sync_err == ERR_IO)
+		space_disk_failed(q);
 	if (q->closing) {
 		drop_ticket(t);
 		through_free(t);

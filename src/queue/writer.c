@@ -10,8 +10,6 @@
 
 #define GROUP_MAX_BYTES ((size_t)16 << 20)
 #define GROUP_MAX_OPS 4096
-/* With less than this free, a failed commit means "full" and not "broken": LMDB says EIO for both. */
-#define FULL_DISK_BYTES (UINT64_C(1) << 20)
 /* Ids of the next so many milliseconds count as given out, so that meta need not be written for each. */
 #define NEWEST_TIME_STEP_MS (10 * INT64_C(1000))
 
@@ -24,16 +22,7 @@ static bool is_of_the_disk(enum err err)
 
 static bool is_full(struct queue *q, enum err err, size_t weight_bytes)
 {
-	const struct shared *s = &q->shared;
-	struct io_disk *disk = s->options.disk;
-	struct writer_result *r = &q->writer.result;
-
-	if (err == ERR_FULL)
-		return true;
-	if (err != ERR_IO || disk->ops->free_bytes(disk, s->path, &r->disk_free_bytes))
-		return false;
-	r->disk_free_known = true;
-	return r->disk_free_bytes < FULL_DISK_BYTES + 2 * weight_bytes;
+	return space_is_full(&q->shared, err, 2 * weight_bytes);
 }
 
 static enum err note_newest(struct queue *q, struct group *g)

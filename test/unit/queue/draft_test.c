@@ -378,6 +378,24 @@ static void a_file_that_cannot_be_written_refuses_its_message(void **state)
 	free(content);
 }
 
+/* Tried again a sync may be called done although it is not. */
+static void a_sync_that_fails_with_space_left_ends_the_taking_of_mail(void **state)
+{
+	struct rig *r = *state;
+	char *content = rig_octets(400000, 1);
+	struct rig_answer answer = { 0 };
+	struct queue_draft *d = NULL;
+
+	fake_disk_fail(r->disk, FAKE_DISK_SYNC, ERR_IO, 0);
+	rig_accept(r, &(struct rig_mail){ .content = text_of(content, 400000) }, &answer);
+	fake_io_run(&r->io);
+	fake_disk_fail(r->disk, FAKE_DISK_SYNC, ERR_OK, 0);
+	assert_int_equal(answer.err, ERR_IO);
+	assert_true(queue_space(r->queue).failed);
+	assert_int_equal(queue_draft_open(r->queue, 0, rig_ignore, NULL, &d), ERR_IO);
+	free(content);
+}
+
 static void a_failed_draft_says_so_again(void **state)
 {
 	struct rig *r = *state;
@@ -440,6 +458,7 @@ int main(void)
 		RIG_MEMORY_ONLY(a_content_that_is_being_read_is_not_forgotten),
 		RIG_MEMORY_ONLY(an_aborted_draft_leaves_nothing_at_whatever_point),
 		RIG_MEMORY_ONLY(a_file_that_cannot_be_written_refuses_its_message),
+		RIG_MEMORY_ONLY(a_sync_that_fails_with_space_left_ends_the_taking_of_mail),
 		RIG_MEMORY_ONLY(a_failed_draft_says_so_again),
 		RIG_MEMORY_ONLY(a_busy_draft_says_when_it_has_room),
 	};
