@@ -220,7 +220,7 @@ enum exit_code run_queue(struct cli *cli)
 	AUTO(buf_fini) struct buf target = BUF(64u << 10);
 	struct listing l = { .cli = cli, .groups = groups };
 	struct answer answer;
-	int64_t limit;
+	int64_t limit = 0;
 
 	if (by && !groups)
 		return cli_fail(cli, EXIT_USAGE, "--by domain, reason, sender, route or age",
