@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define EXIT_CONFIG 78
+#define DISK_THREADS 16 /* that many syncs of large bodies at once; more gain nothing */
 #define OWN_ADDRESSES_MAX 256
 #define SECOND_STOP_MS 500
 #define LOG_FLUSH_MS 2000
@@ -266,7 +267,7 @@ int server_main(const struct server_main_options *options)
 		return err == ERR_CONFIG ? EXIT_CONFIG : 1;
 	raise_descriptor_limit();
 	keep_freed_memory();
-	err = io_uv_new(&(struct io_uv_options){ 0 }, &p.io);
+	err = io_uv_new(&(struct io_uv_options){ .disk_threads = DISK_THREADS }, &p.io);
 	if (err) {
 		complain(err_text(err), NULL);
 		code = 1;
