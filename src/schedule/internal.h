@@ -66,6 +66,8 @@ struct task {
 	struct connection *connection;
 
 	struct arena arena; /* outcomes and their texts */
+	uint32_t deferred_attempts; /* recipients that are put off together come again together */
+	int64_t deferred_until_time;
 	struct task_outcome *outcomes;
 	size_t outcome_count, outcome_room;
 	bool again; /* the attempt never reached the peer: try at once, it costs nothing */

@@ -34,6 +34,16 @@ static int64_t next_attempt_time(struct schedule *s, uint32_t attempts, int64_t 
 	return MIN(due, MAX(expires, now + 1));
 }
 
+/* The same for all recipients of a message that are put off together: they go in one transaction then, too. */
+static int64_t put_off(struct task *t, uint32_t attempts, int64_t now, int64_t expires)
+{
+	if (t->deferred_attempts != attempts || t->deferred_until_time <= now) {
+		t->deferred_attempts = attempts;
+		t->deferred_until_time = next_attempt_time(t->destination->schedule, attempts, now, expires);
+	}
+	return t->deferred_until_time;
+}
+
 /* ---------------------------------------------------------------- words */
 
 static struct text remote_text(struct task *t, const struct deliver_result *r)
@@ -167,7 +177,7 @@ static void judge_failure(struct task *t, struct task_outcome *o, const struct d
 	} else {
 		o->outcome.verdict = QUEUE_DEFERRED;
 		q->state = QUEUE_WAITING;
-		q->due_time = next_attempt_time(s, q->attempts, now, expires);
+		q->due_time = put_off(t, q->attempts, now, expires);
 		o->warn =
 			has_sender && !q->warned && now - e->received_time >= s->config->retry.warn_after_ms;
 		q->warned = q->warned || o->warn;
@@ -343,6 +353,7 @@ static void on_settled(void *owner, enum err err)
 	}
 	notices_say(s, t);
 	t->outcome_count = 0;
+	t->deferred_attempts = 0;
 	t->settled = t->next;
 	arena_reset(&t->arena);
 	free(t->job_recipients);
