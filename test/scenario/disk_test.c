@@ -68,7 +68,7 @@ static void a_full_disk_refuses_heals_and_loses_nothing(void **state)
 	free(small);
 	assert_false(w.failed);
 	relay_world_await(&w, "delivered", accepted + 1, MINUTE_MS);
-	relay_world_stop(&w);
+	stop_world(&w);
 	sim_peer_free(&p);
 	end_world(&w);
 }
@@ -165,7 +165,7 @@ static void power_cuts_lose_nothing_that_was_answered(void **state)
 		}
 		/* at most what was under way when the power failed */
 		assert_true(doubled <= 4 * w.crashes);
-		relay_world_stop(&w);
+		stop_world(&w);
 		sim_peer_free(&p);
 		end_world(&w);
 	}
@@ -186,7 +186,7 @@ static void what_was_under_way_has_an_unknown_outcome(void **state)
 	relay_world_crash(&w);
 	assert_true(relay_world_said(&w, "the last stop was not clean"));
 	relay_world_await(&w, "delivered", 1, MINUTE_MS);
-	relay_world_stop(&w);
+	stop_world(&w);
 	sim_peer_free(&p);
 	end_world(&w);
 }
@@ -208,7 +208,7 @@ static void a_stop_lets_what_runs_end(void **state)
 	relay_world_start(&w);
 	assert_int_equal(queue_space(server_queue(w.server)).messages, 0);
 	assert_false(relay_world_said(&w, "not clean"));
-	relay_world_stop(&w);
+	stop_world(&w);
 	sim_peer_free(&p);
 	end_world(&w);
 }
@@ -317,7 +317,7 @@ static void a_stop_under_load_keeps_what_was_answered(void **state)
 		assert_int_equal(sim_peer_messages(p), told);
 		assert_int_equal(queue_space(server_queue(w.server)).recipients, 0);
 		assert_false(relay_world_said(&w, "not clean"));
-		relay_world_stop(&w);
+		stop_world(&w);
 		sim_peer_free(&p);
 		end_world(&w);
 	}

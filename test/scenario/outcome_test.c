@@ -77,9 +77,7 @@ static void each_answer_has_its_outcome(void **state)
 			fail_msg("%s: no %s with %s in\n%.*s%.*s", one_cases[i].name, one_cases[i].outcome,
 			         one_cases[i].words, TEXT_ARGS(buf_text(&w.events)),
 			         TEXT_ARGS(sim_peer_transcript(p)));
-		relay_world_check(&w);
-		relay_world_balance(&w);
-		relay_world_stop(&w);
+		stop_world(&w);
 		sim_peer_free(&p);
 		relay_world_close(&w);
 	}
@@ -105,9 +103,7 @@ static void what_was_deferred_is_delivered_by_the_next_attempt(void **state)
 		relay_world_await(&w, "delivered", 1, 3 * HOUR_MS);
 		assert_int_equal(relay_world_count(&w, "delivered"), 1);
 		assert_int_equal(relay_world_count(&w, "bounced"), 0);
-		relay_world_check(&w);
-		relay_world_balance(&w);
-		relay_world_stop(&w);
+		stop_world(&w);
 		sim_peer_free(&p);
 		relay_world_close(&w);
 	}
@@ -158,9 +154,7 @@ static void recipients_do_not_harm_each_other(void **state)
 		    relay_world_count(&w, "bounced") != three_cases[i].bounced)
 			fail_msg("%s: other outcomes in\n%.*s", three_cases[i].name,
 			         TEXT_ARGS(buf_text(&w.events)));
-		relay_world_check(&w);
-		relay_world_balance(&w);
-		relay_world_stop(&w);
+		stop_world(&w);
 		sim_peer_free(&p);
 		relay_world_close(&w);
 	}
@@ -186,7 +180,7 @@ static void two_messages_share_a_connection(void **state)
 	sim_run(w.sim, 20000);
 	assert_int_equal(schedule_count(server_schedule(w.server)).connections, 0);
 	assert_int_equal(schedule_count(server_schedule(w.server)).destinations, 0);
-	relay_world_stop(&w);
+	stop_world(&w);
 	sim_peer_free(&p);
 	end_world(&w);
 }
@@ -206,7 +200,7 @@ static void a_connection_carries_no_more_than_its_share(void **state)
 	relay_world_await(&w, "delivered", 20, 10 * MINUTE_MS);
 	assert_int_equal(sim_peer_messages(p), 20);
 	assert_true(sim_peer_connections(p) >= 4);
-	relay_world_stop(&w);
+	stop_world(&w);
 	sim_peer_free(&p);
 	end_world(&w);
 }
@@ -229,7 +223,7 @@ static void a_connection_that_died_resting_costs_no_attempt(void **state)
 		"220 250 250 250 250 354 250 221");
 	sim_run(w.sim, 5000);
 	assert_int_equal(relay_world_count(&w, "deferred"), 0);
-	relay_world_stop(&w);
+	stop_world(&w);
 	sim_peer_free(&p);
 	end_world(&w);
 }
@@ -253,11 +247,41 @@ static void a_host_that_always_cuts_in_the_second_message_does_not_loop(void **s
 		send_many(&w, 1, "b@example.net");
 	sim_run(w.sim, 30 * MINUTE_MS);
 	assert_true(relay_world_count(&w, "delivered") >= 6);
-	relay_world_check(&w);
-	relay_world_balance(&w);
-	relay_world_stop(&w);
+	stop_world(&w);
 	sim_peer_free(&p);
 	relay_world_close(&w);
+}
+
+/* A message that five resting connections cut off one after the other: three times that is no attempt, the fourth time it is
+ * one, for both recipients, and once for each; and they stay together. */
+static void what_is_cut_off_untouched_counts_at_the_fourth_time(void **state)
+{
+	static const char cuts[] = HELLO ENVELOPE "after 1 s\n" ACCEPTS "S: 250 ok\nC: MAIL *\nS: drops\n";
+	struct relay_world w;
+	struct sim_peer *p;
+
+	(void)state;
+	relay_world_open(&w, 404, YAML_UPSTREAM "limits: {any: {connections: 5}}\n", NULL);
+	p = relay_world_peer(&w, NEXT_HOP, cuts);
+	for (unsigned i = 1; i < 5; i++)
+		assert_int_equal(sim_peer_add_script(p, cuts), ERR_OK);
+	assert_int_equal(sim_peer_add_script(p, HELLO
+	                                     "C: MAIL *\nC: RCPT *\nC: RCPT *\nC: DATA\nS: 250 ok\n" ACCEPTS
+	                                     "S: 250 ok\n"),
+	                 ERR_OK);
+	send_many(&w, 5, "b@example.net");
+	sim_run(w.sim, 4 * SECOND_MS);
+	assert_int_equal(sim_peer_connections(p), 5);
+	assert_int_equal(schedule_count(server_schedule(w.server)).connections, 5);
+	(void)relay_world_say(&w, "EHLO c\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b1@example.net>\r\n"
+	                          "RCPT TO:<b2@example.net>\r\nDATA\r\n" SMALL ".\r\n");
+	sim_run(w.sim, 2 * SECOND_MS);
+	assert_int_equal(relay_world_count(&w, "deferred"), 2);
+	relay_world_await(&w, "delivered", 7, 2 * MINUTE_MS);
+	assert_int_equal(relay_world_count(&w, "deferred"), 2);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
 }
 
 int main(void)
@@ -269,6 +293,7 @@ int main(void)
 		cmocka_unit_test(two_messages_share_a_connection),
 		cmocka_unit_test(a_connection_carries_no_more_than_its_share),
 		cmocka_unit_test(a_connection_that_died_resting_costs_no_attempt),
+		cmocka_unit_test(what_is_cut_off_untouched_counts_at_the_fourth_time),
 		cmocka_unit_test(a_host_that_always_cuts_in_the_second_message_does_not_loop),
 	};
 

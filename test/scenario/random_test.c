@@ -372,7 +372,7 @@ static void set_clock(struct ledger *l)
 	int64_t hours = (int64_t)below(l, 5) - 2;
 
 	tell(l, "the clock is set by %lld hours", (long long)hours);
-	sim_set_clock(l->w.sim, io_now_time(sim_io(l->w.sim)) + hours * HOUR_MS);
+	relay_world_set_clock(&l->w, hours * HOUR_MS);
 }
 
 static void step(struct ledger *l)

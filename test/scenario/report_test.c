@@ -64,7 +64,7 @@ static void a_report_has_all_that_rfc_3464_asks_for(void **state)
 	boundary = text_skip(r, text_find(r, TEXT("boundary=\"")) + 10);
 	boundary = text_head(boundary, text_find_octet(boundary, '"'));
 	assert_true(boundary.len > 0 && boundary.len <= 70);
-	relay_world_stop(&w);
+	stop_world(&w);
 	sim_peer_free(&p);
 	end_world(&w);
 }
@@ -82,7 +82,7 @@ static void the_null_reverse_path_never_gets_one(void **state)
 	sim_run(w.sim, MINUTE_MS);
 	assert_int_equal(queue_space(server_queue(w.server)).messages, 0);
 	assert_int_equal(relay_world_count(&w, "received"), 1);
-	relay_world_stop(&w);
+	stop_world(&w);
 	sim_peer_free(&p);
 	end_world(&w);
 }
@@ -103,7 +103,7 @@ static void a_report_that_is_refused_ends_there(void **state)
 	sim_run(w.sim, MINUTE_MS);
 	assert_int_equal(queue_space(server_queue(w.server)).messages, 0);
 	assert_int_equal(relay_world_count(&w, "received"), 2);
-	relay_world_stop(&w);
+	stop_world(&w);
 	sim_peer_free(&p);
 	end_world(&w);
 }
@@ -143,7 +143,7 @@ static void the_report_on_a_message_in_a_file_is_small_and_has_its_header(void *
 	assert_true(r.len < 20000);
 	assert_int_equal(queue_space(server_queue(w.server)).files, 0);
 	free(lines);
-	relay_world_stop(&w);
+	stop_world(&w);
 	sim_peer_free(&p);
 	end_world(&w);
 }
@@ -178,7 +178,7 @@ static void what_expires_is_reported_with_its_last_answer(void **state)
 	want(field(r, "Action:"), "failed");
 	want(field(r, "Diagnostic-Code:"), "4.2.1 mailbox busy");
 	assert_true(field(r, "Status:").len > 0);
-	relay_world_stop(&w);
+	stop_world(&w);
 	sim_peer_free(&p);
 	end_world(&w);
 }
@@ -209,7 +209,7 @@ static void one_warning_says_that_it_is_late_and_until_when(void **state)
 	relay_world_await(&w, "expired", 1, DAY_MS);
 	relay_world_await(&w, "delivered", 2, HOUR_MS);
 	want(field(sim_peer_message(p, 1), "Action:"), "failed");
-	relay_world_stop(&w);
+	stop_world(&w);
 	sim_peer_free(&p);
 	end_world(&w);
 }

@@ -1,6 +1,8 @@
 /* Which way mail goes, and what happens to it when the configuration changes under it. */
 #include "scripts.h"
 
+#include "../../src/schedule/internal.h"
+
 #define UPSTREAMS \
 	"upstreams: {one: {hosts: [10.0.0.1:25], tls: none}, two: {hosts: [10.0.0.2:25], tls: none}}\n"
 #define TO_ONE YAML_HEAD UPSTREAMS "routes: [{to: any, via: one}]\n" YAML_RETRY
@@ -10,6 +12,14 @@
 	"upstreams: {two: {hosts: [10.0.0.2:25], tls: none}}\n" \
 	"routes: [{to: any, via: two}]\n" YAML_RETRY
 #define SECOND_HOP AT(10, 0, 0, 2, 25)
+
+/* Ends the pause of a destination, as a person's word does. */
+static void wake(void *owner, const struct schedule_destination *d)
+{
+	struct relay_world *w = owner;
+
+	destination_try_now(destination_find(server_schedule(w->server), d->key));
+}
 
 static void postmaster_has_a_destination(void **state)
 {
@@ -23,7 +33,7 @@ static void postmaster_has_a_destination(void **state)
 	relay_world_await(&w, "delivered", 1, 10000);
 	assert_true(text_find(sim_peer_transcript(p), TEXT("RCPT TO:<ops@example.com>")) <
 	            sim_peer_transcript(p).len);
-	relay_world_stop(&w);
+	stop_world(&w);
 	sim_peer_free(&p);
 	end_world(&w);
 }
@@ -68,7 +78,7 @@ static void waiting_mail_goes_the_new_way(const char *new_yaml, uint64_t seed)
 	relay_world_check(&w);
 	relay_world_await(&w, "delivered", 20, 10 * MINUTE_MS);
 	assert_int_equal(sim_peer_messages(p), 20);
-	relay_world_stop(&w);
+	stop_world(&w);
 	sim_peer_free(&p);
 	end_world(&w);
 }
@@ -83,6 +93,30 @@ static void mail_of_an_upstream_that_vanished_moves(void **state)
 {
 	(void)state;
 	waiting_mail_goes_the_new_way(ONLY_TWO, 4);
+}
+
+/* More in memory than are asked for their new way at once, and the old way is open again at that moment. */
+static void hundreds_in_memory_go_the_new_way(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *one, *two;
+
+	(void)state;
+	relay_world_open(&w, 12, TO_ONE, NULL);
+	assert_int_equal(sim_set_reach(w.sim, NEXT_HOP, SIM_REFUSED), ERR_OK);
+	send_many(&w, 900, "b@example.net");
+	one = relay_world_peer(&w, NEXT_HOP, TAKES_ALL);
+	two = relay_world_peer(&w, SECOND_HOP, TAKES_ALL);
+	assert_int_equal(sim_set_reach(w.sim, NEXT_HOP, SIM_REACHABLE), ERR_OK);
+	schedule_each_destination(server_schedule(w.server), wake, &w);
+	assert_int_equal(relay_world_reload(&w, ONLY_TWO), ERR_OK);
+	relay_world_await(&w, "delivered", 900, 5 * MINUTE_MS);
+	assert_int_equal(sim_peer_messages(one), 0);
+	assert_int_equal(sim_peer_messages(two), 900);
+	stop_world(&w);
+	sim_peer_free(&one);
+	sim_peer_free(&two);
+	end_world(&w);
 }
 
 static void mail_of_a_route_that_rejects_now_bounces_with_its_words(void **state)
@@ -152,7 +186,7 @@ static void recipients_that_part_ways_all_arrive(void **state)
 	relay_world_await(&w, "delivered", 21, 10 * MINUTE_MS);
 	assert_int_equal(sim_peer_messages(one), 11);
 	assert_int_equal(sim_peer_messages(two), 10);
-	relay_world_stop(&w);
+	stop_world(&w);
 	sim_peer_free(&one);
 	sim_peer_free(&two);
 	end_world(&w);
@@ -177,7 +211,7 @@ static void reloads_under_load_lose_nothing(void **state)
 	}
 	relay_world_await(&w, "delivered", 300, 5 * MINUTE_MS);
 	assert_int_equal(sim_peer_messages(one) + sim_peer_messages(two), 300);
-	relay_world_stop(&w);
+	stop_world(&w);
 	sim_peer_free(&one);
 	sim_peer_free(&two);
 	end_world(&w);
@@ -283,7 +317,7 @@ static void a_listener_that_cannot_be_opened_keeps_the_old_configuration(void **
 	assert_int_equal(relay_world_count(&w, "reload_failed"), 1);
 	send_many(&w, 3, "b@example.net");
 	relay_world_await(&w, "delivered", 3, 10000);
-	relay_world_stop(&w);
+	stop_world(&w);
 	sim_peer_free(&p);
 	sim_peer_free(&squatter);
 	end_world(&w);
@@ -319,6 +353,7 @@ int main(void)
 		cmocka_unit_test(routes_without_a_next_hop_settle_what_comes),
 		cmocka_unit_test(waiting_mail_moves_to_another_upstream),
 		cmocka_unit_test(mail_of_an_upstream_that_vanished_moves),
+		cmocka_unit_test(hundreds_in_memory_go_the_new_way),
 		cmocka_unit_test(mail_of_a_route_that_rejects_now_bounces_with_its_words),
 		cmocka_unit_test(mail_of_a_route_that_holds_now_is_held),
 		cmocka_unit_test(recipients_that_part_ways_all_arrive),

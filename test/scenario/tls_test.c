@@ -154,9 +154,7 @@ static void tls_on_the_way_out(void **state)
 		if (strstr(out_cases[i].yaml, "require") && !strcmp(out_cases[i].outcome, "deferred"))
 			assert_true(text_find(sim_peer_transcript(p), TEXT("MAIL FROM")) ==
 			            sim_peer_transcript(p).len);
-		relay_world_check(&w);
-		relay_world_balance(&w);
-		relay_world_stop(&w);
+		stop_world(&w);
 		sim_peer_free(&p);
 		relay_world_close(&w);
 	}
@@ -276,7 +274,7 @@ static void a_client_comes_under_tls_and_is_told_of_in_the_trace(void **state)
 	assert_true(text_find(content, TEXT("from after")) < content.len);
 	assert_true(text_find(content, TEXT("TLSv1.3")) < content.len);
 	leave(&g);
-	relay_world_stop(&w);
+	stop_world(&w);
 	sim_peer_free(&p);
 	end_world(&w);
 }

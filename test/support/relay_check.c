@@ -8,7 +8,6 @@
 #include <cmocka.h>
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <postrider/observe/observe.h>
 
@@ -17,6 +16,7 @@
 #define ROWS_MAX 200000
 #define CHECKS 4
 #define BETWEEN_CHECKS_MS 25
+#define CLOCK_NOTICED_MS (31 * SECOND_MS)
 
 /* ---------------------------------------------------------------- what the scheduler says of itself */
 
@@ -141,9 +141,10 @@ static int compare_places(const struct queue_row *r, const struct queue_cursor *
 }
 
 /* NULL: somebody is going to come for it. */
-static const char *what_is_wrong(const struct schedule *s, struct text key, const struct queue_row *r)
+static const char *what_is_wrong(const struct relay_world *w, struct schedule *s, struct text key,
+                                 const struct queue_row *r)
 {
-	struct destination *d = destination_find((struct schedule *)s, key);
+	struct destination *d = destination_find(s, key);
 	struct map_item *item = d ? map_find(&d->tasks, id_key(&r->id)) : NULL;
 	const struct task *t = item ? CONTAINER_OF(item, const struct task, by_id) : NULL;
 	int64_t at;
@@ -154,8 +155,8 @@ static const char *what_is_wrong(const struct schedule *s, struct text key, cons
 		return NULL;
 	if (d->cursor.set && compare_places(r, &d->cursor) <= 0)
 		return "it lies before the cursor";
-	if (llabs(io_now_time(s->io) - io_now_at(s->io) - s->clock_offset_ms) > SECOND_MS)
-		return NULL; /* the clock was set, and the watch comes soon */
+	if (w->clock_set_at && io_now_at(s->io) < w->clock_set_at + CLOCK_NOTICED_MS)
+		return NULL; /* timers are of the clock as it was */
 	if (!destination_has_room(d))
 		return NULL; /* the next task that goes starts the timer */
 	if (!io_timer_runs(&d->disk_timer))
@@ -203,7 +204,7 @@ static void on_rows(void *owner, enum err err, const struct queue_row *rows, siz
 	(void)next;
 	assert_int_equal(err, ERR_OK);
 	for (size_t i = 0; i < count; i++) {
-		const char *why = what_is_wrong(search->schedule, search->key, &rows[i]);
+		const char *why = what_is_wrong(search->world, search->schedule, search->key, &rows[i]);
 
 		if (why)
 			suspect(search, &rows[i], why);
@@ -262,8 +263,9 @@ void relay_world_check(struct relay_world *w)
 		struct id_text id = id_to_text(search.suspects[i].id);
 
 		if (search.suspects[i].seen == CHECKS)
-			fail_msg("recipient %u of %s has no next event: %s (%s)\n%.*s", search.suspects[i].n,
-			         id.at, search.suspects[i].why, search.suspects[i].where,
+			fail_msg("seed %llu: recipient %u of %s has no next event: %s (%s)\n%.*s",
+			         (unsigned long long)w->seed, search.suspects[i].n, id.at,
+			         search.suspects[i].why, search.suspects[i].where,
 			         TEXT_ARGS(buf_text(&w->events)));
 	}
 }

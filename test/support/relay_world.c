@@ -76,7 +76,7 @@ void relay_world_open(struct relay_world *w, uint64_t seed, const char *yaml, co
 void relay_world_open_on(struct relay_world *w, uint64_t seed, const char *yaml, const char *zone,
                          uint64_t disk_bytes)
 {
-	*w = (struct relay_world){ .events = BUF(256u << 20), .heard = BUF(16u << 20) };
+	*w = (struct relay_world){ .seed = seed, .events = BUF(256u << 20), .heard = BUF(16u << 20) };
 	list_init(&w->talks);
 	w->memory = queue_memory_new();
 	assert_non_null(w->memory);
@@ -149,6 +149,12 @@ enum err relay_world_reload(struct relay_world *w, const char *yaml)
 	config_unref(&config);
 	buf_fini(&problem);
 	return err;
+}
+
+void relay_world_set_clock(struct relay_world *w, int64_t by_ms)
+{
+	w->clock_set_at = io_now_at(sim_io(w->sim));
+	sim_set_clock(w->sim, io_now_time(sim_io(w->sim)) + by_ms);
 }
 
 void relay_world_crash(struct relay_world *w)

@@ -8,6 +8,7 @@
 
 struct relay_world {
 	struct sim *sim;
+	uint64_t seed;
 	struct sim_names *names;
 	struct server *server;
 	struct observe *observe;
@@ -24,6 +25,7 @@ struct relay_world {
 	bool is_crashing;            /* what is said now is said by nobody */
 	bool failed;                 /* it stopped by itself */
 	unsigned crashes;
+	int64_t clock_set_at; /* by relay_world_set_clock; 0: never */
 };
 
 /* 127.0.0.1:2525 is the relay, 10.0.0.53:53 the name server. */
@@ -41,6 +43,9 @@ void relay_world_close(struct relay_world *w);
 enum err relay_world_reload(struct relay_world *w, const char *yaml);
 /* The power fails: what was not synced is gone, all connections are cut, and the relay starts again. */
 void relay_world_crash(struct relay_world *w);
+
+/* The wall clock is set by so much. The scheduler notices within half a minute. */
+void relay_world_set_clock(struct relay_world *w, int64_t by_ms);
 
 /* Compares what lies in the queue with what the scheduler holds or has timers for: every recipient that lives must have a
  * next event. Fails the test; lets a little time pass. (relay_check.c) */
