@@ -149,6 +149,25 @@ static enum err in_one_transaction(struct queue *q)
 	return store_commit(&t);
 }
 
+/* A start writes a few pages of its own. On a full disk they come out of the reserve, as those of a settle do: what waits can
+ * leave then, and make room. */
+static enum err begin(struct queue *q)
+{
+	struct shared *s = &q->shared;
+	struct io_disk *disk = s->options.disk;
+	uint64_t free_bytes;
+	enum err err = in_one_transaction(q);
+
+	if (err != ERR_IO && err != ERR_FULL)
+		return err;
+	if (disk->ops->free_bytes(disk, s->path, &free_bytes) || free_bytes >= FULL_DISK_BYTES ||
+	    disk->ops->remove(disk, s->reserve_path))
+		return err;
+	if (s->options.problem)
+		buf_reset(s->options.problem);
+	return in_one_transaction(q);
+}
+
 /* On a small disk a smaller one: a tenth of what is free. */
 static enum err look_at_space(struct queue *q)
 {
@@ -184,7 +203,7 @@ static enum err open_all(struct queue *q)
 	if (!err)
 		err = complain(q, sync_names(q), "syncing");
 	if (!err)
-		err = complain(q, in_one_transaction(q), "starting");
+		err = complain(q, begin(q), "starting");
 	return err ? err : complain(q, look_at_space(q), "free space");
 }
 

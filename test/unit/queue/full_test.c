@@ -221,6 +221,28 @@ static void the_reserve_is_given_up_for_settles_and_made_again(void **state)
 	end(r);
 }
 
+static void a_start_on_a_full_disk_gives_up_the_reserve(void **state)
+{
+	struct rig *r = small_disk(24 * MIB, 2 * MIB);
+	struct id ids[100];
+	enum err refusal;
+	size_t count = fill(r, 100000, ids, 20, &refusal);
+
+	(void)state;
+	assert_int_equal(count, 20);
+	rig_close(r);
+	fake_disk_set_size(r->disk, fake_disk_used(r->disk));
+	/* as LMDB says when it finds no page for the start's own rows */
+	queue_memory_fail_commits(r->memory, ERR_IO, 0);
+	assert_int_equal(rig_open(r), ERR_IO);
+	assert_false(fake_disk_has(r->disk, "/spool/reserve"));
+	/* with the room that it made the next start succeeds */
+	queue_memory_fail_commits(r->memory, ERR_OK, 0);
+	assert_int_equal(rig_open(r), ERR_OK);
+	assert_int_equal(queue_space(r->queue).messages, count);
+	end(r);
+}
+
 /* Its place stays free: what was given up for settles is not there for new mail. */
 static void new_mail_does_not_take_the_place_of_a_reserve_that_was_given_up(void **state)
 {
@@ -453,6 +475,7 @@ int main(void)
 		cmocka_unit_test(a_large_body_needs_its_room_once),
 		cmocka_unit_test(a_group_that_finds_no_room_is_taken_apart),
 		cmocka_unit_test(the_reserve_is_given_up_for_settles_and_made_again),
+		cmocka_unit_test(a_start_on_a_full_disk_gives_up_the_reserve),
 		cmocka_unit_test(new_mail_does_not_take_the_place_of_a_reserve_that_was_given_up),
 		cmocka_unit_test(without_a_reserve_a_settle_that_does_not_fit_says_so_and_changes_nothing),
 		RIG_MEMORY_ONLY(a_commit_that_fails_with_space_left_is_no_full_disk),
