@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define EXIT_CONFIG 78
-#define DISK_THREADS 16 /* that many syncs of large bodies at once; more gain nothing */
+#define DISK_THREADS 16 /* syncs of large bodies at once: docs/performance.md */
 #define OWN_ADDRESSES_MAX 256
 #define SECOND_STOP_MS 500
 #define LOG_FLUSH_MS 2000
