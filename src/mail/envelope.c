@@ -25,12 +25,28 @@ enum tag {
 	TAG_TLS = 13,
 	TAG_MESSAGE_ID = 14,
 	TAG_SUBJECT = 15,
+	TAG_SMTPUTF8 = 16, /* from here on: only when there is something to say */
+	TAG_TLS_WISH = 17,
+	TAG_RET = 18,
+	TAG_ENVID = 19,
+	TAG_SUBMITTER = 20,
+	TAG_PRIORITY = 21, /* a zero is one that was said */
+	TAG_RELEASE_TIME = 22,
+	TAG_BY = 23,
+	TAG_BY_TIME = 24,
+	TAG_BY_TRACE = 25,
 };
 
 enum recipient_tag {
 	TAG_FORWARD_PATH = 1,
 	TAG_ORIGINAL_PATH = 2,
+	TAG_ORCPT = 3,
+	TAG_NOTIFY = 4,
 };
+
+#define NOTIFY_ALL \
+	(ENVELOPE_NOTIFY_NEVER | ENVELOPE_NOTIFY_SUCCESS | ENVELOPE_NOTIFY_FAILURE | ENVELOPE_NOTIFY_DELAY)
+#define PRIORITY_MAX 9
 
 static const struct {
 	enum tag tag;
@@ -45,6 +61,8 @@ static const struct {
 	{ TAG_TLS, offsetof(struct envelope, tls) },
 	{ TAG_MESSAGE_ID, offsetof(struct envelope, message_id) },
 	{ TAG_SUBJECT, offsetof(struct envelope, subject) },
+	{ TAG_ENVID, offsetof(struct envelope, envid) },
+	{ TAG_SUBMITTER, offsetof(struct envelope, submitter) },
 };
 
 static struct text *text_at(struct envelope *e, size_t i)
@@ -106,7 +124,7 @@ static enum err grow_recipients(struct envelope *e)
 
 enum err envelope_add_recipient(struct envelope *e, struct text forward_path, struct text original_path)
 {
-	struct envelope_recipient added;
+	struct envelope_recipient added = { .orcpt = TEXT_EMPTY };
 	enum err err = ERR_OK;
 
 	if (e->recipient_count == e->recipient_room)
@@ -120,6 +138,21 @@ enum err envelope_add_recipient(struct envelope *e, struct text forward_path, st
 	return err;
 }
 
+enum err envelope_set_delivery_report(struct envelope *e, unsigned notify, struct text orcpt)
+{
+	struct envelope_recipient *last = &e->recipients[e->recipient_count - 1];
+
+	last->notify = notify;
+	return envelope_set(e, &last->orcpt, orcpt);
+}
+
+static enum err copy_recipient(const struct envelope_recipient *from, struct envelope *e)
+{
+	enum err err = envelope_add_recipient(e, from->forward_path, from->original_path);
+
+	return err ? err : envelope_set_delivery_report(e, from->notify, from->orcpt);
+}
+
 static enum err copy_into(const struct envelope *from, struct envelope *e)
 {
 	enum err err = ERR_OK;
@@ -129,6 +162,15 @@ static enum err copy_into(const struct envelope *from, struct envelope *e)
 	e->body = from->body;
 	e->declared_bytes = from->declared_bytes;
 	e->content_bytes = from->content_bytes;
+	e->smtputf8 = from->smtputf8;
+	e->tls_wish = from->tls_wish;
+	e->ret = from->ret;
+	e->has_priority = from->has_priority;
+	e->priority = from->priority;
+	e->release_time = from->release_time;
+	e->by = from->by;
+	e->by_time = from->by_time;
+	e->by_trace = from->by_trace;
 	for (size_t i = 0; i < ARRAY_LEN(texts) && !err; i++)
 		err = envelope_set(e, text_at(e, i), text_value(from, i));
 	e->recipient_room = from->recipient_count;
@@ -136,8 +178,7 @@ static enum err copy_into(const struct envelope *from, struct envelope *e)
 	if (!e->recipients)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < from->recipient_count && !err; i++)
-		err = envelope_add_recipient(e, from->recipients[i].forward_path,
-		                             from->recipients[i].original_path);
+		err = copy_recipient(&from->recipients[i], e);
 	return err;
 }
 
@@ -166,7 +207,32 @@ static void encode_recipient(const struct envelope_recipient *r, struct buf *b)
 	record_add_text(b, TAG_FORWARD_PATH, r->forward_path);
 	if (r->original_path.len)
 		record_add_text(b, TAG_ORIGINAL_PATH, r->original_path);
+	if (r->orcpt.len)
+		record_add_text(b, TAG_ORCPT, r->orcpt);
+	if (r->notify)
+		record_add_u64(b, TAG_NOTIFY, r->notify);
 	record_close_field(b, mark);
+}
+
+/* What the client asked for by parameters of MAIL. */
+static void encode_wishes(const struct envelope *e, struct buf *b)
+{
+	if (e->smtputf8)
+		record_add_u64(b, TAG_SMTPUTF8, 1);
+	if (e->tls_wish)
+		record_add_u64(b, TAG_TLS_WISH, e->tls_wish);
+	if (e->ret)
+		record_add_u64(b, TAG_RET, e->ret);
+	if (e->has_priority)
+		record_add_i64(b, TAG_PRIORITY, e->priority);
+	if (e->release_time)
+		record_add_i64(b, TAG_RELEASE_TIME, e->release_time);
+	if (!e->by)
+		return;
+	record_add_u64(b, TAG_BY, e->by);
+	record_add_i64(b, TAG_BY_TIME, e->by_time);
+	if (e->by_trace)
+		record_add_u64(b, TAG_BY_TRACE, 1);
 }
 
 void envelope_encode(const struct envelope *e, struct buf *b)
@@ -180,6 +246,7 @@ void envelope_encode(const struct envelope *e, struct buf *b)
 	record_add_u64(b, TAG_BODY, e->body);
 	record_add_u64(b, TAG_DECLARED_BYTES, e->declared_bytes);
 	record_add_u64(b, TAG_CONTENT_BYTES, e->content_bytes);
+	encode_wishes(e, b);
 	for (size_t i = 0; i < e->recipient_count; i++)
 		encode_recipient(&e->recipients[i], b);
 }
@@ -188,18 +255,35 @@ static enum err decode_recipient(struct text fields, struct envelope *e)
 {
 	struct record_reader r;
 	struct record_field f;
-	struct text forward_path = TEXT_EMPTY, original_path = TEXT_EMPTY;
+	struct envelope_recipient read = { TEXT_EMPTY, TEXT_EMPTY, TEXT_EMPTY, 0 };
 
 	record_open_inner(&r, fields);
 	while (record_next(&r, &f)) {
 		if (f.tag == TAG_FORWARD_PATH)
-			forward_path = f.value;
+			read.forward_path = f.value;
 		else if (f.tag == TAG_ORIGINAL_PATH)
-			original_path = f.value;
+			read.original_path = f.value;
+		else if (f.tag == TAG_ORCPT)
+			read.orcpt = f.value;
+		else if (f.tag == TAG_NOTIFY)
+			read.notify = (unsigned)record_u64(&r, &f, NOTIFY_ALL);
 	}
 	if (r.err)
 		return r.err;
-	return forward_path.len ? envelope_add_recipient(e, forward_path, original_path) : ERR_DAMAGED;
+	return read.forward_path.len ? copy_recipient(&read, e) : ERR_DAMAGED;
+}
+
+static enum err decode_priority(struct record_reader *r, const struct record_field *f, struct envelope *e)
+{
+	int64_t priority = record_i64(r, f);
+
+	if (r->err)
+		return r->err;
+	if (priority < -PRIORITY_MAX || priority > PRIORITY_MAX)
+		return ERR_DAMAGED;
+	e->priority = (int)priority;
+	e->has_priority = true;
+	return ERR_OK;
 }
 
 static enum err decode_text(const struct record_field *f, struct envelope *e)
@@ -208,6 +292,37 @@ static enum err decode_text(const struct record_field *f, struct envelope *e)
 		if (texts[i].tag == f->tag)
 			return envelope_set(e, text_at(e, i), f->value);
 	return ERR_OK; /* a tag of a later version */
+}
+
+static enum err decode_wish(struct record_reader *r, const struct record_field *f, struct envelope *e)
+{
+	switch (f->tag) {
+	case TAG_SMTPUTF8:
+		e->smtputf8 = record_u64(r, f, 1);
+		return r->err;
+	case TAG_TLS_WISH:
+		e->tls_wish = (enum envelope_tls)record_u64(r, f, ENVELOPE_TLS_OPTIONAL);
+		return r->err;
+	case TAG_RET:
+		e->ret = (enum envelope_ret)record_u64(r, f, ENVELOPE_RET_HDRS);
+		return r->err;
+	case TAG_PRIORITY:
+		return decode_priority(r, f, e);
+	case TAG_RELEASE_TIME:
+		e->release_time = record_i64(r, f);
+		return r->err;
+	case TAG_BY:
+		e->by = (enum envelope_by)record_u64(r, f, ENVELOPE_BY_RETURN);
+		return r->err;
+	case TAG_BY_TIME:
+		e->by_time = record_i64(r, f);
+		return r->err;
+	case TAG_BY_TRACE:
+		e->by_trace = record_u64(r, f, 1);
+		return r->err;
+	default:
+		return decode_text(f, e);
+	}
 }
 
 static enum err decode_field(struct record_reader *r, const struct record_field *f, struct envelope *e)
@@ -222,7 +337,7 @@ static enum err decode_field(struct record_reader *r, const struct record_field 
 		e->received_time = record_i64(r, f);
 		return r->err;
 	case TAG_BODY:
-		e->body = (enum envelope_body)record_u64(r, f, ENVELOPE_8BIT);
+		e->body = (enum envelope_body)record_u64(r, f, ENVELOPE_BINARY);
 		return r->err;
 	case TAG_DECLARED_BYTES:
 		e->declared_bytes = record_u64(r, f, UINT64_MAX);
@@ -233,7 +348,7 @@ static enum err decode_field(struct record_reader *r, const struct record_field 
 	case TAG_RECIPIENT:
 		return decode_recipient(f->value, e);
 	default:
-		return decode_text(f, e);
+		return decode_wish(r, f, e);
 	}
 }
 

@@ -30,6 +30,20 @@ static struct envelope *make(void)
 	assert_int_equal(envelope_add_recipient(e, TEXT("bob@example.org"), TEXT("")), ERR_OK);
 	assert_int_equal(envelope_add_recipient(e, TEXT("eve@example.org"), TEXT("alias@example.net")),
 	                 ERR_OK);
+	assert_int_equal(envelope_set_delivery_report(e, ENVELOPE_NOTIFY_SUCCESS | ENVELOPE_NOTIFY_DELAY,
+	                                              TEXT("rfc822;Eve+40example.org")),
+	                 ERR_OK);
+	e->smtputf8 = true;
+	e->tls_wish = ENVELOPE_TLS_REQUIRED;
+	e->ret = ENVELOPE_RET_HDRS;
+	assert_int_equal(envelope_set(e, &e->envid, TEXT("QQ+2B1")), ERR_OK);
+	assert_int_equal(envelope_set(e, &e->submitter, TEXT("<>")), ERR_OK);
+	e->has_priority = true;
+	e->priority = -3;
+	e->release_time = 1767323099000;
+	e->by = ENVELOPE_BY_RETURN;
+	e->by_time = 1767323199000;
+	e->by_trace = true;
 	return e;
 }
 
@@ -48,10 +62,18 @@ static void check_same(const struct envelope *a, const struct envelope *b)
 	CHECK_TEXT("tls", a->tls, b->tls);
 	CHECK_TEXT("message-id", a->message_id, b->message_id);
 	CHECK_TEXT("subject", a->subject, b->subject);
+	CHECK_TEXT("envid", a->envid, b->envid);
+	CHECK_TEXT("submitter", a->submitter, b->submitter);
+	assert_true(a->smtputf8 == b->smtputf8 && a->tls_wish == b->tls_wish && a->ret == b->ret);
+	assert_true(a->has_priority == b->has_priority && a->priority == b->priority);
+	assert_true(a->release_time == b->release_time);
+	assert_true(a->by == b->by && a->by_time == b->by_time && a->by_trace == b->by_trace);
 	assert_int_equal(a->recipient_count, b->recipient_count);
 	for (size_t i = 0; i < a->recipient_count; i++) {
 		CHECK_TEXT("forward-path", a->recipients[i].forward_path, b->recipients[i].forward_path);
 		CHECK_TEXT("original path", a->recipients[i].original_path, b->recipients[i].original_path);
+		CHECK_TEXT("orcpt", a->recipients[i].orcpt, b->recipients[i].orcpt);
+		assert_int_equal(a->recipients[i].notify, b->recipients[i].notify);
 	}
 }
 
@@ -180,6 +202,12 @@ static void what_is_missing_is_damage(void **state)
 	record_begin(&b, 1);
 	record_add_text(&b, 1, TEXT("0123456789abcdef"));
 	record_add_text(&b, 4, TEXT("\x02\x01x"));
+	assert_int_equal(envelope_decode(buf_text(&b), &e), ERR_DAMAGED);
+	buf_reset(&b);
+	record_begin(&b, 1);
+	record_add_text(&b, 1, TEXT("0123456789abcdef"));
+	record_add_text(&b, 4, TEXT("\x01\x01x"));
+	record_add_i64(&b, 21, 10);
 	assert_int_equal(envelope_decode(buf_text(&b), &e), ERR_DAMAGED);
 	buf_fini(&b);
 }
