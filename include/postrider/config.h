@@ -17,13 +17,15 @@ enum config_tls {
 	CONFIG_TLS_NONE,
 	CONFIG_TLS_OPPORTUNISTIC,
 	CONFIG_TLS_REQUIRE,
-	CONFIG_TLS_IMPLICIT, /* known, refused at load so far */
+	CONFIG_TLS_IMPLICIT, /* from the first octet (RFC 8314); listeners only, so far */
 };
 
-enum config_auth { CONFIG_AUTH_NONE, CONFIG_AUTH_OPTIONAL, CONFIG_AUTH_REQUIRED }; /* NONE only, so far */
-enum config_bare_lf { CONFIG_BARE_LF_REJECT, CONFIG_BARE_LF_REPAIR };              /* REJECT only, so far */
-enum config_hand_over { CONFIG_STORE, CONFIG_THROUGH, CONFIG_THROUGH_OR_STORE };   /* STORE only, so far */
-enum config_protocol { CONFIG_SMTP, CONFIG_LMTP };                                 /* SMTP only, so far */
+enum config_auth { CONFIG_AUTH_NONE, CONFIG_AUTH_OPTIONAL, CONFIG_AUTH_REQUIRED };
+enum config_bare_lf { CONFIG_BARE_LF_REJECT, CONFIG_BARE_LF_REPAIR };
+enum config_on_error { CONFIG_ON_ERROR_TEMPFAIL, CONFIG_ON_ERROR_ACCEPT };
+enum config_sandbox { CONFIG_SANDBOX_AUTO, CONFIG_SANDBOX_REQUIRE, CONFIG_SANDBOX_OFF };
+enum config_hand_over { CONFIG_STORE, CONFIG_THROUGH, CONFIG_THROUGH_OR_STORE }; /* STORE only, so far */
+enum config_protocol { CONFIG_SMTP, CONFIG_LMTP };                               /* SMTP only, so far */
 enum config_ip_choice { CONFIG_IP_ANY, CONFIG_IP_V4, CONFIG_IP_V6, CONFIG_IP_PREFER_V4, CONFIG_IP_PREFER_V6 };
 enum config_via {
 	CONFIG_VIA_UPSTREAM,
@@ -57,12 +59,25 @@ struct config_durations {
 	size_t count;
 };
 
-/* host:port, [::1]:port or unix:/path, taken apart. */
+/* 600/min: at most so many in any window of that length. */
+struct config_rate {
+	uint64_t count; /* 0: no limit */
+	int64_t window_ms;
+};
+
+struct config_rates {
+	const struct config_rate *items; /* all of them hold */
+	size_t count;
+};
+
+/* host:port, [::1]:port, unix:/path or fd:3, taken apart. */
 struct config_endpoint {
-	struct text text; /* as written */
-	struct text host; /* a name or an address without brackets; the path with is_unix */
-	uint16_t port;    /* 0 in a listener: any free one */
+	struct text text; /* as written; empty: not set */
+	struct text
+		host; /* a name or an address without brackets; the path with is_unix; "3" or a name with is_fd */
+	uint16_t port; /* 0 in a listener: any free one */
 	bool is_unix;
+	bool is_fd;   /* an inherited descriptor: its number, or its name in LISTEN_FDNAMES */
 	struct ip ip; /* IP_NONE: host is a name or a path */
 };
 
@@ -87,6 +102,7 @@ struct config_spool {
 	uint64_t max_size_bytes;
 	uint64_t reserve_hundredths; /* share of max_size in 1/100 of a percent */
 	uint64_t reserve_bytes;      /* the same in octets, computed */
+	uint64_t max_messages;       /* that wait at a time; 0: no limit */
 	bool durable;
 };
 
@@ -106,22 +122,58 @@ struct config_dns {
 	struct config_hosts hosts;
 };
 
+/* A certificate for some of the names that clients ask for (SNI). */
+struct config_certificate {
+	struct config_place place;
+	struct text cert;
+	struct text key;
+	struct config_texts names; /* host names, `*.example.com` too; none: those in the certificate */
+};
+
+struct config_certificates {
+	const struct config_certificate *items;
+	size_t count;
+};
+
+/* A client certificate as identity, by its SHA-256. */
+struct config_fingerprint {
+	unsigned char sha256[32];
+	struct text user;
+};
+
+struct config_fingerprints {
+	const struct config_fingerprint *items; /* sorted by sha256 */
+	size_t count;
+};
+
 struct config_listener {
 	struct config_place place;
 	struct text name;               /* unique; the address as written when not given */
-	struct config_endpoint address; /* an IP address or unix: */
+	struct config_endpoint address; /* an IP address, unix: or fd: */
 	struct config_networks allow;
 	enum config_auth auth;
+	struct config_texts auth_mechanisms; /* upper-cased; none: all that some user can use */
+	bool auth_plaintext;                 /* mechanisms that show a password also without TLS */
 	struct config_patterns accept_for;
-	enum config_tls tls; /* opportunistic without cert: STARTTLS is not offered */
+	enum config_tls tls; /* opportunistic without a certificate: STARTTLS is not offered */
 	struct text cert;    /* PEM files; both or none */
 	struct text key;
+	struct config_certificates certificates; /* besides cert and key */
+	struct text client_ca;                   /* PEM file; a client certificate it signed is an identity */
+	struct config_fingerprints client_fingerprints;
+	struct config_networks proxy_protocol; /* who has to send a PROXY header */
+	struct config_networks xclient;        /* who may use XCLIENT and XFORWARD */
+	struct config_texts hide;              /* EHLO keywords that are not to be had here; upper-cased */
 	enum config_hand_over hand_over;
 	enum config_bare_lf bare_lf;
 	uint64_t max_sessions;
 	uint64_t max_errors;
 	struct {
 		uint64_t sessions;
+		struct config_rate connections;
+		struct config_rate messages;
+		struct config_rate recipients;
+		struct config_rate auth_failures;
 	} per_client;
 	int64_t timeout_ms;
 };
@@ -131,12 +183,35 @@ struct config_listeners {
 	size_t count;
 };
 
+/* An outside service that is asked about each recipient (the Postfix policy delegation protocol). */
+struct config_policy_service {
+	struct config_endpoint address; /* host:port or unix:; empty text: none is asked */
+	int64_t timeout_ms;
+	enum config_on_error on_error;
+};
+
+/* Counted in recipients. */
+struct config_quotas {
+	struct config_rates per_user;
+	struct config_rates per_sender;  /* reverse-path */
+	struct config_rates per_network; /* /24 of IPv4, /64 of IPv6 */
+};
+
 struct config_access {
+	struct text users_file;
+	struct config_endpoint dovecot; /* its auth-client socket; empty text: none */
+	struct text token_check;        /* http: or https: URL; empty: none */
+	struct config_networks deny;    /* never spoken to */
 	struct config_patterns senders; /* the null reverse-path is always allowed */
 	struct config_patterns recipients;
 	uint64_t max_message_size_bytes;
 	uint64_t max_recipients;
 	uint64_t max_hops;
+	uint64_t max_priority;     /* of MT-PRIORITY, for those who may relay; higher ones are lowered */
+	int64_t max_hold_ms;       /* of FUTURERELEASE; 0: not offered */
+	uint64_t max_memory_bytes; /* of the process; 0: four fifths of what it may use */
+	struct config_quotas quotas;
+	struct config_policy_service policy_service;
 };
 
 struct config_upstream {
@@ -252,6 +327,17 @@ struct config_admin {
 		socket; /* empty: /run/postrider/admin.sock, or admin.sock in the spool where that is not ours */
 };
 
+/* A directory from which messages are taken. */
+struct config_pickup {
+	struct text path; /* empty: none */
+	int64_t interval_ms;
+};
+
+/* Where `sendmail` leaves messages that it cannot hand to the daemon. */
+struct config_drop {
+	struct text path; /* never empty: drop in the spool directory when not given */
+};
+
 struct config_stop {
 	int64_t drain_ms;
 	int64_t linger_ms;
@@ -273,6 +359,10 @@ struct config {
 	struct config_log log;
 	struct config_admin admin;
 	struct config_stop stop;
+	struct config_pickup pickup;
+	struct config_drop drop;
+	struct text user; /* to become after binding; empty: stay */
+	enum config_sandbox sandbox;
 };
 
 /* From any thread. unref sets the pointer to NULL; the last one frees. */
