@@ -78,6 +78,10 @@ struct sim_tls_script {
 	bool certificate_is_bad;         /* ERR_CERTIFICATE where the client verifies */
 	int64_t delay_ms;
 	enum tls_version version;        /* TLS_NONE: 1.3 */
+	/* What tls_info of this end says of the other; the texts outlive the streams. */
+	bool resumed, has_peer, peer_verified;
+	struct text server_name, peer_name, peer_fingerprint;
+	bool has_no_binding;             /* tls_channel_binding finds nothing; else both ends get the same octets */
 };
 /* Contexts whose streams tell each other in plain text that they are protected. Both ends must use these. */
 MUST_USE enum err sim_tls_context(struct sim *s, bool server, bool verify, const struct sim_tls_script *script,

@@ -9,19 +9,49 @@ struct tls_context;      /* certificate, key, CAs: shared and immutable, counted
 
 enum tls_version { TLS_NONE, TLS_1_2, TLS_1_3 };
 
+/* Texts live as long as the stream's layer, which is until on_closed returns; `problem` does not. */
 struct tls_info {
 	enum tls_version version;
 	struct text cipher;              /* IANA name, static */
-	bool verified;                   /* the peer's certificate was checked and matched */
+	bool verified;                   /* clients: the server's certificate was checked and matched */
 	/* Why it was not, or what failed; for people. Lives until on_done returns, empty in tls_info_of. */
 	struct text problem;
 	unsigned handshake_ms;
+	bool resumed;                    /* from a ticket: no certificate was shown this time */
+	struct text server_name;         /* servers: the name the client asked for (SNI), lower case; empty: none */
+	/* Servers that ask for a certificate. peer_verified: it leads to client_ca, is valid now and for clients. A peer
+	 * without one has no right from it; nor has a resumed session (those who ask issue no tickets). */
+	bool has_peer, peer_verified;
+	struct text peer_name;           /* its first DNS name or mailbox, else its common name; may be empty */
+	struct text peer_fingerprint;    /* SHA-256 of the certificate, 64 digits in lower case */
 };
 
+/* A chain with its key. For the names: host names, or "*.example.com", which covers one label. */
+struct tls_certificate {
+	struct text chain, key;          /* PEM; borrowed for the call */
+	const struct text *names;        /* that a client may ask for; count 0: those in the certificate */
+	size_t name_count;
+};
+
+/* Which certificate: of those for the name the client asks for, else of those for the first name of the first one, the
+ * first whose key the client can use. So an ECDSA and an RSA certificate for the same name serve all. */
 struct tls_server_options {
-	struct text certificate;         /* PEM, chain; borrowed for the call */
+	struct text certificate;         /* PEM, chain; borrowed for the call. Empty: the first of `certificates` instead */
 	struct text key;                 /* PEM */
 	enum tls_version highest;        /* TLS_NONE: the newest we have */
+	const struct tls_certificate *certificates;
+	size_t certificate_count;
+	bool ask_client;                 /* asks for a certificate, takes any or none: see tls_info. Switches tickets off */
+	struct text client_ca;           /* PEM: what peer_verified means; empty: nobody is verified */
+	bool no_tickets;                 /* no session is resumed */
+};
+
+/* What people want to know of a certificate in use. */
+struct tls_certificate_facts {
+	struct text name;                /* the first it is for */
+	struct text serial;              /* hexadecimal, lower case */
+	int64_t not_before_time, not_after_time;      /* UTC milliseconds */
+	bool rsa;
 };
 
 /* Without verify any certificate will do, and tls_info says whether it would have passed. */
@@ -29,6 +59,7 @@ struct tls_client_options {
 	bool verify;                     /* demand a certificate that matches the server name and leads to a CA */
 	struct text ca;                  /* PEM; empty: the system's CAs, loaded once for each world and shared */
 	enum tls_version highest;        /* TLS_NONE: the newest we have. TLS_1_2 helps against peers whose 1.3 is odd */
+	struct text certificate, key;    /* PEM, shown to servers that ask; empty: none */
 };
 
 /* problem (may be NULL): for ERR_CONFIG a text for people is added. With verify and no CA at all: ERR_CONFIG.
@@ -39,6 +70,8 @@ MUST_USE enum err tls_client_context_new(struct io *io, const struct tls_client_
                                          struct buf *problem);
 struct tls_context *tls_context_ref(struct tls_context *c);
 void tls_context_unref(struct tls_context **c);
+/* The i-th certificate of a server's context, 0 is the first; false: it has no more. The texts live as long as the context. */
+bool tls_context_certificate(const struct tls_context *c, size_t i, struct tls_certificate_facts *out);
 
 /* Puts TLS under a running, connected stream, also from inside on_connected or on_data. What was read and not taken
  * before is thrown away (RFC 3207 section 6). The owner's on_data stays silent until on_done; what it writes meanwhile
@@ -57,11 +90,19 @@ MUST_USE enum err tls_start(struct io_stream *stream, struct tls_context *contex
 struct tls_info tls_info_of(const struct io_stream *stream);
 const char *tls_version_text(enum tls_version version);      /* "TLSv1.3" */
 
+/* Octets that only the two ends of this TLS connection know: what SCRAM binds to (RFC 9266). ERR_NOT_FOUND: none to be had,
+ * as without TLS, before the handshake is done, or under 1.2 without the extended master secret. */
+enum tls_binding { TLS_BINDING_EXPORTER };
+#define TLS_BINDING_BYTES 32
+MUST_USE enum err tls_channel_binding(const struct io_stream *stream, enum tls_binding kind, struct buf *out);
+
 /* For whoever brings TLS: a context begins with struct tls_context, a layer with struct tls_layer. */
 struct tls_context_ops {
 	enum err (*start)(struct tls_context *c, struct io_stream *stream, struct text server_name, tls_done_fn *on_done,
 	                  void *owner);
 	struct tls_info (*info)(const struct io_layer *layer);
+	enum err (*binding)(const struct io_layer *layer, enum tls_binding kind, struct buf *out);
+	bool (*certificate)(const struct tls_context *c, size_t i, struct tls_certificate_facts *out);
 	void (*free)(struct tls_context *c);
 };
 

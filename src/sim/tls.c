@@ -103,6 +103,12 @@ static void judge(struct sim_layer *l)
 	l->info.version = c->script.version ? c->script.version : TLS_1_3;
 	l->info.cipher = TEXT("TLS_AES_128_GCM_SHA256");
 	l->info.verified = !c->server && peer_is_good && c->verify;
+	l->info.resumed = c->script.resumed;
+	l->info.server_name = c->script.server_name;
+	l->info.has_peer = c->script.has_peer;
+	l->info.peer_verified = c->script.has_peer && c->script.peer_verified;
+	l->info.peer_name = c->script.peer_name;
+	l->info.peer_fingerprint = c->script.peer_fingerprint;
 	sim_event_at(l->sim, &l->decision, l->sim->now_at + c->script.delay_ms, on_decision);
 }
 
@@ -198,12 +204,33 @@ static struct tls_info info(const struct io_layer *base)
 	return CONTAINER_OF(base, const struct sim_layer, tls.layer)->info;
 }
 
+static enum err binding(const struct io_layer *base, enum tls_binding kind, struct buf *out)
+{
+	const struct sim_layer *l = CONTAINER_OF(base, const struct sim_layer, tls.layer);
+
+	(void)kind;
+	if (!l->running || l->err || context_of(l)->script.has_no_binding)
+		return ERR_NOT_FOUND;
+	buf_add(out, TEXT("what both ends of this sim know!"));
+	return buf_err(out);
+}
+
+static bool certificate(const struct tls_context *base, size_t i, struct tls_certificate_facts *out)
+{
+	(void)base;
+	(void)i;
+	(void)out;
+	return false;
+}
+
 static void context_free(struct tls_context *base)
 {
 	free(CONTAINER_OF(base, struct sim_tls_context, base));
 }
 
-static const struct tls_context_ops context_ops = { .start = start, .info = info, .free = context_free };
+static const struct tls_context_ops context_ops = {
+	.start = start, .info = info, .binding = binding, .certificate = certificate, .free = context_free
+};
 
 enum err sim_tls_context(struct sim *s, bool server, bool verify, const struct sim_tls_script *script,
                          struct tls_context **out)

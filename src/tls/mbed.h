@@ -46,10 +46,11 @@ struct mbed_context {
 	struct ca_store *store;      /* clients only; NULL: no certificate can be verified */
 };
 
-/* mbed_layer.c: the two other operations of a context. */
+/* mbed_layer.c: the operations of a context that are about one stream. */
 enum err mbed_layer_start(struct tls_context *c, struct io_stream *stream, struct text server_name,
                           tls_done_fn *on_done, void *owner);
 struct tls_info mbed_layer_info(const struct io_layer *layer);
+enum err mbed_layer_binding(const struct io_layer *layer, enum tls_binding kind, struct buf *out);
 
 /* mbed_text.c: for people. */
 void mbed_add_error(struct buf *b, const char *what, int error);          /* "what: reason" */

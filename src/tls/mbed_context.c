@@ -44,9 +44,19 @@ static void context_free(struct tls_context *base)
 	free(c);
 }
 
+static bool context_certificate(const struct tls_context *base, size_t i, struct tls_certificate_facts *out)
+{
+	(void)base;
+	(void)i;
+	(void)out;
+	return false;
+}
+
 static const struct tls_context_ops mbed_ops = {
 	.start = mbed_layer_start,
 	.info = mbed_layer_info,
+	.binding = mbed_layer_binding,
+	.certificate = context_certificate,
 	.free = context_free,
 };
 

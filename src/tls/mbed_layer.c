@@ -593,3 +593,18 @@ struct tls_info mbed_layer_info(const struct io_layer *layer)
 		return (struct tls_info){ .cipher = TEXT_EMPTY, .problem = TEXT_EMPTY };
 	return l->info;
 }
+
+/* RFC 9266. Under 1.2 it would also take the extended master secret, and mbedTLS does not tell whether it was used. */
+enum err mbed_layer_binding(const struct io_layer *layer, enum tls_binding kind, struct buf *out)
+{
+	static const char label[] = "EXPORTER-Channel-Binding";
+	struct mbed_layer *l = CONTAINER_OF(layer, struct mbed_layer, base.layer);
+	unsigned char key[TLS_BINDING_BYTES];
+
+	if (kind != TLS_BINDING_EXPORTER || l->phase != PHASE_OPEN || l->info.version != TLS_1_3)
+		return ERR_NOT_FOUND;
+	if (mbedtls_ssl_export_keying_material(&l->ssl, key, sizeof(key), label, sizeof(label) - 1, NULL, 0, 0))
+		return ERR_NOT_FOUND;
+	buf_add_bytes(out, key, sizeof(key));
+	return buf_err(out);
+}

@@ -36,6 +36,20 @@ struct tls_info tls_info_of(const struct io_stream *stream)
 	return CONTAINER_OF(layer, struct tls_layer, layer)->context->ops->info(layer);
 }
 
+enum err tls_channel_binding(const struct io_stream *stream, enum tls_binding kind, struct buf *out)
+{
+	struct io_layer *layer = io_stream_layer(stream);
+
+	if (!layer)
+		return ERR_NOT_FOUND;
+	return CONTAINER_OF(layer, struct tls_layer, layer)->context->ops->binding(layer, kind, out);
+}
+
+bool tls_context_certificate(const struct tls_context *c, size_t i, struct tls_certificate_facts *out)
+{
+	return c->ops->certificate(c, i, out);
+}
+
 const char *tls_version_text(enum tls_version version)
 {
 	switch (version) {
