@@ -83,7 +83,8 @@ enum policy_verdict {
  * DEFER_IF_PERMIT [text]: REFUSE 450 4.7.1, for nothing is asked behind the service that could still permit or refuse;
  * DEFER_IF_REJECT for the same reason: PASS. 4yz and 5yz [text]: REFUSE with that code. An enhanced code at the front of a
  * text is taken; one of another class than the reply's gets the right one. HOLD, DISCARD, PREPEND; WARN and INFO: PASS with a
- * note. A number alone: PASS, as in Postfix. Everything else (FILTER, REDIRECT, BCC, names of Postfix's restrictions) asks for what
+ * note. Another number
+ * alone: PASS, as in Postfix. Everything else (FILTER, REDIRECT, BCC, names of Postfix's restrictions) asks for what
  * cannot be had here, and is an error: on_error decides. So does a PREPEND whose text is no header field. */
 struct policy_answer {
 	enum policy_verdict verdict;
