@@ -264,8 +264,8 @@ void receive_session_tls_done(struct receive_session *s, enum err err, const str
 		return;
 	}
 	s->tls_running = true;
-	s->tls = *info;
-	s->tls.problem = TEXT_EMPTY;
+	s->tls.version = info->version;
+	s->tls.cipher = info->cipher;
 	free(s->helo);
 	s->helo = NULL;
 	s->extended = false;

@@ -2,8 +2,10 @@
  *
  *   START -> READY -> MAIL -> RCPT -> DATA -> COMMIT -> READY
  *   RSET, HELO, EHLO: back to READY;  STARTTLS: READY -> TLS -> START;  any -> CLOSED
+ *   AUTH: READY -> AUTH -> READY;  a policy service: MAIL, RCPT or DATA -> ASK -> MAIL, RCPT, COMMIT or READY
  *
- * START has not seen HELO or EHLO. COMMIT: the mail data is complete and the queue decides; the 250 that follows takes
+ * START has not seen HELO or EHLO. AUTH is the dialogue of RFC 4954. ASK: a recipient, or a whole message, waits for what an
+ * outside service says of it. COMMIT: the mail data is complete and the queue decides; the 250 that follows takes
  * responsibility for the message (section 6.1), so it is written in receive_session_decided and nowhere else.
  *
  * It takes events (octets, a decision, a deadline) and answers through struct receive_session_ops and by octets in `out`, which
@@ -11,7 +13,9 @@
 #ifndef POSTRIDER_RECEIVE_SESSION_H
 #define POSTRIDER_RECEIVE_SESSION_H
 
+#include <postrider/auth.h>
 #include <postrider/config.h>
+#include <postrider/filter/policy_service.h>
 #include <postrider/mail/envelope.h>
 #include <postrider/mail/header.h>
 #include <postrider/observe/event.h>
@@ -25,17 +29,36 @@ enum phase {
 	PHASE_READY,
 	PHASE_MAIL,
 	PHASE_RCPT,
+	PHASE_ASK,
 	PHASE_DATA,
-	PHASE_COMMIT,
+	PHASE_COMMIT, /* MAIL to COMMIT: with a transaction */
 	PHASE_TLS,
+	PHASE_AUTH,
 	PHASE_CLOSED,
 	PHASE_COUNT
 };
 
 struct receive_session;
 
+/* What is counted before it is allowed. */
+enum receive_limit {
+	RECEIVE_LIMIT_TLS,       /* STARTTLS */
+	RECEIVE_LIMIT_MESSAGE,   /* MAIL */
+	RECEIVE_LIMIT_RECIPIENT, /* RCPT, with the transaction's reverse-path */
+};
+
+/* Why not, as it is to be answered. */
+struct receive_limit_answer {
+	int code;
+	const char *enhanced;
+	const char *text;
+	const char *rule;
+	int64_t wait_ms; /* when it may be tried again; 0: not known */
+	enum reason reason;
+};
+
 struct receive_session_ops {
-	/* Between transactions: config, listener and may_relay may be replaced by the present ones. */
+	/* Between transactions: config and listener may be replaced by the present ones. */
 	void (*renew)(void *owner);
 	int64_t (*now_time)(void *owner);
 	struct id (*make_id)(void *owner);
@@ -51,6 +74,27 @@ struct receive_session_ops {
 	/* After `out` was written. */
 	void (*close)(void *owner);
 	void (*emit)(void *owner, struct event *event); /* adds nothing; borrowed */
+
+	/* Counts one more. False: too many, *why says which limit. */
+	bool (*take)(void *owner, enum receive_limit what, struct receive_limit_answer *why);
+	/* Recipients that were counted and did not become mail. */
+	void (*give_back)(void *owner, uint64_t recipients);
+	/* Nothing is offered for so long; receive_session_rested is called then. */
+	void (*rest)(void *owner, int64_t ms);
+
+	/* The dialogue of AUTH (postrider/auth.h); receive_session_auth_step is called later. offered: bits of enum
+	 * auth_mechanism, 0: no AUTH here and now. */
+	unsigned (*auth_offered)(void *owner);
+	enum err (*auth_begin)(void *owner, struct text mechanism, bool has_initial, struct text initial);
+	void (*auth_answer)(void *owner, struct text line);
+	void (*auth_cancel)(void *owner); /* fine when there is none */
+
+	/* False: there is no service to ask, or no memory to. receive_session_policy_answered is called later. */
+	bool (*ask_policy)(void *owner, const struct policy_question *question);
+
+	/* XCLIENT made `client` and client_port those of another one: what hangs on them follows. False: it is not to be spoken
+	 * to, *why says so. */
+	bool (*client_changed)(void *owner, struct receive_limit_answer *why);
 };
 
 /* From MAIL to the end of the transaction. */
@@ -67,6 +111,24 @@ struct transaction {
 	enum err err; /* the first failure of the draft */
 	int64_t began_time;
 	uint64_t began_us;
+	/* what a policy service said */
+	bool at_end; /* it was, or is, asked about the whole message */
+	bool held_by_policy, discarded_by_policy;
+	struct buf fields;         /* to stand in front of the message, with their line ends */
+	struct text asked_path;    /* the recipient in question as the client gave it, in envelope->arena */
+	uint64_t counted;          /* recipients that limits have counted */
+};
+
+/* What few sessions have: who they are when the address does not say it. */
+struct session_more {
+	struct auth_user *user;  /* of AUTH */
+	char *user_name;         /* of AUTH or XCLIENT; NULL: nobody has logged in */
+	char *certificate_user;  /* of a client certificate that was checked */
+	char *client_name;       /* of XCLIENT; NULL: not known */
+	enum auth_mechanism mechanism;
+	/* XFORWARD: who the peer says its client is, for the log */
+	char *forwarded_name, *forwarded_addr, *forwarded_port, *forwarded_proto, *forwarded_helo, *forwarded_ident,
+		*forwarded_source;
 };
 
 struct receive_session {
@@ -78,13 +140,22 @@ struct receive_session {
 	uint16_t client_port;
 	bool may_relay;
 	bool tls_offered, tls_running, extended;
-	struct tls_info tls;
+	struct {
+		enum tls_version version;
+		struct text cipher; /* static */
+	} tls;
 	enum phase phase;
 	unsigned errors;
 	unsigned bare_line_ends; /* messages refused for them */
+	unsigned junk;           /* commands that lead nowhere, since the last message */
+	unsigned commands;       /* whole ones so far: whether the client gets on */
+	bool auth_thinks;        /* PHASE_AUTH: a step is awaited, else a line */
+	bool rests;
+	bool hasty; /* the client went on talking without waiting for the answer to its EHLO */
 	struct line_reader lines;
 	char *helo;                      /* with a final NUL; NULL: none yet */
 	struct transaction *transaction; /* from MAIL on */
+	struct session_more *more;       /* NULL: nothing of it */
 	struct buf out;                  /* replies to be written */
 	uint64_t messages, recipients, rejections;
 };
@@ -102,19 +173,35 @@ void receive_session_fini(struct receive_session *s); /* aborts a draft; a zeroe
 /* The next octets. Returns how many were taken. What is left belongs to a command that is not whole, or has to wait:
  * receive_session_wants_input says which. */
 size_t receive_session_feed(struct receive_session *s, struct text bytes);
-/* False while a decision, a handshake or a busy draft is awaited, while `out` is full, and after the close: then offer
- * nothing. */
+/* False while a decision, a handshake, a step of AUTH, an answer of the policy service or a busy draft is awaited, while it
+ * rests or `out` is full, and after the close: then offer nothing. */
 bool receive_session_wants_input(const struct receive_session *s);
 
 void receive_session_decided(struct receive_session *s, const struct queue_decision *decision);
 void receive_session_tls_done(struct receive_session *s, enum err err, const struct tls_info *info);
+void receive_session_auth_step(struct receive_session *s, const struct auth_step *step);
+void receive_session_policy_answered(struct receive_session *s, const struct policy_answer *answer);
+void receive_session_rested(struct receive_session *s);
 void receive_session_timed_out(struct receive_session *s);
 /* The daemon stops: 421 now when nothing is under way (true), else after the transaction. */
 bool receive_session_stop(struct receive_session *s);
 void receive_session_end(struct receive_session *s);           /* 421 now, whatever is under way */
 bool receive_session_is_idle(const struct receive_session *s); /* no transaction under way */
 
+/* Who has logged in, by AUTH, XCLIENT or certificate; empty: nobody. */
+struct text receive_session_user(const struct receive_session *s);
+/* Works may_relay out anew, from listener, client and user. */
+void receive_session_renew_rights(struct receive_session *s);
+
 /* ---------------------------------------------------------------- inside the room */
+
+struct session_more *receive_session_more(struct receive_session *s); /* made when needed; NULL without memory */
+void receive_session_greet(struct receive_session *s);                /* the 220 */
+/* A refusal by a limit: its code, the rule for those it may be told, when to come again. */
+void receive_session_refuse_limit(struct receive_session *s, const struct receive_limit_answer *why,
+                                  struct text subject, enum stage stage);
+/* A command that leads nowhere (NOOP, RSET, HELO, VRFY, ...): from some number on each counts as an error. */
+void receive_session_count_junk(struct receive_session *s);
 
 void receive_session_reply(struct receive_session *s, int code, const char *enhanced, const char *text);
 void receive_session_reply_format(struct receive_session *s, int code, const char *enhanced,
@@ -147,5 +234,26 @@ void receive_transaction_data(struct receive_session *s);
 void receive_transaction_take(struct receive_session *s, struct text *bytes);
 void receive_transaction_decided(struct receive_session *s, const struct queue_decision *decision);
 void receive_transaction_free(struct receive_session *s);
+
+/* auth.c: AUTH, and what a login allows */
+void receive_auth_command(struct receive_session *s, struct text args);
+void receive_auth_line(struct receive_session *s, struct text line, bool too_long);
+void receive_auth_forget(struct receive_session *s); /* at STARTTLS and XCLIENT */
+/* Whether MAIL has to wait for a login. */
+bool receive_auth_is_missing(const struct receive_session *s);
+/* Refused already when false. */
+bool receive_auth_may_send(struct receive_session *s, struct text reverse_path);
+bool receive_auth_header_fits(struct receive_session *s);
+
+/* policy.c: the service outside. True: it is asked, and receive_session_policy_answered goes on. */
+bool receive_policy_ask_recipient(struct receive_session *s, struct text given);
+bool receive_policy_ask_message(struct receive_session *s);
+
+/* xclient.c */
+bool receive_xclient_offered(const struct receive_session *s);
+void receive_xclient_command(struct receive_session *s, struct text args);
+void receive_xforward_command(struct receive_session *s, struct text args);
+#define RECEIVE_XCLIENT_ATTRIBUTES "NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT"
+#define RECEIVE_XFORWARD_ATTRIBUTES "NAME ADDR PORT PROTO HELO IDENT SOURCE"
 
 #endif
