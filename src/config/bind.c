@@ -257,6 +257,8 @@ static void bind_tables(struct binder *b, const struct key *key, const struct no
 	const struct table *table = key->table;
 	size_t done = 0;
 
+	if (key->min == 0 && node_is_nothing(node))
+		return;
 	if (node->kind != NODE_LIST || node->count < key->min) {
 		load_expected(load,
 		              load_error(load, &node->spot,

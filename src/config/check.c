@@ -2,206 +2,22 @@
 
 #include <postrider/base/auto.h>
 
-#include "bind.h"
+#include "check_places.h"
 
 /* Comparisons of routes with each other; with thousands of routes the rest is not compared. */
 #define COMPARISONS_MAX 2000000
-
-/* The origin of a path that was bound without errors; NULL otherwise, or when it is the default. */
-#define WRITTEN(load, ...) good_origin(origin_find_format((load)->snapshot, __VA_ARGS__))
-
-static const struct origin *good_origin(const struct origin *origin)
-{
-	return origin && !origin->bad ? origin : NULL;
-}
-
-/* The spot of a path, or of the item it would stand in. */
-static const struct spot *spot_of(const struct load *load, const char *item, const char *key)
-{
-	const struct origin *origin = origin_find_format(load->snapshot, "%s.%s", item, key);
-
-	if (!origin)
-		origin = origin_find(load->snapshot, text_from(item));
-	return origin ? &origin->spot : NULL;
-}
-
-struct item_path {
-	char at[64];
-};
-
-static struct item_path item_path(const char *list, size_t number)
-{
-	struct item_path path = { { 0 } };
-	AUTO(buf_fini) struct buf b = BUF(sizeof(path.at) - 1);
-
-	buf_add_format(&b, "%s[%zu]", list, number);
-	memcpy(path.at, buf_text(&b).at, b.len);
-	return path;
-}
-
-/* ---------------------------------------------------------------- listeners */
-
-static struct ip_network network(const char *string)
-{
-	struct ip_network net = { 0 };
-
-	(void)!ip_network_parse(text_from(string), &net);
-	return net;
-}
-
-static bool covers(struct ip_network outer, struct ip_network inner)
-{
-	return outer.prefix_bits <= inner.prefix_bits && ip_in(inner.ip, outer);
-}
-
-/* A network that no single owner has: neither inside the private ones, nor of a size that is given to one company. */
-static bool is_wide_open(struct ip_network net)
-{
-	static const char *const private_networks[] = {
-		"127.0.0.0/8",    "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10",
-		"169.254.0.0/16", "::1",        "fc00::/7",      "fe80::/10"
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(private_networks); i++)
-		if (covers(network(private_networks[i]), net))
-			return false;
-	return net.prefix_bits < (net.ip.family == IP_V4 ? 16u : 32u);
-}
-
-static bool has_any(const struct config_patterns *patterns)
-{
-	for (size_t i = 0; i < patterns->count; i++)
-		if (patterns->items[i].kind == CONFIG_PATTERN_ANY)
-			return true;
-	return false;
-}
-
-static void refuse_open_relay(struct load *load, const struct config_listener *listener,
-                              const struct spot *spot, const char *expected)
-{
-	struct config_finding *f = load_error(load, spot, "this would be an open relay");
-
-	load_detail(load, f, "anyone who reaches %.*s could send mail to anyone through you",
-	            SHOWN(listener->address.text));
-	load_expected(load, f, "%s", expected);
-}
-
-static void check_open_relay(struct load *load, const struct config_listener *listener, const char *path)
-{
-	const struct config *config = &load->snapshot->config;
-
-	/* from here only this machine comes in */
-	if (listener->address.is_unix || ip_is_loopback(listener->address.ip))
-		return;
-	if (!has_any(&config->access.recipients))
-		return;
-	if (has_any(&listener->accept_for))
-		refuse_open_relay(load, listener, spot_of(load, path, "accept_for"),
-		                  "accept_for: [example.com], your own domains  or  access.recipients");
-	for (size_t i = 0; i < listener->allow.count; i++) {
-		if (is_wide_open(listener->allow.items[i])) {
-			refuse_open_relay(load, listener, spot_of(load, path, "allow"),
-			                  "allow: [10.0.0.0/8], your own networks  or  access.recipients");
-			return;
-		}
-	}
-}
-
-static void check_certificate(struct load *load, const struct config_listener *listener, const char *path)
-{
-	if (listener->cert.len && !listener->key.len)
-		load_expected(load,
-		              load_error(load, spot_of(load, path, "cert"), "a certificate without its key"),
-		              "key: /etc/postrider/tls/key.pem");
-	else if (listener->key.len && !listener->cert.len)
-		load_expected(load,
-		              load_error(load, spot_of(load, path, "key"), "a key without its certificate"),
-		              "cert: /etc/postrider/tls/fullchain.pem");
-	else if (listener->tls == CONFIG_TLS_REQUIRE && !listener->cert.len)
-		load_expected(load,
-		              load_error(load, spot_of(load, path, "tls"),
-		                         "STARTTLS is required, but there is no certificate"),
-		              "cert and key, or tls: opportunistic");
-	else if (listener->tls == CONFIG_TLS_NONE && listener->cert.len)
-		load_hint(load,
-		          load_warn(load, spot_of(load, path, "tls"),
-		                    "there is a certificate, but tls: none does not use it"),
-		          "tls: opportunistic offers STARTTLS");
-}
-
-static bool is_unspecified(struct ip ip)
-{
-	static const struct ip zero;
-
-	return memcmp(ip.bytes, zero.bytes, sizeof(zero.bytes)) == 0;
-}
-
-/* Whether both cannot be listened on. Port 0 is a free one each time. */
-static bool same_address(const struct config_endpoint *a, const struct config_endpoint *b)
-{
-	if (a->is_unix || b->is_unix)
-		return a->is_unix && b->is_unix && text_eq(a->host, b->host);
-	if (a->port != b->port || a->port == 0)
-		return false;
-	if (ip_eq(a->ip, b->ip))
-		return true;
-	/* [::] takes IPv4 too */
-	if ((is_unspecified(a->ip) && a->ip.family == IP_V6) ||
-	    (is_unspecified(b->ip) && b->ip.family == IP_V6))
-		return true;
-	return a->ip.family == b->ip.family && (is_unspecified(a->ip) || is_unspecified(b->ip));
-}
-
-static void check_twins(struct load *load, size_t number)
-{
-	const struct config_listeners *listen = &load->snapshot->config.listen;
-	const struct config_listener *this = &listen->items[number];
-	struct item_path path = item_path("listen", number);
-
-	for (size_t i = 0; i < number; i++) {
-		const struct config_listener *other = &listen->items[i];
-		const struct origin *first = WRITTEN(load, "listen[%zu]", i);
-		struct config_finding *f = NULL;
-
-		if (!first)
-			continue;
-		if (same_address(&this->address, &other->address))
-			f = load_error(load, spot_of(load, path.at, "address"),
-			               "%.*s is taken by the listener \"%.*s\"", SHOWN(this->address.text),
-			               SHOWN(other->name));
-		else if (text_eq(this->name, other->name))
-			f = load_error(load, spot_of(load, path.at, "name"),
-			               "a second listener named \"%.*s\"", SHOWN(this->name));
-		load_see(load, f, &first->spot);
-	}
-}
-
-static void check_listeners(struct load *load)
-{
-	const struct config_listeners *listen = &load->snapshot->config.listen;
-
-	for (size_t i = 0; i < listen->count; i++) {
-		struct item_path path = item_path("listen", i);
-		const struct origin *origin = origin_find(load->snapshot, text_from(path.at));
-
-		if (origin && origin->bad)
-			continue;
-		check_open_relay(load, &listen->items[i], path.at);
-		check_certificate(load, &listen->items[i], path.at);
-		check_twins(load, i);
-	}
-}
 
 /* ---------------------------------------------------------------- upstreams */
 
 static bool is_ours(const struct config_endpoint *host, const struct config_endpoint *listener)
 {
-	if (listener->is_unix || host->port != listener->port)
+	if (listener->is_unix || listener->is_fd || host->port != listener->port)
 		return false;
 	if (host->ip.family == IP_NONE)
 		return text_eq_nocase(host->host, TEXT("localhost")) &&
-		       (ip_is_loopback(listener->ip) || is_unspecified(listener->ip));
-	return ip_eq(host->ip, listener->ip) || (is_unspecified(listener->ip) && ip_is_loopback(host->ip));
+		       (ip_is_loopback(listener->ip) || check_is_unspecified(listener->ip));
+	return ip_eq(host->ip, listener->ip) ||
+	       (check_is_unspecified(listener->ip) && ip_is_loopback(host->ip));
 }
 
 static void check_hosts(struct load *load, const struct config_upstream *upstream, const struct spot *spot)
@@ -350,7 +166,7 @@ static void check_listener_names(struct load *load, size_t number)
 {
 	const struct config *config = &load->snapshot->config;
 	const struct config_texts *names = &config->routes.items[number].listener;
-	struct item_path path = item_path("routes", number);
+	struct item_path path = check_item_path("routes", number);
 
 	for (size_t n = 0; n < names->count; n++) {
 		bool found = false;
@@ -365,7 +181,7 @@ static void check_listener_names(struct load *load, size_t number)
 			buf_add_format(&expected, "%s%.*s", i ? ", " : "",
 			               TEXT_ARGS(config->listen.items[i].name));
 		load_expected(load,
-		              load_error(load, spot_of(load, path.at, "listener"),
+		              load_error(load, check_spot(load, path.at, "listener"),
 		                         "there is no listener \"%.*s\"", SHOWN(names->items[n])),
 		              "one of %.*s", TEXT_ARGS(buf_text(&expected)));
 	}
@@ -374,10 +190,10 @@ static void check_listener_names(struct load *load, size_t number)
 static void check_empty_lists(struct load *load, const struct config_route *route, const char *path)
 {
 	if (route->to.count == 0)
-		load_expected(load, load_error(load, spot_of(load, path, "to"), "a route to nobody"),
+		load_expected(load, load_error(load, check_spot(load, path, "to"), "a route to nobody"),
 		              "to: any");
 	if (route->from.count == 0)
-		load_expected(load, load_error(load, spot_of(load, path, "from"), "a route from nobody"),
+		load_expected(load, load_error(load, check_spot(load, path, "from"), "a route from nobody"),
 		              "from: any");
 }
 
@@ -389,7 +205,7 @@ static void check_routes(struct load *load)
 
 	for (size_t i = 0; i < config->routes.count; i++) {
 		const struct config_route *route = &config->routes.items[i];
-		struct item_path path = item_path("routes", i);
+		struct item_path path = check_item_path("routes", i);
 		const struct origin *origin = origin_find(load->snapshot, text_from(path.at));
 
 		if (!origin || origin->bad)
@@ -400,7 +216,7 @@ static void check_routes(struct load *load)
 			check_listener_names(load, i);
 		check_reached(load, i, &budget);
 		if (route->has_tls && route->via != CONFIG_VIA_DIRECT && route->via != CONFIG_VIA_UPSTREAM)
-			load_warn(load, spot_of(load, path.at, "tls"), "tls has no meaning via %.*s",
+			load_warn(load, check_spot(load, path.at, "tls"), "tls has no meaning via %.*s",
 			          SHOWN(route->via_name));
 	}
 	if (any_direct && text_find_octet(config->hostname, '.') == config->hostname.len) {

@@ -72,6 +72,19 @@ static void complete_upstreams(struct load *load)
 	}
 }
 
+static void complete_drop(struct load *load)
+{
+	struct config *config = &load->snapshot->config;
+	AUTO(buf_fini) struct buf path = BUF(8192);
+
+	if (config->drop.path.len)
+		return;
+	buf_add(&path, config->spool.path);
+	buf_add_string(&path, "/drop");
+	load->nomem |= buf_err(&path) != ERR_OK;
+	config->drop.path = load_keep_text(load, buf_text(&path));
+}
+
 static void refuse_via(struct load *load, const struct config_route *route, size_t number)
 {
 	const struct config *config = &load->snapshot->config;
@@ -137,6 +150,7 @@ void complete(struct load *load)
 	complete_listeners(load);
 	complete_upstreams(load);
 	complete_routes(load);
+	complete_drop(load);
 	load->nomem |=
 		route_index_make(&load->snapshot->arena, &config->routes, &load->snapshot->indexes) != ERR_OK;
 	/* in this order nothing overflows: max_size is at most 2^46 */

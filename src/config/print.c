@@ -137,6 +137,8 @@ static void print_tables(struct printer *p, const struct key *key, const char *b
 {
 	const struct any_list *list = (const void *)(base + key->offset);
 
+	if (list->count == 0)
+		return;
 	print_heading(p, text_from(key->name));
 	for (size_t i = 0; i < list->count; i++) {
 		size_t before = enter(p, "[%zu]", i);

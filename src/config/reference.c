@@ -37,8 +37,8 @@ static void add_type(struct buf *out, const struct key *key)
 {
 	size_t said = 0;
 
-	if (key->shape == PAIRS) {
-		buf_add_string(out, "table");
+	if (key->shape == PAIRS || key->shape == TABLES) {
+		buf_add_string(out, key->shape == PAIRS ? "table" : "list of tables");
 		return;
 	}
 	if (key->shape == LIST)

@@ -1,40 +1,21 @@
 /* The table. A key without `since` is known and refused: "not built yet". */
-#include "schema.h"
-
 #include <postrider/base/auto.h>
 
-#define FIRST "0.1.0"
-#define END                  \
-	{                    \
-		.name = NULL \
-	}
-#define LATER(key_name, doc_text)                 \
-	{                                         \
-		.name = key_name, .doc = doc_text \
-	}
-#define LATER_VARIABLE(key_name, short_name, doc_text)                    \
-	{                                                                 \
-		.name = key_name, .variable = short_name, .doc = doc_text \
-	}
+#include "schema_rows.h"
 
 /* ---------------------------------------------------------------- words */
 
-static const struct choice tls_in[] = { { "none", CONFIG_TLS_NONE, false },
-	                                { "opportunistic", CONFIG_TLS_OPPORTUNISTIC, false },
-	                                { "require", CONFIG_TLS_REQUIRE, false },
-	                                { "implicit", CONFIG_TLS_IMPLICIT, true },
-	                                { NULL, 0, false } };
-static const struct choice auth_in[] = { { "none", CONFIG_AUTH_NONE, false },
-	                                 { "optional", CONFIG_AUTH_OPTIONAL, true },
-	                                 { "required", CONFIG_AUTH_REQUIRED, true },
+/* Towards other servers; implicit is not built there yet. */
+static const struct choice tls_out[] = { { "none", CONFIG_TLS_NONE, false },
+	                                 { "opportunistic", CONFIG_TLS_OPPORTUNISTIC, false },
+	                                 { "require", CONFIG_TLS_REQUIRE, false },
+	                                 { "implicit", CONFIG_TLS_IMPLICIT, true },
 	                                 { NULL, 0, false } };
-static const struct choice bare_lf[] = { { "reject", CONFIG_BARE_LF_REJECT, false },
-	                                 { "repair", CONFIG_BARE_LF_REPAIR, true },
+
+static const struct choice sandbox[] = { { "auto", CONFIG_SANDBOX_AUTO, false },
+	                                 { "require", CONFIG_SANDBOX_REQUIRE, false },
+	                                 { "off", CONFIG_SANDBOX_OFF, false },
 	                                 { NULL, 0, false } };
-static const struct choice hand_over[] = { { "store", CONFIG_STORE, false },
-	                                   { "through", CONFIG_THROUGH, true },
-	                                   { "through_or_store", CONFIG_THROUGH_OR_STORE, true },
-	                                   { NULL, 0, false } };
 static const struct choice protocol[] = { { "smtp", CONFIG_SMTP, false },
 	                                  { "lmtp", CONFIG_LMTP, true },
 	                                  { NULL, 0, false } };
@@ -110,6 +91,15 @@ static const struct key spool_keys[] = {
 	  .max = 5000,
 	  .since = FIRST,
 	  .doc = "share of max_size that is kept so that what was accepted can be finished" },
+	{ .name = "max_messages",
+	  .shape = SCALAR,
+	  .type = &type_number,
+	  .offset = SPOOL(max_messages),
+	  .standard = "0",
+	  .min = 0,
+	  .max = UINT64_C(1) << 40,
+	  .since = FIRST,
+	  .doc = "that wait at a time; above it new mail is answered 452 4.3.1; 0: no limit" },
 	{ .name = "durable",
 	  .shape = SCALAR,
 	  .type = &type_bool,
@@ -152,210 +142,6 @@ static const struct key dns_keys[] = {
 };
 static const struct table dns = { .name = "dns", .keys = dns_keys, .doc = "How names are looked up." };
 
-#define CLIENT(member) offsetof(struct config_listener, per_client.member)
-static const struct key per_client_keys[] = {
-	{ .name = "sessions",
-	  .shape = SCALAR,
-	  .type = &type_number,
-	  .offset = CLIENT(sessions) - offsetof(struct config_listener, per_client),
-	  .standard = "500",
-	  .min = 1,
-	  .max = 1000000,
-	  .since = FIRST,
-	  .doc = "sessions at a time from one address; then 421" },
-	LATER("messages", "messages from one address in a time"),
-	LATER("recipients", "recipients from one address in a time"),
-	LATER("auth_failures", "failed logins from one address in a time"),
-	END
-};
-static const struct table per_client = { .name = "per_client",
-	                                 .keys = per_client_keys,
-	                                 .doc = "What one client address may use." };
-
-#define LISTEN(member) offsetof(struct config_listener, member)
-static const struct key listen_keys[] = {
-	{ .name = "name",
-	  .shape = SCALAR,
-	  .type = &type_text,
-	  .offset = LISTEN(name),
-	  .standard_doc = "`default` for the first, the address for others",
-	  .since = FIRST,
-	  .example = "apps",
-	  .doc = "what routes, events and metrics call it" },
-	{ .name = "address",
-	  .shape = SCALAR,
-	  .type = &type_listen_address,
-	  .offset = LISTEN(address),
-	  .standard = "127.0.0.1:2525",
-	  .variable = "LISTEN",
-	  .since = FIRST,
-	  .doc = "where clients come in; port 0 takes a free one; \"[::]:25\" takes IPv4 too" },
-	{ .name = "allow",
-	  .shape = LIST,
-	  .type = &type_network,
-	  .offset = LISTEN(allow),
-	  .standard = "127.0.0.0/8, ::1",
-	  .variable = "ALLOW",
-	  .since = FIRST,
-	  .doc = "clients that may send to anyone, by network; whoever may open a Unix socket may always" },
-	{ .name = "auth",
-	  .shape = SCALAR,
-	  .type = &type_choice,
-	  .choices = auth_in,
-	  .offset = LISTEN(auth),
-	  .standard = "none",
-	  .since = FIRST,
-	  .doc = "whether clients log in" },
-	{ .name = "accept_for",
-	  .shape = LIST,
-	  .type = &type_pattern,
-	  .offset = LISTEN(accept_for),
-	  .since = FIRST,
-	  .example = "[example.com]",
-	  .doc = "recipients that anyone may send to: a gateway for these domains" },
-	{ .name = "tls",
-	  .shape = SCALAR,
-	  .type = &type_choice,
-	  .choices = tls_in,
-	  .offset = LISTEN(tls),
-	  .standard = "opportunistic",
-	  .since = FIRST,
-	  .doc = "STARTTLS: opportunistic offers it if there is a certificate, require takes no mail without it" },
-	{ .name = "cert",
-	  .shape = SCALAR,
-	  .type = &type_path,
-	  .offset = LISTEN(cert),
-	  .variable = "TLS_CERT",
-	  .since = FIRST,
-	  .example = "/etc/postrider/tls/fullchain.pem",
-	  .doc = "certificate and chain, PEM" },
-	{ .name = "key",
-	  .shape = SCALAR,
-	  .type = &type_path,
-	  .offset = LISTEN(key),
-	  .variable = "TLS_KEY",
-	  .since = FIRST,
-	  .example = "/etc/postrider/tls/key.pem",
-	  .doc = "its private key, PEM" },
-	{ .name = "hand_over",
-	  .shape = SCALAR,
-	  .type = &type_choice,
-	  .choices = hand_over,
-	  .offset = LISTEN(hand_over),
-	  .standard = "store",
-	  .since = FIRST,
-	  .doc = "store: the 250 means that the message is on disk" },
-	{ .name = "bare_lf",
-	  .shape = SCALAR,
-	  .type = &type_choice,
-	  .choices = bare_lf,
-	  .offset = LISTEN(bare_lf),
-	  .standard = "reject",
-	  .since = FIRST,
-	  .doc = "what becomes of a line that ends in LF alone; only CRLF.CRLF ever ends the mail data" },
-	{ .name = "max_sessions",
-	  .shape = SCALAR,
-	  .type = &type_number,
-	  .offset = LISTEN(max_sessions),
-	  .standard = "20000",
-	  .min = 1,
-	  .max = 1000000,
-	  .since = FIRST,
-	  .doc = "sessions at a time; then 421. Lowered to what the descriptor limit allows" },
-	{ .name = "max_errors",
-	  .shape = SCALAR,
-	  .type = &type_number,
-	  .offset = LISTEN(max_errors),
-	  .standard = "20",
-	  .min = 1,
-	  .max = 10000,
-	  .since = FIRST,
-	  .doc = "refused commands in a session; then 421 and out" },
-	{ .name = "per_client",
-	  .shape = TABLE,
-	  .table = &per_client,
-	  .offset = LISTEN(per_client),
-	  .since = FIRST,
-	  .doc = "what one client address may use" },
-	{ .name = "timeout",
-	  .shape = SCALAR,
-	  .type = &type_duration,
-	  .offset = LISTEN(timeout_ms),
-	  .standard = "5m",
-	  .min = 10,
-	  .max = DAY_MS,
-	  .since = FIRST,
-	  .doc = "without a complete command or a block of data; then 421" },
-	LATER("client_ca", "client certificates as identity"),
-	LATER("certificates", "several certificates, by name"),
-	LATER("proxy_protocol", "from whom a PROXY header is demanded"),
-	LATER("xclient", "who may use XCLIENT and XFORWARD"),
-	END
-};
-static const struct table listen_table = {
-	.name = "listen",
-	.keys = listen_keys,
-	.size = sizeof(struct config_listener),
-	.place_offset = LISTEN(place),
-	.doc = "Who may hand us mail. A list: each item is a listener. Whatever the patterns and networks say, "
-	       "postrider refuses to start as an open relay."
-};
-
-#define ACCESS(member) offsetof(struct config_access, member)
-static const struct key access_keys[] = {
-	{ .name = "senders",
-	  .shape = LIST,
-	  .type = &type_pattern,
-	  .offset = ACCESS(senders),
-	  .standard = "any",
-	  .variable = "SENDERS",
-	  .since = FIRST,
-	  .example = "[example.com, .example.com]",
-	  .doc = "reverse-paths that are taken, else 550 5.7.1; the null reverse-path `<>` always is" },
-	{ .name = "recipients",
-	  .shape = LIST,
-	  .type = &type_pattern,
-	  .offset = ACCESS(recipients),
-	  .standard = "any",
-	  .variable = "RECIPIENTS",
-	  .since = FIRST,
-	  .doc = "forward-paths that are taken, else 550 5.7.1" },
-	{ .name = "max_message_size",
-	  .shape = SCALAR,
-	  .type = &type_size,
-	  .offset = ACCESS(max_message_size_bytes),
-	  .standard = "25MB",
-	  .min = 65536,
-	  .max = UINT64_C(1) << 40,
-	  .variable = "MAX_MESSAGE_SIZE",
-	  .since = FIRST,
-	  .doc = "announced as SIZE; a larger message is answered 552 5.3.4" },
-	{ .name = "max_recipients",
-	  .shape = SCALAR,
-	  .type = &type_number,
-	  .offset = ACCESS(max_recipients),
-	  .standard = "1000",
-	  .min = 100,
-	  .max = 100000,
-	  .since = FIRST,
-	  .doc = "of one message; RFC 5321 demands at least 100" },
-	{ .name = "max_hops",
-	  .shape = SCALAR,
-	  .type = &type_number,
-	  .offset = ACCESS(max_hops),
-	  .standard = "50",
-	  .min = 5,
-	  .max = 1000,
-	  .since = FIRST,
-	  .doc = "Received fields before 554 5.4.6: a mail loop" },
-	LATER_VARIABLE("users_file", "USERS_FILE", "who may log in"),
-	LATER("quotas", "how much a user may send"),
-	END
-};
-static const struct table access_table = { .name = "access",
-	                                   .keys = access_keys,
-	                                   .doc = "What is taken from those who may send." };
-
 #define UPSTREAM(member) offsetof(struct config_upstream, member)
 static const struct choice upstream_auth[] = {
 	{ "none", CONFIG_LOGIN_NONE, false },    { "auto", CONFIG_LOGIN_AUTO, true },
@@ -391,7 +177,7 @@ static const struct key upstream_keys[] = {
 	{ .name = "tls",
 	  .shape = SCALAR,
 	  .type = &type_choice,
-	  .choices = tls_in,
+	  .choices = tls_out,
 	  .offset = UPSTREAM(tls),
 	  .standard = "require",
 	  .variable = "TLS",
@@ -514,7 +300,7 @@ static const struct key route_keys[] = {
 	{ .name = "tls",
 	  .shape = SCALAR,
 	  .type = &type_choice,
-	  .choices = tls_in,
+	  .choices = tls_out,
 	  .offset = ROUTE(tls),
 	  .has_offset = ROUTE(has_tls),
 	  .standard_doc = "that of the upstream or of `direct`",
@@ -550,7 +336,7 @@ static const struct key direct_keys[] = {
 	{ .name = "tls",
 	  .shape = SCALAR,
 	  .type = &type_choice,
-	  .choices = tls_in,
+	  .choices = tls_out,
 	  .offset = DIRECT(tls),
 	  .standard = "opportunistic",
 	  .since = FIRST,
@@ -806,6 +592,45 @@ static const struct key stop_keys[] = {
 };
 static const struct table stop = { .name = "stop", .keys = stop_keys, .doc = "The end." };
 
+static const struct key pickup_keys[] = {
+	{ .name = "path",
+	  .shape = SCALAR,
+	  .type = &type_path,
+	  .offset = offsetof(struct config_pickup, path),
+	  .standard_doc = "none",
+	  .since = FIRST,
+	  .example = "/var/spool/postrider-pickup",
+	  .doc = "a directory whose *.eml files are taken as messages" },
+	{ .name = "interval",
+	  .shape = SCALAR,
+	  .type = &type_duration,
+	  .offset = offsetof(struct config_pickup, interval_ms),
+	  .standard = "1s",
+	  .min = 100,
+	  .max = DAY_MS,
+	  .since = FIRST,
+	  .doc = "how often it is looked through at least, and how long a file has to lie there unchanged" },
+	END
+};
+static const struct table pickup = { .name = "pickup",
+	                             .keys = pickup_keys,
+	                             .doc = "Messages that programs leave as files." };
+
+static const struct key drop_keys[] = {
+	{ .name = "path",
+	  .shape = SCALAR,
+	  .type = &type_path,
+	  .offset = offsetof(struct config_drop, path),
+	  .standard_doc = "drop in the spool directory",
+	  .since = FIRST,
+	  .example = "/var/spool/postrider-drop",
+	  .doc = "where `sendmail` leaves messages that it cannot hand over at once" },
+	END
+};
+static const struct table drop = { .name = "drop",
+	                           .keys = drop_keys,
+	                           .doc = "Mail of local programs while the daemon is down." };
+
 #define TOP(member) offsetof(struct config, member)
 #define SUBTABLE(key_name, table_name, member, what)                                           \
 	{                                                                                      \
@@ -834,13 +659,13 @@ static const struct key top_keys[] = {
 	SUBTABLE("dns", dns, dns, "how names are looked up"),
 	{ .name = "listen",
 	  .shape = TABLES,
-	  .table = &listen_table,
+	  .table = &schema_listen,
 	  .offset = TOP(listen),
 	  .min = 1,
 	  .since = FIRST,
 	  .standard_doc = "one listener with all its defaults",
 	  .doc = "who may hand us mail" },
-	SUBTABLE("access", access_table, access, "what is taken"),
+	SUBTABLE("access", schema_access, access, "what is taken"),
 	{ .name = "upstreams",
 	  .shape = NAMED,
 	  .table = &upstream,
@@ -870,13 +695,30 @@ static const struct key top_keys[] = {
 	SUBTABLE("log", log_table, log, "events"),
 	SUBTABLE("admin", admin, admin, "control"),
 	SUBTABLE("stop", stop, stop, "the end"),
+	SUBTABLE("pickup", pickup, pickup, "messages as files in a directory"),
+	SUBTABLE("drop", drop, drop, "where sendmail leaves messages"),
+	{ .name = "user",
+	  .shape = SCALAR,
+	  .type = &type_text,
+	  .offset = TOP(user),
+	  .standard_doc = "whoever started us stays",
+	  .since = FIRST,
+	  .example = "postrider",
+	  .doc = "who to become after binding, when started as root" },
+	{ .name = "sandbox",
+	  .shape = SCALAR,
+	  .type = &type_choice,
+	  .choices = sandbox,
+	  .offset = TOP(sandbox),
+	  .standard = "auto",
+	  .since = FIRST,
+	  .doc = "Landlock and seccomp: auto takes what the kernel has and says so, require refuses to start without" },
 	LATER("rules", "what to do on a peer's reply"),
 	LATER("dkim", "signatures"),
 	LATER("aliases_file", "a file of aliases"),
 	LATER("milters", "filters"),
 	LATER("history", "how long finished messages can be looked up"),
 	LATER("webhooks", "events pushed out"),
-	LATER("user", "who to become after binding"),
 	END
 };
 
@@ -928,7 +770,7 @@ static const char *word(const struct choice *choices, unsigned value)
 
 const char *config_tls_name(enum config_tls tls)
 {
-	return word(tls_in, tls);
+	return word(tls_out, tls);
 }
 
 const char *config_via_name(enum config_via via)

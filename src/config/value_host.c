@@ -95,17 +95,32 @@ static bool parse_unix_address(struct parsing *p, struct text t, void *place)
 	return false;
 }
 
+/* "fd:3", "fd:smtp": the rest is a number from 3 on, or a name as systemd takes for FileDescriptorName. */
+static bool parse_descriptor(struct parsing *p, struct text t, void *place)
+{
+	struct config_endpoint e = { .text = t, .host = text_skip(t, 3), .is_fd = true };
+	bool good = e.host.len > 0 && e.host.len <= 255 && value_is_printable(e.host) &&
+	            text_find_octet(e.host, ':') == e.host.len;
+	uint64_t number;
+
+	if (good && value_count_digits(e.host) == e.host.len)
+		good = text_to_u64(e.host, 65535, &number) == ERR_OK && number >= 3;
+	if (good)
+		return keep_endpoint(p, e, place);
+	load_expected(p->load,
+	              load_error(p->load, &p->spot, "not a descriptor to listen on: \"%.*s\"", SHOWN(t)),
+	              "fd: and a number from 3 on, or a name of LISTEN_FDNAMES");
+	return false;
+}
+
 static bool parse_listen_address(struct parsing *p, struct text t, void *place)
 {
 	struct config_endpoint e;
 
 	if (text_starts(t, TEXT("unix:")))
 		return parse_unix_address(p, t, place);
-	if (text_starts(t, TEXT("fd:"))) {
-		load_error(p->load, &p->spot,
-		           "listening on an inherited descriptor is not built yet in this version");
-		return false;
-	}
+	if (text_starts(t, TEXT("fd:")))
+		return parse_descriptor(p, t, place);
 	if (split_endpoint(t, &e) && e.ip.family != IP_NONE)
 		return keep_endpoint(p, e, place);
 	struct config_finding *f = value_refuse(p, t);
@@ -124,8 +139,31 @@ const struct type type_listen_address = {
 	.name = "address",
 	.size = sizeof(struct config_endpoint),
 	.expected =
-		"an IP address with its port, such as 127.0.0.1:2525 or \"[::]:25\", or unix:/run/postrider/smtp.sock",
+		"an IP address with its port, such as 127.0.0.1:2525 or \"[::]:25\", unix:/run/postrider/smtp.sock, or fd:3",
 	.parse = parse_listen_address,
+	.print = print_endpoint,
+	.is_text = true,
+	.json = "\"type\": \"string\", \"pattern\": \"^(unix:.+|fd:.+|.+:[0-9]+)$\""
+};
+
+/* A service of this machine or network: host:port, or a Unix socket. */
+static bool parse_service(struct parsing *p, struct text t, void *place)
+{
+	struct config_endpoint e;
+
+	if (text_starts(t, TEXT("unix:")))
+		return parse_unix_address(p, t, place);
+	if (split_endpoint(t, &e) && e.port > 0 && e.ip.family != IP_NONE)
+		return keep_endpoint(p, e, place);
+	value_refuse(p, t);
+	return false;
+}
+
+const struct type type_service = {
+	.name = "service",
+	.size = sizeof(struct config_endpoint),
+	.expected = "unix: and a path, or an IP address with its port, such as 127.0.0.1:10040",
+	.parse = parse_service,
 	.print = print_endpoint,
 	.is_text = true,
 	.json = "\"type\": \"string\", \"pattern\": \"^(unix:.+|.+:[0-9]+)$\""

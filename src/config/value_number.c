@@ -326,3 +326,53 @@ const struct type type_share = { .name = "share",
 	                         .parse = parse_share,
 	                         .print = print_share,
 	                         .json = "\"type\": \"string\", \"pattern\": \"^[0-9]+([.][0-9]{1,2})?%$\"" };
+
+/* "600/min": a number and what it is counted over. "0": no limit. */
+static bool parse_rate(struct parsing *p, struct text t, void *place)
+{
+	static const struct unit units[] = { { LIT("s"), (uint64_t)SECOND_MS },
+		                             { LIT("min"), (uint64_t)MINUTE_MS },
+		                             { LIT("h"), (uint64_t)HOUR_MS },
+		                             { LIT("d"), (uint64_t)DAY_MS } };
+	struct config_rate *rate = place;
+	struct text unit = t, number = text_cut(&unit, '/');
+	uint64_t count;
+
+	if (text_eq(t, TEXT("0"))) {
+		*rate = (struct config_rate){ 0, SECOND_MS };
+		return true;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+		if (!text_eq(unit, units[i].name) || text_to_u64(number, UINT32_MAX, &count) || count == 0)
+			continue;
+		*rate = (struct config_rate){ count, (int64_t)units[i].factor };
+		return true;
+	}
+	struct config_finding *f = value_refuse(p, t);
+
+	if (text_eq(unit, TEXT("m")))
+		load_hint(p->load, f, "did you mean \"%.*s/min\"?", SHOWN(number));
+	return false;
+}
+
+static void print_rate(const struct key *key, const void *place, struct buf *out)
+{
+	const struct config_rate *rate = place;
+	const char *unit = rate->window_ms == SECOND_MS   ? "s"
+	                   : rate->window_ms == MINUTE_MS ? "min"
+	                   : rate->window_ms == HOUR_MS   ? "h"
+	                                                  : "d";
+
+	(void)key;
+	buf_add_u64(out, rate->count);
+	if (rate->count)
+		buf_add_format(out, "/%s", unit);
+}
+
+const struct type type_rate = { .name = "rate",
+	                        .size = sizeof(struct config_rate),
+	                        .expected = "a rate such as 14/s, 600/min, 5000/h or 20000/d; 0 for no limit",
+	                        .parse = parse_rate,
+	                        .print = print_rate,
+	                        .is_text = true,
+	                        .json = "\"type\": \"string\", \"pattern\": \"^(0|[0-9]+/(s|min|h|d))$\"" };

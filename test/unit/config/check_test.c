@@ -132,11 +132,39 @@ static const struct {
 	  "  hint: remove it; `postrider config --schema` lists what works\n"
 	  "\n"
 	  "2 errors; nothing was started or changed.\n" },
-	{ "a value of a later version", "listen: [{auth: required}]\n",
-	  "c.yaml:1:17: error: auth: required is not built yet in this version\n"
+	{ "a value of a later version", "listen: [{hand_over: through}]\n",
+	  "c.yaml:1:22: error: hand_over: through is not built yet in this version\n"
+	  "    1 | listen: [{hand_over: through}]\n"
+	  "      |                      ^^^^^^^\n"
+	  "  expected: store\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "nobody who could log in", "listen: [{auth: required}]\n",
+	  "c.yaml:1:17: error: clients shall log in, but there is nobody who could\n"
 	  "    1 | listen: [{auth: required}]\n"
 	  "      |                 ^^^^^^^^\n"
-	  "  expected: none\n"
+	  "  expected: access.users_file, access.dovecot, access.token_check or client_ca\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "TLS from the first octet without a certificate", "listen: [{tls: implicit}]\n",
+	  "c.yaml:1:16: error: tls: implicit needs a certificate\n"
+	  "    1 | listen: [{tls: implicit}]\n"
+	  "      |                ^^^^^^^^\n"
+	  "  expected: cert and key, or certificates\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "everybody is believed to be a proxy", "listen: [{proxy_protocol: 0.0.0.0/0}]\n",
+	  "c.yaml:1:27: error: proxy_protocol would believe everybody\n"
+	  "    1 | listen: [{proxy_protocol: 0.0.0.0/0}]\n"
+	  "      |                           ^^^^^^^^^\n"
+	  "  whoever connects could claim to be any client\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "one inherited descriptor twice", "listen: [{name: a, address: fd:3}, {name: b, address: fd:3}]\n",
+	  "c.yaml:1:55: error: fd:3 is taken by the listener \"a\"\n"
+	  "    1 | listen: [{name: a, address: fd:3}, {name: b, address: fd:3}]\n"
+	  "      |                                                       ^^^^\n"
+	  "  hint: see c.yaml:1\n"
 	  "\n"
 	  "1 error; nothing was started or changed.\n" },
 	{ "a listener that is not there",
