@@ -1,5 +1,7 @@
 #include <postrider/base/time.h>
 
+#include <postrider/base/auto.h>
+
 #define DAYS_TO_MARCH_0000 719468 /* from 0000-03-01 to 1970-01-01 */
 #define DAYS_IN_400_YEARS 146097
 
@@ -50,6 +52,23 @@ struct calendar calendar_from_time(int64_t utc_ms)
 
 	set_date(&c, days);
 	return c;
+}
+
+static int64_t days_of_date(int64_t year, int month, int day)
+{
+	year -= month <= 2;
+	int64_t era = divide_down(year, 400);
+	int64_t year_of_era = year - era * 400;
+	int64_t day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+
+	return era * DAYS_IN_400_YEARS + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year -
+	       DAYS_TO_MARCH_0000;
+}
+
+int64_t time_from_calendar(const struct calendar *c)
+{
+	return days_of_date(c->year, c->month, c->day) * DAY_MS + c->hour * HOUR_MS + c->minute * MINUTE_MS +
+	       c->second * SECOND_MS + c->millisecond;
 }
 
 /* snprintf takes most of the time of an event, and a time stands in each. */
@@ -150,4 +169,87 @@ void time_add_duration(struct buf *b, int64_t ms)
 	} else {
 		add_two(b, left / (uint64_t)DAY_MS, 'd', left / (uint64_t)HOUR_MS % 24, 'h');
 	}
+}
+
+/* ---------------------------------------------------------------- reading */
+
+/* Days from 1970-01-01; the way back of set_date. */
+static int64_t days_of(int year, int month, int day)
+{
+	int64_t y = year - (month <= 2);
+	int64_t era = divide_down(y, 400), year_of_era = y - era * 400;
+	int64_t day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+
+	return era * DAYS_IN_400_YEARS + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 +
+	       day_of_year - DAYS_TO_MARCH_0000;
+}
+
+/* Takes `width` digits from the front, then `after` (0: nothing). */
+static bool take_number(struct text *rest, size_t width, char after, int max, int *out)
+{
+	uint64_t value;
+
+	if (rest->len < width + (after != 0) || text_to_u64(text_head(*rest, width), (uint64_t)max, &value) ||
+	    (after && ascii_lower(rest->at[width]) != after))
+		return false;
+	*out = (int)value;
+	*rest = text_skip(*rest, width + (after != 0));
+	return true;
+}
+
+static bool take_date_and_clock(struct text *rest, int64_t *utc_ms)
+{
+	int year, month, day, hour, minute, second;
+
+	if (!take_number(rest, 4, '-', 9999, &year) || !take_number(rest, 2, '-', 12, &month) ||
+	    !take_number(rest, 2, 't', 31, &day) || !take_number(rest, 2, ':', 23, &hour) ||
+	    !take_number(rest, 2, ':', 59, &minute) || !take_number(rest, 2, 0, 60, &second))
+		return false;
+	*utc_ms = days_of(year, month, day) * DAY_MS;
+	struct calendar back = calendar_from_time(*utc_ms);
+
+	*utc_ms += hour * HOUR_MS + minute * MINUTE_MS + MIN(second, 59) * SECOND_MS;
+	return month > 0 && day > 0 && back.month == month && back.day == day;
+}
+
+static bool take_fraction(struct text *rest, int64_t *utc_ms)
+{
+	int64_t worth = SECOND_MS / 10;
+	size_t len = 1;
+
+	if (rest->len == 0 || rest->at[0] != '.')
+		return true;
+	for (; len < rest->len && ascii_is_digit(rest->at[len]); len++, worth /= 10)
+		*utc_ms += (rest->at[len] - '0') * worth;
+	*rest = text_skip(*rest, len);
+	return len > 1;
+}
+
+/* time-offset = "Z" / ( "+" / "-" ) time-hour ":" time-minute */
+static bool take_offset(struct text rest, int64_t *utc_ms)
+{
+	int hours, minutes;
+
+	if (rest.len == 0)
+		return false;
+	char sign = ascii_lower(rest.at[0]);
+
+	rest = text_skip(rest, 1);
+	if (sign == 'z')
+		return rest.len == 0;
+	if ((sign != '+' && sign != '-') || !take_number(&rest, 2, ':', 23, &hours) ||
+	    !take_number(&rest, 2, 0, 59, &minutes))
+		return false;
+	*utc_ms += (sign == '+' ? -1 : 1) * (hours * HOUR_MS + minutes * MINUTE_MS);
+	return rest.len == 0;
+}
+
+enum err time_parse_rfc3339(struct text t, int64_t *utc_ms)
+{
+	int64_t time = 0;
+
+	if (!take_date_and_clock(&t, &time) || !take_fraction(&t, &time) || !take_offset(t, &time))
+		return ERR_SYNTAX;
+	*utc_ms = time;
+	return ERR_OK;
 }

@@ -214,6 +214,11 @@ void io_job_submit(struct io *io, enum io_lane lane, struct io_job *job)
 	io->ops->submit(io, lane, job);
 }
 
+unsigned io_lane_threads(struct io *io, enum io_lane lane)
+{
+	return io->ops->lane_threads ? io->ops->lane_threads(io, lane) : 1;
+}
+
 enum err io_listen(struct io *io, const struct io_address *address, unsigned mode, io_accept_fn *on_accept, void *owner,
                    struct io_listener **out)
 {

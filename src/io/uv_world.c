@@ -129,6 +129,11 @@ static void world_submit(struct io *io, enum io_lane lane, struct io_job *job)
 	lanes_submit(&w->lanes, lane, job);
 }
 
+static unsigned world_lane_threads(struct io *io, enum io_lane lane)
+{
+	return world_of(io)->lanes.lane[lane].max;
+}
+
 static const struct io_world_ops uv_ops = {
 	.now_at = world_now_at,
 	.now_time_us = world_now_time_us,
@@ -136,6 +141,7 @@ static const struct io_world_ops uv_ops = {
 	.random_u64 = world_random_u64,
 	.wake_at = world_wake_at,
 	.submit = world_submit,
+	.lane_threads = world_lane_threads,
 	.connect = uv_world_connect,
 	.listen = uv_world_listen,
 	.datagram_open = uv_world_datagram_open,

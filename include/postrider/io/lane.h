@@ -22,5 +22,6 @@ struct io_job {
 
 /* Jobs of one lane begin in the order of submission. Cannot fail. */
 void io_job_submit(struct io *io, enum io_lane lane, struct io_job *job);
+unsigned io_lane_threads(struct io *io, enum io_lane lane);      /* how many jobs may run at once; 1 at least */
 
 #endif

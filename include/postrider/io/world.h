@@ -15,6 +15,7 @@ struct io_world_ops {
 	uint64_t (*random_u64)(struct io *io);
 	void (*wake_at)(struct io *io, int64_t at_ms);       /* INT64_MAX: nothing is due. Also called for "now" */
 	void (*submit)(struct io *io, enum io_lane lane, struct io_job *job);
+	unsigned (*lane_threads)(struct io *io, enum io_lane lane);      /* NULL: one each */
 
 	enum err (*connect)(struct io *io, const struct io_address *to, const struct ip *source, struct io_stream **out);
 	enum err (*listen)(struct io *io, const struct io_address *a, unsigned mode, struct io_listener **out);

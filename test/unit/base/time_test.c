@@ -116,9 +116,21 @@ static void durations_are_for_people(void **state)
 	}
 }
 
+static void a_calendar_is_a_time_again(void **state)
+{
+	(void)state;
+	for (int64_t ms = -800 * 366 * DAY_MS; ms < 300 * 366 * DAY_MS; ms += 7 * HOUR_MS + 12345) {
+		struct calendar c = calendar_from_time(ms);
+
+		if (time_from_calendar(&c) != ms)
+			fail_msg("%lld became %lld", (long long)ms, (long long)time_from_calendar(&c));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_calendar_is_a_time_again),
 		cmocka_unit_test(known_times_are_written_well),
 		cmocka_unit_test(every_day_is_the_c_librarys),
 		cmocka_unit_test(microseconds_and_clocks_are_written),
