@@ -631,8 +631,6 @@ static enum err address_of(const struct config_endpoint *e, struct io_address *o
 		memcpy(a.unix_path, e->host.at, e->host.len);
 	} else if (e->ip.family != IP_NONE) {
 		a.ip = (struct ip_port){ e->ip, e->port };
-	} else if (text_eq_nocase(e->host, TEXT("localhost"))) {
-		a.ip = (struct ip_port){ ip_from_v4(0x7f000001), e->port };
 	} else {
 		return ERR_CONFIG;
 	}
