@@ -115,8 +115,9 @@ static void poke(void *owner)
 static void on_poke(uv_async_t *async)
 {
 	struct uv_world *w = async->data;
+	size_t done = lanes_finish_done(&w->lanes);      /* may submit more */
 
-	w->jobs -= lanes_finish_done(&w->lanes);
+	w->jobs -= done;
 	if (atomic_load(&w->stop))
 		uv_stop(&w->loop);
 }

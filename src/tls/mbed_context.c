@@ -1,11 +1,9 @@
-/* Contexts: certificate, key, CAs, and what we offer and accept. */
+/* Contexts: certificates, CAs, and what we offer and accept. */
 #include "mbed.h"
 
 #include <stdlib.h>
 
 #include <psa/crypto.h>
-
-#define TICKET_LIFETIME_S 3600
 
 /* Ephemeral keys and authenticated encryption only. AES-128 first: nearly every peer has it in hardware. */
 static const int ciphersuites[] = {
@@ -35,21 +33,22 @@ static void context_free(struct tls_context *base)
 	struct mbed_context *c = CONTAINER_OF(base, struct mbed_context, base);
 
 	mbedtls_ssl_config_free(&c->config);
-	mbedtls_ssl_ticket_free(&c->tickets);
-	mbedtls_pk_free(&c->key);
-	mbedtls_x509_crt_free(&c->certificate);
-	mbedtls_ctr_drbg_free(&c->random);
-	mbedtls_entropy_free(&c->entropy);
+	for (size_t i = 0; i < c->pair_count; i++)
+		mbed_pair_fini(&c->pairs[i]);
+	free(c->pairs);
 	ca_store_unref(&c->store);
+	mbed_world_unref(&c->world);
 	free(c);
 }
 
 static bool context_certificate(const struct tls_context *base, size_t i, struct tls_certificate_facts *out)
 {
-	(void)base;
-	(void)i;
-	(void)out;
-	return false;
+	const struct mbed_context *c = CONTAINER_OF(base, const struct mbed_context, base);
+
+	if (c->is_client || i >= c->pair_count)
+		return false;
+	*out = c->pairs[i].facts;
+	return true;
 }
 
 static const struct tls_context_ops mbed_ops = {
@@ -78,7 +77,7 @@ static void configure(struct mbed_context *c, enum tls_version highest)
 {
 	mbedtls_ssl_config *config = &c->config;
 
-	mbedtls_ssl_conf_rng(config, mbedtls_ctr_drbg_random, &c->random);
+	mbedtls_ssl_conf_rng(config, mbedtls_ctr_drbg_random, &c->world->random);
 	mbedtls_ssl_conf_min_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_2);
 	mbedtls_ssl_conf_max_tls_version(config, highest == TLS_1_2 ? MBEDTLS_SSL_VERSION_TLS1_2 :
 	                                 MBEDTLS_SSL_VERSION_TLS1_3);
@@ -87,133 +86,126 @@ static void configure(struct mbed_context *c, enum tls_version highest)
 	mbedtls_ssl_conf_renegotiation(config, MBEDTLS_SSL_RENEGOTIATION_DISABLED);
 }
 
-static enum err context_new(bool is_client, enum tls_version highest, struct mbed_context **out)
-{
-	struct mbed_context *c = calloc(1, sizeof(*c));
-
-	if (!c)
-		return ERR_NOMEM;
-	c->base = (struct tls_context){ .ops = &mbed_ops, .references = 1 };
-	c->is_client = is_client;
-	mbedtls_ssl_config_init(&c->config);
-	mbedtls_entropy_init(&c->entropy);
-	mbedtls_ctr_drbg_init(&c->random);
-	mbedtls_x509_crt_init(&c->certificate);
-	mbedtls_pk_init(&c->key);
-	mbedtls_ssl_ticket_init(&c->tickets);
-
-	int status = psa_crypto_init() == PSA_SUCCESS ? 0 : MBEDTLS_ERR_SSL_ALLOC_FAILED;      /* TLS 1.3 needs it */
-
-	if (!status)
-		status = mbedtls_ctr_drbg_seed(&c->random, mbedtls_entropy_func, &c->entropy, NULL, 0);
-	if (!status)
-		status = mbedtls_ssl_config_defaults(&c->config,
-		                                     is_client ? MBEDTLS_SSL_IS_CLIENT : MBEDTLS_SSL_IS_SERVER,
-		                                     MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT);
-	if (status) {
-		context_free(&c->base);
-		return err_of(status);
-	}
-	configure(c, highest);
-	*out = c;
-	return ERR_OK;
-}
-
 static void unref_mbed(struct mbed_context **c)
 {
 	if (*c)
 		context_free(&TAKE(*c)->base);
 }
 
-/* ---------------------------------------------------------------- servers */
-
-static enum err wrong(struct buf *problem, const char *text)
+static enum err context_new(struct io *io, bool is_client, enum tls_version highest, struct mbed_context **out)
 {
-	if (problem)
-		buf_add_string(problem, text);
-	return ERR_CONFIG;
-}
+	AUTO(unref_mbed) struct mbed_context *c = calloc(1, sizeof(*c));
 
-static enum err read_certificate(struct mbed_context *c, struct text pem, struct buf *problem)
-{
-	size_t size;
-	char *copy = mbed_pem_copy(pem, &size);
-
-	if (!copy)
+	if (!c)
 		return ERR_NOMEM;
-	int status = mbedtls_x509_crt_parse(&c->certificate, (const unsigned char *)copy, size);
+	c->base = (struct tls_context){ .ops = &mbed_ops, .references = 1 };
+	c->is_client = is_client;
+	mbedtls_ssl_config_init(&c->config);
+	enum err err = mbed_world_ref(io, &c->world);
 
-	mbed_pem_free(&copy, size);
-	if (status == 0)
-		return ERR_OK;
-	if (status > 0)
-		return wrong(problem, "a certificate of the chain cannot be read");
-	mbed_add_error(problem, "the certificate cannot be read", status);
-	return ERR_CONFIG;
-}
-
-static enum err read_key(struct mbed_context *c, struct text pem, struct buf *problem)
-{
-	size_t size;
-	char *copy = mbed_pem_copy(pem, &size);
-
-	if (!copy)
-		return ERR_NOMEM;
-	int status = mbedtls_pk_parse_key(&c->key, (const unsigned char *)copy, size, NULL, 0,
-	                                  mbedtls_ctr_drbg_random, &c->random);
-
-	mbed_pem_free(&copy, size);
-	if (status == 0)
-		return ERR_OK;
-	if (status == MBEDTLS_ERR_PK_PASSWORD_REQUIRED || status == MBEDTLS_ERR_PK_PASSWORD_MISMATCH)
-		return wrong(problem, "the key is protected by a password; it has to be stored without one");
-	mbed_add_error(problem, "the key cannot be read", status);
-	return ERR_CONFIG;
-}
-
-static enum err check_pair(struct mbed_context *c, struct buf *problem)
-{
-	if (mbedtls_pk_check_pair(&c->certificate.pk, &c->key, mbedtls_ctr_drbg_random, &c->random) != 0)
-		return wrong(problem, "the key does not belong to the certificate (the first of the chain must be the "
-		                      "server's own)");
+	if (!err)
+		err = mbed_world_random(c->world);
+	if (!err && psa_crypto_init() != PSA_SUCCESS)      /* TLS 1.3 needs it */
+		err = ERR_NOMEM;
+	if (!err)
+		err = err_of(mbedtls_ssl_config_defaults(&c->config,
+		                                         is_client ? MBEDTLS_SSL_IS_CLIENT : MBEDTLS_SSL_IS_SERVER,
+		                                         MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT));
+	if (err)
+		return err;
+	configure(c, highest);
+	*out = TAKE(c);
 	return ERR_OK;
 }
 
-/* Who comes again within the hour saves us a signature. Nothing is granted to a client by its certificate here, so a
- * resumed session, which knows none, grants nothing either. */
-static int configure_server(struct mbed_context *c)
-{
-	int status = mbedtls_ssl_ticket_setup(&c->tickets, mbedtls_ctr_drbg_random, &c->random,
-	                                      MBEDTLS_CIPHER_AES_256_GCM, TICKET_LIFETIME_S);
+/* ---------------------------------------------------------------- servers */
 
-	if (!status)
-		status = mbedtls_ssl_conf_own_cert(&c->config, &c->certificate, &c->key);
-	if (status)
+static enum err add_pair(struct mbed_context *c, const struct tls_certificate *from, struct buf *problem)
+{
+	return mbed_pair_read(&c->pairs[c->pair_count++], from, &c->world->random, problem);
+}
+
+static enum err read_pairs(struct mbed_context *c, const struct tls_server_options *o, struct buf *problem)
+{
+	struct tls_certificate first = { .chain = o->certificate, .key = o->key };
+	bool has_first = o->certificate.len > 0 || o->certificate_count == 0;
+	enum err err = ERR_OK;
+
+	c->pairs = calloc(o->certificate_count + 1, sizeof(*c->pairs));
+	if (!c->pairs)
+		return ERR_NOMEM;
+	if (has_first)
+		err = add_pair(c, &first, problem);
+	for (size_t i = 0; !err && i < o->certificate_count; i++)
+		err = add_pair(c, &o->certificates[i], problem);
+	return err;
+}
+
+static int offer(void *owner, struct mbed_pair *p)
+{
+	struct mbed_context *c = owner;
+
+	return p == c->pairs ? 0 : mbedtls_ssl_conf_own_cert(&c->config, &p->chain, &p->key);
+}
+
+/* What clients get that ask for no name we know: the first certificate, and others for its first name. */
+static int offer_first(struct mbed_context *c)
+{
+	size_t found;
+	int status = mbedtls_ssl_conf_own_cert(&c->config, &c->pairs[0].chain, &c->pairs[0].key);
+
+	if (status || c->pairs[0].name_count == 0)
 		return status;
-	mbedtls_ssl_conf_session_tickets_cb(&c->config, mbedtls_ssl_ticket_write, mbedtls_ssl_ticket_parse, &c->tickets);
-	mbedtls_ssl_conf_tls13_key_exchange_modes(&c->config, MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL |
-	                                          MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK_EPHEMERAL);
-	mbedtls_ssl_conf_authmode(&c->config, MBEDTLS_SSL_VERIFY_NONE);
-	return 0;
+	return mbed_pairs_for(c->pairs, c->pair_count, c->pairs[0].names[0], offer, c, &found);
+}
+
+/* A session that is resumed under TLS 1.3 knows no certificate of the client any more: whoever asks for one resumes none. */
+static enum err configure_tickets(struct mbed_context *c, const struct tls_server_options *o)
+{
+	int modes = MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL;
+	enum err err = ERR_OK;
+
+	if (!c->asks && !o->no_tickets) {
+		err = mbed_world_tickets(c->world);
+		mbedtls_ssl_conf_session_tickets_cb(&c->config, mbedtls_ssl_ticket_write, mbedtls_ssl_ticket_parse,
+		                                    &c->world->tickets);
+		modes |= MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK_EPHEMERAL;
+	}
+	mbedtls_ssl_conf_tls13_key_exchange_modes(&c->config, modes);
+	return err;
+}
+
+/* Optional: a certificate that proves nothing is as good as none. */
+static enum err configure_asking(struct mbed_context *c, const struct tls_server_options *o, struct buf *problem)
+{
+	mbedtls_ssl_conf_authmode(&c->config, o->ask_client ? MBEDTLS_SSL_VERIFY_OPTIONAL : MBEDTLS_SSL_VERIFY_NONE);
+	c->asks = o->ask_client;
+	if (!o->ask_client || o->client_ca.len == 0)
+		return ERR_OK;
+	enum err err = ca_store_parse(o->client_ca, &c->store, problem);
+
+	if (!err)
+		mbedtls_ssl_conf_ca_chain(&c->config, &c->store->chain, NULL);
+	return err;
 }
 
 enum err tls_server_context_new(struct io *io, const struct tls_server_options *o, struct tls_context **out,
                                 struct buf *problem)
 {
 	AUTO(unref_mbed) struct mbed_context *c = NULL;
-	enum err err = context_new(false, o->highest, &c);
+	enum err err = context_new(io, false, o->highest, &c);
 
-	(void)io;
 	if (!err)
-		err = read_certificate(c, o->certificate, problem);
+		err = read_pairs(c, o, problem);
 	if (!err)
-		err = read_key(c, o->key, problem);
+		err = err_of(offer_first(c));
 	if (!err)
-		err = check_pair(c, problem);
+		err = configure_asking(c, o, problem);
 	if (!err)
-		err = err_of(configure_server(c));
+		err = configure_tickets(c, o);
 	if (err)
 		return err;
+	mbedtls_ssl_conf_cert_cb(&c->config, mbed_choose_certificate);
 	*out = &TAKE(c)->base;
 	return ERR_OK;
 }
@@ -229,9 +221,23 @@ static enum err read_store(struct mbed_context *c, struct io *io, struct text ca
 	if (err == ERR_NOT_FOUND && !c->verify)
 		return ERR_OK;
 	if (err == ERR_NOT_FOUND)
-		return wrong(problem, "certificates are to be verified, but this system has no CA certificates (package "
-		                      "ca-certificates)");
+		return mbed_wrong(problem, "certificates are to be verified, but this system has no CA certificates (package "
+		                           "ca-certificates)");
 	return err;
+}
+
+static enum err read_own(struct mbed_context *c, const struct tls_client_options *o, struct buf *problem)
+{
+	struct tls_certificate own = { .chain = o->certificate, .key = o->key };
+
+	if (o->certificate.len == 0)
+		return ERR_OK;
+	c->pairs = calloc(1, sizeof(*c->pairs));
+	if (!c->pairs)
+		return ERR_NOMEM;
+	enum err err = add_pair(c, &own, problem);
+
+	return err ? err : err_of(mbedtls_ssl_conf_own_cert(&c->config, &c->pairs[0].chain, &c->pairs[0].key));
 }
 
 /* Each connection has its full handshake: a session may only be resumed under the policy it was verified under, and
@@ -248,12 +254,14 @@ enum err tls_client_context_new(struct io *io, const struct tls_client_options *
                                 struct buf *problem)
 {
 	AUTO(unref_mbed) struct mbed_context *c = NULL;
-	enum err err = context_new(true, o->highest, &c);
+	enum err err = context_new(io, true, o->highest, &c);
 
 	if (err)
 		return err;
 	c->verify = o->verify;
 	err = read_store(c, io, o->ca, problem);
+	if (!err)
+		err = read_own(c, o, problem);
 	if (err)
 		return err;
 	configure_client(c);

@@ -1,72 +1,20 @@
-/* TLS under one stream.
- *
- *   HANDSHAKE -> OPEN; HANDSHAKE -> BROKEN; OPEN -> BROKEN
- * HANDSHAKE: each step that has input is a job of the CPU lane. While one runs it owns the ssl context, `in` and `out`,
- * and the stream reads nothing: what arrives waits in the kernel. OPEN: records are done on the loop.
- * A layer whose stream closes while a job runs frees itself when the job is done. */
-#include "mbed.h"
+/* Records under a stream whose handshake is done, and what both phases need. */
+#include "mbed_layer.h"
 
 #include <assert.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
-#include <postrider/io/lane.h>
-
-#define IN_MAX_BYTES (256 * 1024)        /* octets from the wire not worked on yet; reading stops long before */
-#define OUT_MAX_BYTES (1u << 20)         /* octets made for the wire and not handed over */
-#define OUT_FLUSH_BYTES (64 * 1024)      /* from this on they are */
-#define EARLY_MAX_BYTES (1u << 20)       /* written by the owner before the handshake is done */
-#define PROBLEM_MAX_BYTES 2048
+#define OUT_FLUSH_BYTES (64 * 1024)      /* from this on what was made is handed over */
 #define GATHER_BYTES (16 * 1024)         /* small pieces are joined to records of this size */
-
-enum phase { PHASE_HANDSHAKE, PHASE_OPEN, PHASE_BROKEN };
-
-/* Needed until the handshake is done. */
-struct handshake {
-	struct io_job job;
-	struct mbed_layer *layer;
-	tls_done_fn *on_done;
-	void *owner;
-	struct buf early;              /* what the owner wrote */
-	struct buf problem;
-	struct ip address;             /* to be found in the certificate, when the server's name is one */
-	bool has_name;
-	int status;                    /* of the last step */
-	atomic_bool abandoned;         /* the stream has gone: a job that has not begun need not work */
-	uint64_t began_us;
-};
-
-struct mbed_layer {
-	struct tls_layer base;
-	mbedtls_ssl_context ssl;
-	enum phase phase;
-	struct handshake *handshake;   /* NULL afterwards */
-	struct text borrowed;          /* octets from the wire, first `in`, then these */
-	struct buf in, out;
-	size_t in_used;
-	bool starved;                  /* mbedTLS asked for octets and there were none */
-	bool wire_eof, job_runs, eof_said;
-	struct tls_info info;
-};
 
 static struct mbed_layer *mbed_of(const struct io_layer *l)
 {
 	return CONTAINER_OF(l, struct mbed_layer, base.layer);
 }
 
-static struct mbed_context *context_of(const struct mbed_layer *l)
-{
-	return CONTAINER_OF(l->base.context, struct mbed_context, base);
-}
-
 /* ---------------------------------------------------------------- octets for mbedTLS, and from it */
 
-static size_t in_waiting(const struct mbed_layer *l)
-{
-	return l->in.len - l->in_used + l->borrowed.len;
-}
-
-static int on_ssl_recv(void *argument, unsigned char *bytes, size_t len)
+int mbed_on_ssl_recv(void *argument, unsigned char *bytes, size_t len)
 {
 	struct mbed_layer *l = argument;
 	struct text kept = text_skip(buf_text(&l->in), l->in_used);
@@ -85,7 +33,7 @@ static int on_ssl_recv(void *argument, unsigned char *bytes, size_t len)
 	return (int)part;
 }
 
-static int on_ssl_send(void *argument, const unsigned char *bytes, size_t len)
+int mbed_on_ssl_send(void *argument, const unsigned char *bytes, size_t len)
 {
 	struct mbed_layer *l = argument;
 
@@ -93,8 +41,7 @@ static int on_ssl_send(void *argument, const unsigned char *bytes, size_t len)
 	return buf_err(&l->out) ? MBEDTLS_ERR_SSL_ALLOC_FAILED : (int)len;
 }
 
-/* Borrowed octets that were not used become ours; used ones go. */
-static bool settle_in(struct mbed_layer *l)
+bool mbed_settle_in(struct mbed_layer *l)
 {
 	if (l->in_used == l->in.len)
 		buf_fini(&l->in);
@@ -106,7 +53,7 @@ static bool settle_in(struct mbed_layer *l)
 	return !buf_err(&l->in);
 }
 
-static void flush_out(struct mbed_layer *l)
+void mbed_flush_out(struct mbed_layer *l)
 {
 	struct text made = buf_text(&l->out);
 
@@ -115,32 +62,16 @@ static void flush_out(struct mbed_layer *l)
 	buf_fini(&l->out);
 }
 
-static bool is_over(const struct mbed_layer *l)
+void mbed_layer_free(struct mbed_layer *l)
 {
-	return !l->base.layer.stream || io_stream_is_closing(l->base.layer.stream);
-}
-
-/* ---------------------------------------------------------------- beginning and end */
-
-static void handshake_free(struct mbed_layer *l)
-{
-	struct handshake *h = TAKE(l->handshake);
-
-	if (!h)
-		return;
-	mbedtls_ssl_set_verify(&l->ssl, NULL, NULL);      /* it had h */
-	buf_fini(&h->early);
-	buf_fini(&h->problem);
-	free(h);
-}
-
-static void layer_free(struct mbed_layer *l)
-{
-	handshake_free(l);
+	mbed_handshake_free(l);
+	mbed_pack_free(l);
 	mbedtls_ssl_free(&l->ssl);
 	buf_fini(&l->in);
 	buf_fini(&l->out);
+	buf_fini(&l->told);
 	tls_context_unref(&l->base.context);
+	mbed_world_unref(&l->world);
 	free(l);
 }
 
@@ -148,131 +79,8 @@ static void on_detach(struct io_layer *layer)
 {
 	struct mbed_layer *l = mbed_of(layer);
 
-	if (l->job_runs)
-		atomic_store(&l->handshake->abandoned, true);
-	else
-		layer_free(l);
-}
-
-/* The failure is told once, and the stream ends with it. */
-static void fail_handshake(struct mbed_layer *l, enum err err)
-{
-	struct handshake *h = l->handshake;
-
-	l->phase = PHASE_BROKEN;
-	l->info.problem = buf_text(&h->problem);
-	h->on_done(h->owner, err, &l->info);
-	l->info.problem = TEXT_EMPTY;
-	io_layer_fail(&l->base.layer, err);
-}
-
-/* ---------------------------------------------------------------- the handshake */
-
-static void fill_info(struct mbed_layer *l)
-{
-	struct handshake *h = l->handshake;
-	struct mbed_context *c = context_of(l);
-	uint32_t flags = mbedtls_ssl_get_verify_result(&l->ssl);
-	uint64_t took_us = io_clock_us(io_stream_io(l->base.layer.stream)) - h->began_us;
-
-	l->info.version = mbedtls_ssl_get_version_number(&l->ssl) == MBEDTLS_SSL_VERSION_TLS1_3 ? TLS_1_3 : TLS_1_2;
-	l->info.cipher = mbed_cipher_name(mbedtls_ssl_get_ciphersuite_id_from_ssl(&l->ssl));
-	l->info.handshake_ms = (unsigned)(took_us / 1000);
-	/* A result of 0 alone proves nothing: that is also what a session without a certificate reports. */
-	l->info.verified = c->is_client && c->store && h->has_name && flags == 0 && mbedtls_ssl_get_peer_cert(&l->ssl);
-	if (c->is_client && !l->info.verified && h->problem.len == 0)
-		buf_add_string(&h->problem, "there are no CAs to check against");
-}
-
-static void write_plain(struct mbed_layer *l, const struct text *pieces, size_t count);
-static void pump(struct mbed_layer *l);
-
-static void open_up(struct mbed_layer *l)
-{
-	struct handshake *h = l->handshake;
-	AUTO(buf_fini) struct buf early = h->early;
-	struct text waiting = buf_text(&early);
-
-	h->early = BUF(EARLY_MAX_BYTES);
-	fill_info(l);
-	l->phase = PHASE_OPEN;
-	if (waiting.len > 0)
-		write_plain(l, &waiting, 1);
-	if (is_over(l))
-		return;
-	l->info.problem = buf_text(&h->problem);
-	h->on_done(h->owner, ERR_OK, &l->info);
-	l->info.problem = TEXT_EMPTY;
-	handshake_free(l);
-	if (is_over(l))
-		return;
-	io_layer_read(&l->base.layer, IO_WIRE_AS_OWNER);
-	pump(l);
-}
-
-static void start_step(struct mbed_layer *l);
-
-static void on_step_failed(struct mbed_layer *l)
-{
-	struct handshake *h = l->handshake;
-	enum err err = ERR_TLS;
-
-	if (h->status == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED) {
-		err = ERR_CERTIFICATE;
-	} else if (h->status == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE) {
-		buf_reset(&h->problem);
-		mbed_add_alert(&h->problem, l->ssl.MBEDTLS_PRIVATE(in_msg)[1]);
-	} else {
-		buf_reset(&h->problem);
-		mbed_add_error(&h->problem, "the TLS handshake failed", h->status);
-	}
-	fail_handshake(l, err);
-}
-
-static void on_step_done(struct io_job *job)
-{
-	struct handshake *h = CONTAINER_OF(job, struct handshake, job);
-	struct mbed_layer *l = h->layer;
-
-	l->job_runs = false;
-	if (!l->base.layer.stream) {
-		layer_free(l);
-		return;
-	}
-	if (!is_over(l))
-		flush_out(l);
-	if (is_over(l))
-		return;
-	if (!settle_in(l)) {
-		io_layer_fail(&l->base.layer, ERR_NOMEM);
-	} else if (h->status == 0) {
-		open_up(l);
-	} else if (h->status != MBEDTLS_ERR_SSL_WANT_READ && h->status != MBEDTLS_ERR_SSL_WANT_WRITE) {
-		on_step_failed(l);
-	} else if (in_waiting(l) > 0) {
-		start_step(l);
-	} else {
-		io_layer_read(&l->base.layer, IO_WIRE_ON);
-	}
-}
-
-/* On a thread of the CPU lane. */
-static void run_step(struct io_job *job)
-{
-	struct handshake *h = CONTAINER_OF(job, struct handshake, job);
-
-	if (!atomic_load(&h->abandoned))
-		h->status = mbedtls_ssl_handshake(&h->layer->ssl);
-}
-
-static void start_step(struct mbed_layer *l)
-{
-	struct handshake *h = l->handshake;
-
-	io_layer_read(&l->base.layer, IO_WIRE_OFF);
-	l->job_runs = true;
-	h->job = (struct io_job){ .run = run_step, .done = on_step_done };
-	io_job_submit(io_stream_io(l->base.layer.stream), IO_LANE_CPU, &h->job);
+	if (mbed_handshake_abandon(l))
+		mbed_layer_free(l);
 }
 
 /* ---------------------------------------------------------------- records */
@@ -308,33 +116,38 @@ static void end_reading(struct mbed_layer *l, int status)
 	io_layer_fail(&l->base.layer, ERR_TLS);
 }
 
-/* Works on what came from the wire until there is no more or the owner pauses. */
-static void pump(struct mbed_layer *l)
+/* Who has no buffers has nothing in them. */
+static bool has_input(const struct mbed_layer *l)
+{
+	return mbed_in_waiting(l) > 0 || !l->packed;
+}
+
+void mbed_pump(struct mbed_layer *l)
 {
 	int status = 0;
 
-	while (status == 0 && !l->eof_said && !is_over(l) && !io_layer_is_paused(&l->base.layer)) {
+	while (status == 0 && !l->eof_said && !mbed_is_over(l) && !io_layer_is_paused(&l->base.layer) && has_input(l)) {
 		size_t size, got;
 		char *room = io_layer_room(&l->base.layer, &size);
 
-		if (!room) {
+		if (!room || !mbed_unpack(l)) {
 			io_layer_fail(&l->base.layer, ERR_NOMEM);
 			return;
 		}
 		status = read_records(l, room, size, &got);
-		flush_out(l);
-		if (got > 0 && !is_over(l))
+		mbed_flush_out(l);
+		if (got > 0 && !mbed_is_over(l))
 			io_layer_deliver(&l->base.layer, text_of(room, got));
-		if (is_over(l))
+		if (mbed_is_over(l))
 			return;
 		if (status != 0 && status != MBEDTLS_ERR_SSL_WANT_READ)
 			end_reading(l, status);
 	}
-	if (is_over(l))
+	if (mbed_is_over(l))
 		return;
-	if (!settle_in(l))
+	if (!mbed_settle_in(l))
 		io_layer_fail(&l->base.layer, ERR_NOMEM);
-	else if (l->wire_eof && !l->eof_said && in_waiting(l) == 0 && !io_layer_is_paused(&l->base.layer))
+	else if (l->wire_eof && !l->eof_said && mbed_in_waiting(l) == 0 && !io_layer_is_paused(&l->base.layer))
 		io_layer_fail(&l->base.layer, ERR_CLOSED);      /* cut short: RFC 8446 section 6.1 */
 }
 
@@ -346,7 +159,7 @@ static void on_wire(struct io_layer *layer, struct text bytes)
 		return;
 	if (l->phase == PHASE_OPEN) {
 		l->borrowed = bytes;
-		pump(l);
+		mbed_pump(l);
 		return;
 	}
 	if (bytes.len == 0)
@@ -356,7 +169,7 @@ static void on_wire(struct io_layer *layer, struct text bytes)
 	if (buf_err(&l->in))
 		io_layer_fail(layer, ERR_NOMEM);
 	else
-		start_step(l);
+		mbed_handshake_go_on(l);
 }
 
 static void on_wire_eof(struct io_layer *layer)
@@ -366,11 +179,9 @@ static void on_wire_eof(struct io_layer *layer)
 	l->wire_eof = true;
 	assert(!l->job_runs);
 	if (l->phase == PHASE_OPEN) {
-		pump(l);
+		mbed_pump(l);
 	} else if (l->phase == PHASE_HANDSHAKE) {
-		buf_reset(&l->handshake->problem);
-		buf_add_string(&l->handshake->problem, "the peer closed the connection during the TLS handshake");
-		fail_handshake(l, ERR_TLS);
+		mbed_handshake_fail(l, ERR_TLS, "the peer closed the connection during the TLS handshake");
 	}
 }
 
@@ -384,7 +195,7 @@ static bool encrypt(struct mbed_layer *l, struct text plain)
 			return false;
 		plain = text_skip(plain, (size_t)status);
 		if (l->out.len >= OUT_FLUSH_BYTES)
-			flush_out(l);
+			mbed_flush_out(l);
 	}
 	return true;
 }
@@ -413,14 +224,14 @@ static bool encrypt_pieces(struct mbed_layer *l, const struct text *pieces, size
 	return encrypt(l, text_of(gathered, len));
 }
 
-static void write_plain(struct mbed_layer *l, const struct text *pieces, size_t count)
+void mbed_write_plain(struct mbed_layer *l, const struct text *pieces, size_t count)
 {
-	if (!encrypt_pieces(l, pieces, count)) {
+	if (!mbed_unpack(l) || !encrypt_pieces(l, pieces, count)) {
 		l->phase = PHASE_BROKEN;
 		io_layer_fail(&l->base.layer, ERR_TLS);
 		return;
 	}
-	flush_out(l);
+	mbed_flush_out(l);
 }
 
 static void on_write(struct io_layer *layer, const struct text *pieces, size_t count)
@@ -428,7 +239,7 @@ static void on_write(struct io_layer *layer, const struct text *pieces, size_t c
 	struct mbed_layer *l = mbed_of(layer);
 
 	if (l->phase == PHASE_OPEN)
-		write_plain(l, pieces, count);
+		mbed_write_plain(l, pieces, count);
 	if (l->phase != PHASE_HANDSHAKE)
 		return;
 	for (size_t i = 0; i < count; i++)
@@ -445,8 +256,9 @@ static void on_finish(struct io_layer *layer)
 		buf_fini(&l->handshake->early);
 	if (l->phase != PHASE_OPEN)
 		return;
-	(void)mbedtls_ssl_close_notify(&l->ssl);      /* it fails only for want of memory: the stream closes anyway */
-	flush_out(l);
+	if (mbed_unpack(l))      /* this and that fails only for want of memory: the stream closes anyway */
+		(void)mbedtls_ssl_close_notify(&l->ssl);
+	mbed_flush_out(l);
 }
 
 static size_t on_unsent(const struct io_layer *layer)
@@ -456,7 +268,7 @@ static size_t on_unsent(const struct io_layer *layer)
 	return l->handshake ? l->handshake->early.len : 0;
 }
 
-static const struct io_layer_ops layer_ops = {
+const struct io_layer_ops mbed_layer_ops = {
 	.on_wire = on_wire,
 	.on_wire_eof = on_wire_eof,
 	.write = on_write,
@@ -465,125 +277,7 @@ static const struct io_layer_ops layer_ops = {
 	.detach = on_detach,
 };
 
-/* ---------------------------------------------------------------- starting */
-
-static bool has_address(const mbedtls_x509_crt *certificate, struct ip ip)
-{
-	size_t len = ip.family == IP_V4 ? 4 : 16;
-
-	for (const mbedtls_x509_sequence *s = &certificate->subject_alt_names; s && s->buf.p; s = s->next) {
-		if (((unsigned)s->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK) == MBEDTLS_X509_SAN_IP_ADDRESS &&
-		    s->buf.len == len && memcmp(s->buf.p, ip.bytes, len) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Called for each certificate of the chain, the server's own last. Addresses are our business: mbedTLS would send
- * them as a name. */
-static int on_verify(void *argument, mbedtls_x509_crt *certificate, int depth, uint32_t *flags)
-{
-	struct handshake *h = argument;
-
-	if (depth > 0) {
-		if (*flags)
-			mbed_add_verdict(&h->problem, *flags & ~(uint32_t)MBEDTLS_X509_BADCERT_CN_MISMATCH, NULL);
-		return 0;
-	}
-	if (!h->has_name)
-		*flags |= MBEDTLS_X509_BADCERT_OTHER;
-	else if (h->address.family != IP_NONE && !has_address(certificate, h->address))
-		*flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
-	if (*flags) {
-		buf_reset(&h->problem);
-		mbed_add_verdict(&h->problem, *flags, certificate);
-	}
-	return 0;
-}
-
-static int set_name(struct mbed_layer *l, struct text name)
-{
-	struct handshake *h = l->handshake;
-
-	if (text_ends(name, TEXT(".")))
-		name = text_head(name, name.len - 1);
-	h->has_name = name.len > 0;
-	if (ip_parse(name, &h->address) != ERR_OK)
-		h->address = (struct ip){ .family = IP_NONE };
-	if (!h->has_name || h->address.family != IP_NONE)
-		return mbedtls_ssl_set_hostname(&l->ssl, NULL);
-	char *copy = text_dup(name);
-	int status = copy ? mbedtls_ssl_set_hostname(&l->ssl, copy) : MBEDTLS_ERR_SSL_ALLOC_FAILED;
-
-	free(copy);
-	return status;
-}
-
-static struct mbed_layer *layer_new(struct mbed_context *c)
-{
-	struct mbed_layer *l = calloc(1, sizeof(*l));
-	struct handshake *h = calloc(1, sizeof(*h));
-
-	if (!l || !h) {
-		free(l);
-		free(h);
-		return NULL;
-	}
-	*h = (struct handshake){
-		.layer = l,
-		.early = BUF(EARLY_MAX_BYTES),
-		.problem = BUF(PROBLEM_MAX_BYTES),
-	};
-	l->base.layer.ops = &layer_ops;
-	l->base.context = tls_context_ref(&c->base);
-	l->handshake = h;
-	l->borrowed = TEXT_EMPTY;
-	l->in = BUF(IN_MAX_BYTES);
-	l->out = BUF(OUT_MAX_BYTES);
-	l->info.cipher = l->info.problem = TEXT_EMPTY;
-	mbedtls_ssl_init(&l->ssl);
-	return l;
-}
-
-static int set_up(struct mbed_layer *l, struct mbed_context *c, struct text server_name)
-{
-	int status = mbedtls_ssl_setup(&l->ssl, &c->config);
-
-	if (status)
-		return status;
-	mbedtls_ssl_set_bio(&l->ssl, l, on_ssl_send, on_ssl_recv, NULL);
-	if (!c->is_client)
-		return 0;
-	mbedtls_ssl_set_verify(&l->ssl, on_verify, l->handshake);
-	return set_name(l, server_name);
-}
-
-enum err mbed_layer_start(struct tls_context *base, struct io_stream *stream, struct text server_name,
-                          tls_done_fn *on_done, void *owner)
-{
-	struct mbed_context *c = CONTAINER_OF(base, struct mbed_context, base);
-	struct mbed_layer *l = layer_new(c);
-
-	if (!l)
-		return ERR_NOMEM;
-	int status = set_up(l, c, server_name);
-
-	if (status) {
-		layer_free(l);
-		return status == MBEDTLS_ERR_SSL_ALLOC_FAILED ? ERR_NOMEM : ERR_TLS;
-	}
-	l->handshake->on_done = on_done;
-	l->handshake->owner = owner;
-	l->handshake->began_us = io_clock_us(io_stream_io(stream));
-	io_stream_set_layer(stream, &l->base.layer);
-	if (is_over(l))
-		return ERR_OK;
-	if (c->is_client)
-		start_step(l);
-	else
-		io_layer_read(&l->base.layer, IO_WIRE_ON);
-	return ERR_OK;
-}
+/* ---------------------------------------------------------------- views */
 
 struct tls_info mbed_layer_info(const struct io_layer *layer)
 {

@@ -22,6 +22,13 @@ void mbed_pem_free(char **copy, size_t size)
 	free(TAKE(*copy));
 }
 
+enum err mbed_wrong(struct buf *problem, const char *text)
+{
+	if (problem)
+		buf_add_string(problem, text);
+	return ERR_CONFIG;
+}
+
 void mbed_add_error(struct buf *b, const char *what, int error)
 {
 	char reason[256];
@@ -167,8 +174,8 @@ void mbed_add_verdict(struct buf *b, uint32_t flags, const mbedtls_x509_crt *cer
 		{ MBEDTLS_X509_BADCERT_FUTURE, "the certificate is not valid yet" },
 		{ MBEDTLS_X509_BADCERT_REVOKED, "the certificate was revoked" },
 		{ MBEDTLS_X509_BADCERT_KEY_USAGE, "the certificate is not for this use" },
-		{ MBEDTLS_X509_BADCERT_EXT_KEY_USAGE, "the certificate is not for servers" },
-		{ MBEDTLS_X509_BADCERT_NS_CERT_TYPE, "the certificate is not for servers" },
+		{ MBEDTLS_X509_BADCERT_EXT_KEY_USAGE, "the certificate is not for this use" },
+		{ MBEDTLS_X509_BADCERT_NS_CERT_TYPE, "the certificate is not for this use" },
 		{ MBEDTLS_X509_BADCERT_BAD_MD, "the certificate is signed with a weak digest" },
 		{ MBEDTLS_X509_BADCERT_BAD_PK, "the certificate's kind of key is not accepted" },
 		{ MBEDTLS_X509_BADCERT_BAD_KEY, "the certificate's key is too weak" },
