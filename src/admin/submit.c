@@ -1,44 +1,22 @@
-/* POST /v1/messages: a message handed in, answered 202 when it is on disk. What holds for a client of an SMTP listener
- * holds here: senders, recipients, size, hops. It is taken for all its recipients or for none. */
+/* POST /v1/messages: a message handed in, answered 202 when it is on disk. It is taken for all its recipients or for
+ * none. */
 #include "internal.h"
 
 #include <stdlib.h>
 
+#include <postrider/admin/handed_in.h>
 #include <postrider/base/auto.h>
-#include <postrider/mail/header.h>
-#include <postrider/mail/trace.h>
-#include <postrider/route.h>
-#include <postrider/smtp/path.h>
 
-#include "line_ends.h"
-
-#define LISTENER TEXT("admin") /* as routes see it */
-#define ENVELOPE_BUDGET (2u << 20)
 #define PATH_MAX_BYTES 1024
-#define SUBJECT_KEPT 200
 
 struct submit {
 	struct op op;
-	struct envelope *envelope;
-	struct text *keys;
-	bool *held;
-	size_t room;
-	struct queue_draft *draft;
-	struct header_scan header;
-	struct line_ends line_ends;
-	struct buf mended;
-	uint64_t bytes;
-	bool has_from;
+	struct handed_in *message;
 };
 
 static void end(struct submit *s)
 {
-	queue_draft_abort(&s->draft);
-	header_scan_fini(&s->header);
-	buf_fini(&s->mended);
-	envelope_free(&s->envelope);
-	free(s->keys);
-	free(s->held);
+	handed_in_free(&s->message);
 	op_end(&s->op);
 }
 
@@ -63,104 +41,9 @@ static void refuse_err(struct submit *s, enum err err)
 
 /* ---------------------------------------------------------------- envelope */
 
-/* "<>" and "" are the null reverse-path. */
-static enum err take_from(struct submit *s, struct text value, struct buf *problem)
-{
-	const struct config *config = s->op.admin->config;
-	struct smtp_path path = { .mailbox = TEXT_EMPTY };
-	bool is_null = value.len == 0 || text_eq(value, TEXT("<>"));
-
-	if (s->has_from)
-		buf_add(problem, TEXT("there are two senders"));
-	else if (!is_null && smtp_mailbox_parse(value, &path))
-		buf_add_format(problem, "the sender \"%.*s\" is no address",
-		               TEXT_ARGS(text_head(value, 300)));
-	else if (!route_sender_allowed(config, path.mailbox))
-		buf_add_format(problem, "the sender %.*s is not allowed here (access.senders)",
-		               TEXT_ARGS(path.mailbox));
-	if (problem->len > 0)
-		return ERR_SYNTAX;
-	s->has_from = true;
-	return envelope_set(s->envelope, &s->envelope->reverse_path, path.mailbox);
-}
-
-static enum err make_room(struct submit *s)
-{
-	size_t room = s->room ? s->room * 2 : 4;
-
-	if (s->envelope->recipient_count < s->room)
-		return ERR_OK;
-	struct text *keys = realloc(s->keys, room * sizeof(*keys));
-
-	if (!keys)
-		return ERR_NOMEM;
-	s->keys = keys;
-	bool *held = realloc(s->held, room * sizeof(*held));
-
-	if (!held)
-		return ERR_NOMEM;
-	s->held = held;
-	s->room = room;
-	return ERR_OK;
-}
-
-static enum err add_recipient(struct submit *s, struct text given, struct text path,
-                              const struct route_choice *choice)
-{
-	struct envelope *e = s->envelope;
-	size_t n = e->recipient_count;
-
-	for (size_t i = 0; i < n; i++)
-		if (text_eq(e->recipients[i].forward_path, path))
-			return ERR_OK;
-	if (make_room(s) || arena_text(&e->arena, route_key(choice), &s->keys[n]) ||
-	    envelope_add_recipient(e, path, text_eq(given, path) ? TEXT_EMPTY : given))
-		return ERR_NOMEM;
-	s->held[n] = choice->via == CONFIG_VIA_HOLD;
-	return ERR_OK;
-}
-
-static enum err take_to(struct submit *s, struct text value, struct buf *problem)
-{
-	const struct config *config = s->op.admin->config;
-	AUTO(buf_fini) struct buf rewritten = BUF(PATH_MAX_BYTES);
-	struct smtp_path path;
-	struct route_choice choice;
-
-	if (!text_eq_nocase(value, TEXT("postmaster")) && smtp_mailbox_parse(value, &path)) {
-		buf_add_format(problem, "the recipient \"%.*s\" is no address",
-		               TEXT_ARGS(text_head(value, 300)));
-		return ERR_SYNTAX;
-	}
-	if (s->envelope->recipient_count >= config->access.max_recipients) {
-		buf_add_format(problem, "more than %llu recipients (access.max_recipients)",
-		               (unsigned long long)config->access.max_recipients);
-		return ERR_SYNTAX;
-	}
-	if (route_admit_recipient(config, &config->listen.items[0], true, value) != ROUTE_ADMITTED) {
-		buf_add_format(problem, "the recipient %.*s is not allowed here (access.recipients)",
-		               TEXT_ARGS(value));
-		return ERR_SYNTAX;
-	}
-	route_rewrite_recipient(config, value, &rewritten);
-	if (buf_err(&rewritten))
-		return ERR_NOMEM;
-	if (route_find(config, LISTENER, s->envelope->reverse_path, buf_text(&rewritten), &choice)) {
-		buf_add_format(problem, "the recipient %.*s is no address that mail can go to",
-		               TEXT_ARGS(value));
-		return ERR_SYNTAX;
-	}
-	if (choice.via == CONFIG_VIA_REJECT) {
-		buf_add_format(problem, "the recipient %.*s %s", TEXT_ARGS(value),
-		               choice.route ? "is rejected by a route" : "matches no route");
-		return ERR_SYNTAX;
-	}
-	return add_recipient(s, value, buf_text(&rewritten), &choice);
-}
-
 /* The sender first, wherever it stands: routes may depend on it. */
 static enum err read_paths(struct submit *s, struct text query, const char *wanted,
-                           enum err (*take)(struct submit *s, struct text value, struct buf *problem),
+                           enum err (*take)(struct handed_in *h, struct text value, struct buf *problem),
                            struct buf *problem)
 {
 	AUTO(buf_fini) struct buf name = BUF(256), value = BUF(PATH_MAX_BYTES);
@@ -176,7 +59,7 @@ static enum err read_paths(struct submit *s, struct text query, const char *want
 			return ERR_SYNTAX;
 		}
 		enum err err = text_eq(buf_text(&name), text_from(wanted))
-		                       ? take(s, buf_text(&value), problem)
+		                       ? take(s->message, buf_text(&value), problem)
 		                       : ERR_OK;
 
 		if (err)
@@ -187,65 +70,23 @@ static enum err read_paths(struct submit *s, struct text query, const char *want
 
 static enum err read_envelope(struct submit *s, struct text query, struct buf *problem)
 {
-	enum err err = read_paths(s, query, "from", take_from, problem);
+	enum err err = read_paths(s, query, "from", handed_in_from, problem);
 
 	if (!err)
-		err = read_paths(s, query, "to", take_to, problem);
-	if (!err && s->envelope->recipient_count == 0) {
+		err = read_paths(s, query, "to", handed_in_to, problem);
+	if (!err && handed_in_envelope(s->message)->recipient_count == 0) {
 		buf_add(problem, TEXT("it has no recipient"));
 		err = ERR_SYNTAX;
 	}
 	return err;
 }
 
-static enum err fill_envelope(struct submit *s)
-{
-	struct admin *a = s->op.admin;
-	struct envelope *e = s->envelope;
-	enum err err;
-
-	e->received_time = io_now_time(a->options.io);
-	e->id = id_next(&a->ids, e->received_time);
-	err = envelope_set(e, &e->client, TEXT("unix"));
-	if (!err)
-		err = envelope_set(e, &e->helo, a->config->hostname);
-	if (!err)
-		err = envelope_set(e, &e->listener, LISTENER);
-	if (!err)
-		err = envelope_set(e, &e->protocol, TEXT("HTTP"));
-	return err;
-}
-
 /* ---------------------------------------------------------------- the decision */
-
-static void tell(struct submit *s, const struct queue_decision *decision)
-{
-	const struct envelope *e = s->envelope;
-	struct event event = EVENT(EVENT_RECEIVED);
-	int64_t now = io_now_time(s->op.admin->options.io);
-
-	event.has_id = true;
-	event.id = e->id;
-	event.recipients = (int64_t)e->recipient_count;
-	event.message_id = e->message_id;
-	event.from = e->reverse_path;
-	event.to = e->recipient_count == 1 ? e->recipients[0].forward_path : TEXT_EMPTY;
-	event.size = (int64_t)e->content_bytes;
-	event.created_time = e->received_time;
-	event.code = 202;
-	event.ms.total = (int32_t)MIN(MAX(now - e->received_time, 0), INT32_MAX);
-	event.ms.queue = decision->disk_ms;
-	event.client_ip = TEXT("unix");
-	event.client_listener = e->listener;
-	event.client_protocol = e->protocol;
-	event.subject = e->subject;
-	observe_emit(s->op.admin->options.observe, &event);
-}
 
 static void respond_accepted(struct submit *s, const struct queue_decision *decision)
 {
 	AUTO(buf_fini) struct buf body = BUF(4u << 20);
-	const struct envelope *e = s->envelope;
+	const struct envelope *e = handed_in_envelope(s->message);
 	struct id_text id = id_to_text(e->id);
 	struct json_writer w;
 
@@ -271,42 +112,20 @@ static void on_decided(void *owner, const struct queue_decision *decision)
 		refuse_err(s, decision->err);
 		return;
 	}
-	tell(s, decision);
 	respond_accepted(s, decision);
 	end(s);
 }
 
 /* ---------------------------------------------------------------- content */
 
-/* Whole pieces, not lines, go on to the draft: a call for each line costs more than the line. */
-static enum err keep_mended(struct submit *s)
-{
-	uint64_t limit = s->op.admin->config->access.max_message_size_bytes;
-	struct text span = buf_text(&s->mended);
-
-	if (buf_err(&s->mended))
-		return ERR_NOMEM;
-	s->bytes += span.len;
-	if (limit > 0 && s->bytes > limit)
-		return ERR_TOO_BIG;
-	enum err err = header_scan_feed(&s->header, span);
-
-	if (!err && span.len > 0)
-		err = queue_draft_write(s->draft, span);
-	buf_reset(&s->mended);
-	return err;
-}
-
 static void on_body(void *owner, struct text piece)
 {
 	struct submit *s = owner;
-
-	line_ends_add(&s->line_ends, piece, &s->mended);
-	enum err err = keep_mended(s);
+	enum err err = handed_in_write(s->message, piece);
 
 	if (err)
 		refuse_err(s, err);
-	else if (queue_draft_is_busy(s->draft))
+	else if (handed_in_is_busy(s->message))
 		http_pause(s->op.x);
 }
 
@@ -318,69 +137,21 @@ static void on_draft_room(void *owner)
 		http_resume(s->op.x);
 }
 
-static enum err add_trace(struct submit *s, struct buf *trace)
-{
-	struct envelope *e = s->envelope;
-	const struct envelope_recipient *only = e->recipient_count == 1 ? &e->recipients[0] : NULL;
-	struct trace fields = {
-		.helo = e->helo,
-		.hostname = s->op.admin->config->hostname,
-		.protocol = e->protocol,
-		.id = e->id,
-		.received_time = e->received_time,
-		.forward_path = !only                     ? TEXT_EMPTY
-		                : only->original_path.len ? only->original_path
-		                                          : only->forward_path,
-	};
-
-	trace_add_received(trace, &fields);
-	return buf_err(trace);
-}
-
-static enum err finish_content(struct submit *s)
-{
-	struct envelope *e = s->envelope;
-
-	line_ends_finish(&s->line_ends, &s->mended);
-	enum err err = keep_mended(s);
-
-	if (err)
-		return err;
-	header_scan_finish(&s->header);
-	e->content_bytes = s->bytes;
-	e->body = s->line_ends.has_8bit ? ENVELOPE_8BIT : ENVELOPE_7BIT;
-	err = envelope_set(e, &e->message_id, header_scan_value(&s->header, HEADER_MESSAGE_ID));
-	if (!err)
-		err = envelope_set(e, &e->subject,
-		                   text_head(header_scan_value(&s->header, HEADER_SUBJECT), SUBJECT_KEPT));
-	return err;
-}
-
 static void on_end(void *owner)
 {
 	struct submit *s = owner;
-	AUTO(buf_fini) struct buf trace = BUF(4096);
-	enum err err = finish_content(s);
+	AUTO(buf_fini) struct buf problem = BUF(1000);
+	enum err err = handed_in_finish(s->message, &problem);
 
 	if (!err)
-		err = add_trace(s, &trace);
-	if (err) {
-		refuse_err(s, err);
-	} else if (s->bytes == 0) {
-		refuse(s, 422, "Nothing to send", "the message is empty",
+		err = handed_in_commit(s->message, TEXT_EMPTY, s->op.admin->options.observe, 202, on_decided,
+		                       s);
+	if (err == ERR_SYNTAX) {
+		buf_add_octet(&problem, '\0');
+		refuse(s, 422, "Not a message", problem.at ? problem.at : "",
 		       "give header fields, a blank line and a text");
-	} else if (s->header.counts[HEADER_RECEIVED] > s->op.admin->config->access.max_hops) {
-		refuse(s, 422, "A loop",
-		       "too many Received fields: this mail goes round in circles (access.max_hops)", "");
-	} else {
-		struct queue_submission submission = { .envelope = s->envelope,
-			                               .prepended = buf_text(&trace),
-			                               .keys = s->keys,
-			                               .held = s->held,
-			                               .mode = QUEUE_STORE };
-
-		/* From here on it is kept even if nobody waits for the answer. */
-		queue_accept(s->op.admin->options.queue, &s->draft, &submission, on_decided, s);
+	} else if (err) {
+		refuse_err(s, err);
 	}
 }
 
@@ -389,7 +160,7 @@ static void on_gone(void *owner)
 	struct submit *s = owner;
 
 	s->op.x = NULL;
-	if (s->draft) /* else the queue is deciding, and on_decided ends it */
+	if (!handed_in_is_deciding(s->message)) /* else on_decided ends it */
 		end(s);
 }
 
@@ -432,8 +203,6 @@ static bool is_refused(struct submit *s, struct http_exchange *x)
 	}
 	enum err err = read_envelope(s, http_query(x), &problem);
 
-	if (err == ERR_OK)
-		err = fill_envelope(s);
 	if (err)
 		http_respond_problem(x, problem.len ? 422 : 503,
 		                     problem.len ? "Not accepted" : "Out of memory", buf_text(&problem),
@@ -441,12 +210,18 @@ static bool is_refused(struct submit *s, struct http_exchange *x)
 	return err != ERR_OK;
 }
 
-static void forget(struct submit *s)
+static enum err begin(struct admin *a, struct submit *s)
 {
-	envelope_free(&s->envelope);
-	free(s->keys);
-	free(s->held);
-	free(s);
+	return handed_in_new(&(struct handed_in_options){ .io = a->options.io,
+	                                                  .queue = a->options.queue,
+	                                                  .config = a->config,
+	                                                  .id = id_next(&a->ids, io_now_time(a->options.io)),
+	                                                  .listener = LIT("admin"),
+	                                                  .protocol = LIT("HTTP"),
+	                                                  .client = LIT("unix"),
+	                                                  .on_room = on_draft_room,
+	                                                  .owner = s },
+	                     &s->message);
 }
 
 void admin_submit(struct admin *a, struct http_exchange *x)
@@ -454,23 +229,21 @@ void admin_submit(struct admin *a, struct http_exchange *x)
 	struct submit *s = calloc(1, sizeof(*s));
 
 	if (s)
-		s->envelope = envelope_new(ENVELOPE_BUDGET);
-	if (!s || !s->envelope) {
+		s->op.admin = a;
+	if (!s || begin(a, s)) {
 		free(s);
 		http_respond_problem(x, 503, "Out of memory", TEXT_EMPTY, TEXT("try again later"));
 		return;
 	}
-	s->op.admin = a;
 	if (is_refused(s, x)) {
-		forget(s);
+		handed_in_free(&s->message);
+		free(s);
 		return;
 	}
 	uint64_t declared = http_body_bytes(x) == UINT64_MAX ? 0 : http_body_bytes(x);
 
-	header_scan_init(&s->header);
-	buf_init(&s->mended, 4 * IO_READ_BYTES);
 	op_begin(&s->op, a, x, &exchange_events);
-	enum err err = queue_draft_open(a->options.queue, declared, on_draft_room, s, &s->draft);
+	enum err err = handed_in_open(s->message, declared);
 
 	if (err)
 		refuse_err(s, err);

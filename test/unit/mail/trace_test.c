@@ -56,6 +56,22 @@ static void received_says_who_and_when(void **state)
 	           "\r\n\tfor <bob@example.org>" DATE));
 }
 
+static void received_says_which_local_user(void **state)
+{
+	struct trace t = plain();
+
+	(void)state;
+	t.helo = t.protocol = TEXT("local");
+	t.local_user = TEXT("userid 1000");
+	check("a user", &t,
+	      TEXT("Received: by relay.example.com (from userid 1000) with local\r\n\tid "
+	           "00000000000000000000000000; Fri, 2 Jan 2026 03:04:05 +0000\r\n"));
+	t.local_user = TEXT("userid 1) x\r\nBcc: y");
+	check("nothing ends the comment", &t,
+	      TEXT("Received: by relay.example.com (from userid 1? x??Bcc: y) with local\r\n\tid "
+	           "00000000000000000000000000; Fri, 2 Jan 2026 03:04:05 +0000\r\n"));
+}
+
 static void what_a_client_says_cannot_end_the_field(void **state)
 {
 	struct trace t = plain();
@@ -112,17 +128,22 @@ static void lines_stay_short(void **state)
 static void the_with_keyword_follows_the_session(void **state)
 {
 	(void)state;
-	CHECK_TEXT("HELO", trace_protocol(false, false, false), TEXT("SMTP"));
-	CHECK_TEXT("EHLO", trace_protocol(true, false, false), TEXT("ESMTP"));
-	CHECK_TEXT("TLS", trace_protocol(true, true, false), TEXT("ESMTPS"));
-	CHECK_TEXT("AUTH", trace_protocol(true, false, true), TEXT("ESMTPA"));
-	CHECK_TEXT("both", trace_protocol(true, true, true), TEXT("ESMTPSA"));
+	CHECK_TEXT("HELO", trace_protocol(false, false, false, false), TEXT("SMTP"));
+	CHECK_TEXT("EHLO", trace_protocol(true, false, false, false), TEXT("ESMTP"));
+	CHECK_TEXT("TLS", trace_protocol(true, true, false, false), TEXT("ESMTPS"));
+	CHECK_TEXT("AUTH", trace_protocol(true, false, true, false), TEXT("ESMTPA"));
+	CHECK_TEXT("both", trace_protocol(true, true, true, false), TEXT("ESMTPSA"));
+	CHECK_TEXT("SMTPUTF8", trace_protocol(true, false, false, true), TEXT("UTF8SMTP"));
+	CHECK_TEXT("SMTPUTF8, TLS", trace_protocol(true, true, false, true), TEXT("UTF8SMTPS"));
+	CHECK_TEXT("SMTPUTF8, AUTH", trace_protocol(true, false, true, true), TEXT("UTF8SMTPA"));
+	CHECK_TEXT("SMTPUTF8, both", trace_protocol(true, true, true, true), TEXT("UTF8SMTPSA"));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(received_says_who_and_when),
+		cmocka_unit_test(received_says_which_local_user),
 		cmocka_unit_test(what_a_client_says_cannot_end_the_field),
 		cmocka_unit_test(lines_stay_short),
 		cmocka_unit_test(the_with_keyword_follows_the_session),
