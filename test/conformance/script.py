@@ -26,6 +26,7 @@ Steps (a write gathers until an answer is awaited; so `+` lines are one segment,
     <, <?                               read an answer; with `?` it is judged
     tls                                 STARTTLS, handshake
     handshake                           the handshake alone
+    needs KEYWORD                       the last answer to EHLO must have it, else the case has "no setting"
     has KEYWORD[ PARAMETERS]            judged, yes or no: is it in the last answer to EHLO?
     shape REGEX                         judged, yes or no: the whole last answer, octets
     closed                              judged, closed or open
@@ -41,6 +42,7 @@ Patterns: 250, 2xx, 5xx, !2xx (no good answer, or the end of the connection), an
 """
 
 import base64
+import contextlib
 import dataclasses
 import hashlib
 import hmac
@@ -323,6 +325,11 @@ class Player:
         found = [k for k in self.keywords if k[:len(wanted)] == wanted]
         self.seen.append("yes" if found else "no")
 
+    def do_needs(self, wanted):
+        wanted = wanted.upper()
+        if not [k for k in self.keywords if k[:1] == [wanted] or (k[:1] == ["AUTH"] and f"{wanted}-SHA-256" in k)]:
+            raise NoSetting(f"no {wanted}")
+
     def do_shape(self, regex):
         self.seen.append("yes" if re.fullmatch(regex.encode(), self.reply, re.S) else "no")
 
@@ -370,12 +377,12 @@ class Player:
         self.socket = context.wrap_socket(self.socket, server_hostname="relay.example")
 
     def flush(self):
+        """What cannot be written any more shows in the next answer: closed."""
         data, self.pending = bytes(self.pending), bytearray()
-        if self.how == "cut" and len(data) <= 4000:
-            for octet in data:
-                self.socket.sendall(bytes([octet]))
-        elif data:
-            self.socket.sendall(data)
+        pieces = [data[i:i + 1] for i in range(len(data))] if self.how == "cut" and len(data) <= 4000 else [data]
+        with contextlib.suppress(OSError):
+            for piece in pieces:
+                self.socket.sendall(piece)
 
     def read_line(self):
         while b"\n" not in self.buffer:

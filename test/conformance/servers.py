@@ -89,7 +89,7 @@ POSTFIX_ROLES = {
     "tlsreq": {"smtpd_tls_security_level": "encrypt"},
     "stranger": {"mynetworks": "", "relay_domains": "gate.example",
                  "smtpd_relay_restrictions": "permit_sasl_authenticated,reject_unauth_destination"},
-    "proxy": {"smtpd_upstream_proxy_protocol": "haproxy", "smtpd_upstream_proxy_timeout": "3s", "mynetworks": "0.0.0.0/0"},
+    "proxy": {"smtpd_upstream_proxy_protocol": "haproxy", "smtpd_upstream_proxy_timeout": "3s"},
     "xclient": {"smtpd_authorized_xclient_hosts": "127.0.0.1", "smtpd_authorized_xforward_hosts": "127.0.0.1"},
     "repair": {"smtpd_forbid_bare_newline": "normalize"},
 }
@@ -98,7 +98,7 @@ POSTFIX_COMMON = {
     "smtpd_sasl_local_domain": "conformance", "smtpd_sasl_security_options": "noanonymous",
     "message_size_limit": str(SIZE), "smtputf8_enable": "yes", "smtpd_peername_lookup": "no", "smtpd_error_sleep_time": "0",
     "smtpd_forbid_bare_newline": "reject", "smtpd_forbid_bare_newline_exclusions": "", "smtpd_forbid_unauth_pipelining": "yes",
-    "smtpd_client_connection_count_limit": "0", "in_flow_delay": "0", "mynetworks": "127.0.0.0/8",
+    "smtpd_client_connection_count_limit": "0", "local_header_rewrite_clients": "", "in_flow_delay": "0", "inet_protocols": "all", "mynetworks": "127.0.0.0/8",
     "smtpd_relay_restrictions": "permit_mynetworks, permit_sasl_authenticated, reject", "smtpd_starttls_timeout": "10s",
 }
 
@@ -122,6 +122,7 @@ class Postfix(peers.Postfix):
         rows = "".join(f"127.0.0.1:{self.ports[role]} inet n - n - 100 smtpd\n" +
                        "".join(f"  -o {{ {key} = {value} }}\n" for key, value in options.items())
                        for role, options in POSTFIX_ROLES.items())
+        shutil.copytree(sasl, self.config / "sasl")      # where Debian's build looks, whatever it is told
         with open(self.config / "master.cf", "a") as master:
             master.write(rows)
         subprocess.run(["postfix", "-c", self.config, "reload"], capture_output=True, check=True, env=self.environment)
@@ -163,7 +164,6 @@ smtp_max_unknown_commands = 3
 queue_run_max = 5
 remote_max_parallel = 8
 smtp_banner = $smtp_active_hostname ESMTP Exim $version_number
-received_header_text = Received: ${{if def:sender_helo_name {{from $sender_helo_name }}}}${{if def:received_protocol {{with $received_protocol }}}}id $message_exim_id
 hosts_proxy = ${{if eq{{$received_port}}{{{proxy}}}{{*}}{{}}}}
 auth_advertise_hosts = *
 acl_smtp_mail = acl_mail
@@ -185,6 +185,8 @@ acl_rcpt:
   accept condition = ${{if eq{{$received_port}}{{{stranger}}}}}
          domains = gate.example
   deny condition = ${{if eq{{$received_port}}{{{stranger}}}}}
+       message = relay not permitted
+  deny !hosts = 127.0.0.0/8
        message = relay not permitted
   accept
 acl_data:
