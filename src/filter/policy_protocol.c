@@ -198,15 +198,15 @@ static bool is_field_value(struct text value)
 static enum err prepend(struct policy_answer *out, struct buf *words, struct text text)
 {
 	struct text value = text, name = text_cut(&value, ':');
-
-	if (name.len == text.len || !is_field_name(name) || !is_field_value(value) ||
-	    text.len > POLICY_FIELD_MAX - 1)
-		return ERR_SYNTAX;
 	size_t from = words->len;
 
+	value = text_trim(value);
+	if (name.len == text.len || !is_field_name(name) || !is_field_value(value) ||
+	    name.len + 2 + value.len > POLICY_FIELD_MAX)
+		return ERR_SYNTAX;
 	buf_add(words, name);
 	buf_add(words, TEXT(": "));
-	buf_add(words, text_trim(value));
+	buf_add(words, value);
 	out->verdict = POLICY_PREPEND;
 	out->field = text_skip(buf_text(words), from);
 	return ERR_OK;
@@ -302,12 +302,12 @@ static void say_problem(enum err err, struct text verb, struct buf *words, struc
 {
 	size_t from = words->len;
 
-	buf_add(words, TEXT("its action "));
+	buf_add_string(words, "its action ");
 	keep_plain(words, verb, 64);
-	buf_add_string(words, err == ERR_SYNTAX
-	                              ? " needs a header field behind it (Name: value, plain ASCII, one line)"
-	                      : verb.len == 0 ? "is empty"
-	                                      : " is not one of those that work here");
+	if (err == ERR_SYNTAX)
+		buf_add_string(words, " needs a header field behind it (Name: value, plain ASCII, one line)");
+	else
+		buf_add_string(words, verb.len ? " is not one of those that work here" : "is empty");
 	out->problem = text_skip(buf_text(words), from);
 }
 
