@@ -64,6 +64,8 @@ struct queue_space {
 	bool failed;                     /* the disk failed: stop taking mail and exit */
 };
 struct queue_space queue_space(const struct queue *q);
+/* Whether a draft of so many octets would be admitted now; queue_draft_open has the last word. */
+bool queue_has_room(struct queue *q, uint64_t bytes);
 
 /* ---------------------------------------------------------------- a message in memory */
 

@@ -173,17 +173,6 @@ void time_add_duration(struct buf *b, int64_t ms)
 
 /* ---------------------------------------------------------------- reading */
 
-/* Days from 1970-01-01; the way back of set_date. */
-static int64_t days_of(int year, int month, int day)
-{
-	int64_t y = year - (month <= 2);
-	int64_t era = divide_down(y, 400), year_of_era = y - era * 400;
-	int64_t day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
-
-	return era * DAYS_IN_400_YEARS + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 +
-	       day_of_year - DAYS_TO_MARCH_0000;
-}
-
 /* Takes `width` digits from the front, then `after` (0: nothing). */
 static bool take_number(struct text *rest, size_t width, char after, int max, int *out)
 {
@@ -199,17 +188,17 @@ static bool take_number(struct text *rest, size_t width, char after, int max, in
 
 static bool take_date_and_clock(struct text *rest, int64_t *utc_ms)
 {
-	int year, month, day, hour, minute, second;
+	struct calendar c = { 0 };
 
-	if (!take_number(rest, 4, '-', 9999, &year) || !take_number(rest, 2, '-', 12, &month) ||
-	    !take_number(rest, 2, 't', 31, &day) || !take_number(rest, 2, ':', 23, &hour) ||
-	    !take_number(rest, 2, ':', 59, &minute) || !take_number(rest, 2, 0, 60, &second))
+	if (!take_number(rest, 4, '-', 9999, &c.year) || !take_number(rest, 2, '-', 12, &c.month) ||
+	    !take_number(rest, 2, 't', 31, &c.day) || !take_number(rest, 2, ':', 23, &c.hour) ||
+	    !take_number(rest, 2, ':', 59, &c.minute) || !take_number(rest, 2, 0, 60, &c.second))
 		return false;
-	*utc_ms = days_of(year, month, day) * DAY_MS;
+	c.second = MIN(c.second, 59);
+	*utc_ms = time_from_calendar(&c);
 	struct calendar back = calendar_from_time(*utc_ms);
 
-	*utc_ms += hour * HOUR_MS + minute * MINUTE_MS + MIN(second, 59) * SECOND_MS;
-	return month > 0 && day > 0 && back.month == month && back.day == day;
+	return c.month > 0 && c.day > 0 && back.month == c.month && back.day == c.day;
 }
 
 static bool take_fraction(struct text *rest, int64_t *utc_ms)

@@ -1,6 +1,7 @@
 #include <postrider/mail/header.h>
 
 #include <postrider/base/auto.h>
+#include <postrider/base/utf8.h>
 
 /* ---------------------------------------------------------------- in memory */
 
@@ -126,6 +127,7 @@ static const struct {
 	[HEADER_RECEIVED] = { LIT("Received"), false },
 	[HEADER_RETURN_PATH] = { LIT("Return-Path"), false },
 	[HEADER_AUTO_SUBMITTED] = { LIT("Auto-Submitted"), false },
+	[HEADER_TLS_REQUIRED] = { LIT("TLS-Required"), true },
 };
 
 void header_scan_init(struct header_scan *s)
@@ -234,6 +236,7 @@ static size_t step(struct header_scan *s, struct text span)
 	}
 	len = line_length(span);
 	keep(s, text_head(span, len));
+	s->is_8bit = s->is_8bit || !utf8_is_ascii(text_head(span, len));
 	if (span.at[len - 1] == '\n')
 		s->phase = SCAN_LINE_START;
 	return len;

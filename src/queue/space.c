@@ -182,7 +182,15 @@ enum err space_admit(struct queue *q, uint64_t bytes)
 		return ERR_IO;
 	if (io_now_at(q->io) - s->probed_at >= PROBE_INTERVAL_MS)
 		start_probe(q);
-	return bytes + SMALLEST_ROOM_BYTES <= room_bytes(q) ? ERR_OK : ERR_FULL;
+	/* bytes may be what a client has declared, up to any number */
+	uint64_t room = room_bytes(q);
+
+	return room >= SMALLEST_ROOM_BYTES && bytes <= room - SMALLEST_ROOM_BYTES ? ERR_OK : ERR_FULL;
+}
+
+bool queue_has_room(struct queue *q, uint64_t bytes)
+{
+	return space_admit(q, bytes) != ERR_FULL;
 }
 
 void space_after_group(struct queue *q, const struct writer_result *r)

@@ -1,6 +1,7 @@
 #include <postrider/smtp/command.h>
 
 #include <postrider/base/auto.h>
+#include <postrider/base/utf8.h>
 
 static const struct text verbs[SMTP_VERB_COUNT] = {
 	[SMTP_HELO] = LIT("HELO"), [SMTP_EHLO] = LIT("EHLO"),         [SMTP_LHLO] = LIT("LHLO"),
@@ -84,13 +85,20 @@ static bool is_keyword(struct text t)
 	return true;
 }
 
-/* esmtp-value = 1*(%d33-60 / %d62-126) */
+/* esmtp-value = 1*( %d33-60 / %d62-126 / UTF8-non-ASCII )  (RFC 6531 section 3.3) */
 static bool is_value(struct text t)
 {
-	for (size_t i = 0; i < t.len; i++)
-		if (t.at[i] <= ' ' || t.at[i] > '~' || t.at[i] == '=')
+	bool any = t.len > 0;
+
+	while (t.len) {
+		uint32_t c;
+		size_t len = utf8_length(t, &c);
+
+		if (len == 0 || c == ' ' || c == '=' || !smtp_code_point_is_fit(c))
 			return false;
-	return t.len > 0;
+		t = text_skip(t, len);
+	}
+	return any;
 }
 
 static bool parse_param(struct text word, struct smtp_param *out)

@@ -113,6 +113,23 @@ enum data_event data_decode(struct data_decoder *d, struct text *input, struct t
 	return DATA_MORE;
 }
 
+void data_decoder_count(struct data_decoder *d, struct text content)
+{
+	while (content.len) {
+		size_t len = MIN(content.len, BLOCK_OCTETS);
+		struct octets64 o = octets64_of(content.at, len);
+
+		account(d, &o, len);
+		content = text_skip(content, len);
+	}
+}
+
+void data_decoder_count_end(struct data_decoder *d)
+{
+	d->bare_cr_count += d->after_cr;
+	d->after_cr = false;
+}
+
 /* ---------------------------------------------------------------- out */
 
 void data_encoder_init(struct data_encoder *e)
@@ -224,4 +241,91 @@ bool data_is_clean(struct text content)
 			return content.at[-1] != '\r';
 	}
 	return true;
+}
+
+/* ---------------------------------------------------------------- repair */
+
+void data_repairer_init(struct data_repairer *r, bool has_dots)
+{
+	*r = (struct data_repairer){ .has_dots = has_dots };
+}
+
+static enum err give_line_end(struct data_repairer *r, bool repaired, struct text *span)
+{
+	r->at_repaired = repaired;
+	r->repaired_count += repaired;
+	*span = TEXT("\r\n");
+	return ERR_OK;
+}
+
+/* Some CRs were held back for want of what follows them. ERR_MORE: go on with the next octet. */
+static enum err repair_after_cr(struct data_repairer *r, struct text *content, struct text *span)
+{
+	char next = content->at[0];
+
+	if (next == '\r') {
+		r->held_crs++;
+		*content = text_skip(*content, 1);
+		return ERR_MORE;
+	}
+	if (next == '\n') {
+		r->repaired_count += r->held_crs > 1;
+		r->held_crs = 0;
+		*content = text_skip(*content, 1);
+		return give_line_end(r, false, span);
+	}
+	r->held_crs--;
+	return give_line_end(r, true, span);
+}
+
+/* The next octet is a bare line end, or content in which the next one is looked for. */
+static enum err repair_here(struct data_repairer *r, struct text *content, struct text *span)
+{
+	struct stretch s = measure(*content, false);
+	size_t len = s.len;
+
+	if (s.bare && len == 0) {
+		char c = content->at[0];
+
+		*content = text_skip(*content, 1);
+		if (c == '\n')
+			return give_line_end(r, true, span);
+		r->held_crs = 1;
+		return ERR_MORE;
+	}
+	bool held = !s.bare && !s.dot && content->at[len - 1] == '\r';
+
+	*span = text_head(*content, held ? len - 1 : len);
+	*content = text_skip(*content, len);
+	r->held_crs = held;
+	return span->len ? ERR_OK : ERR_MORE;
+}
+
+enum err data_repair(struct data_repairer *r, struct text *content, struct text *span)
+{
+	while (content->len) {
+		enum err err;
+
+		if (r->held_crs) {
+			err = repair_after_cr(r, content, span);
+		} else if (r->at_repaired && r->has_dots && content->at[0] == '.') {
+			r->at_repaired = false;
+			*content = text_skip(*content, 1);
+			continue;
+		} else {
+			r->at_repaired = false;
+			err = repair_here(r, content, span);
+		}
+		if (err != ERR_MORE)
+			return err;
+	}
+	return ERR_MORE;
+}
+
+enum err data_repair_end(struct data_repairer *r, struct text *span)
+{
+	if (!r->held_crs)
+		return ERR_MORE;
+	r->held_crs--;
+	return give_line_end(r, true, span);
 }

@@ -26,6 +26,36 @@ static const struct {
 	{ LIT("ETRN"), EHLO_ETRN },
 };
 
+struct text *ehlo_args(struct ehlo *e, enum ehlo_keyword keyword)
+{
+	switch (keyword) {
+	case EHLO_AUTH:
+		return &e->auth;
+	case EHLO_LIMITS:
+		return &e->limits;
+	case EHLO_DELIVERBY:
+		return &e->deliver_by;
+	case EHLO_FUTURERELEASE:
+		return &e->future_release;
+	case EHLO_MT_PRIORITY:
+		return &e->priority;
+	case EHLO_XCLIENT:
+		return &e->xclient;
+	case EHLO_XFORWARD:
+		return &e->xforward;
+	default:
+		return NULL;
+	}
+}
+
+unsigned ehlo_keyword_of(struct text name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(keywords); i++)
+		if (text_eq_nocase(name, keywords[i].name))
+			return keywords[i].keyword;
+	return 0;
+}
+
 /* ---------------------------------------------------------------- theirs */
 
 static struct text cut_word(struct text *rest)
@@ -44,20 +74,18 @@ static void take_keyword(struct ehlo *e, enum ehlo_keyword keyword, struct text 
 	e->keywords |= keyword;
 	if (keyword == EHLO_SIZE && text_to_u64(cut_word(&args), UINT64_MAX, &e->size_limit_bytes))
 		e->size_limit_bytes = 0;
-	else if (keyword == EHLO_AUTH)
-		e->auth = args;
-	else if (keyword == EHLO_LIMITS)
-		e->limits = args;
+	else if (ehlo_args(e, keyword))
+		*ehlo_args(e, keyword) = args;
 }
 
 /* ehlo-line = ehlo-keyword *( SP ehlo-param ) */
 static void take_line(struct ehlo *e, struct text line)
 {
 	struct text word = cut_word(&line);
+	unsigned keyword = ehlo_keyword_of(word);
 
-	for (size_t i = 0; i < ARRAY_LEN(keywords); i++)
-		if (text_eq_nocase(word, keywords[i].name))
-			take_keyword(e, keywords[i].keyword, line);
+	if (keyword)
+		take_keyword(e, (enum ehlo_keyword)keyword, line);
 }
 
 void ehlo_parse(const struct reply *reply, struct ehlo *out)
@@ -65,7 +93,10 @@ void ehlo_parse(const struct reply *reply, struct ehlo *out)
 	const struct text old_auth = LIT("AUTH=");
 	struct text rest = reply->text, first = text_cut(&rest, '\n'), old = TEXT_EMPTY;
 
-	*out = (struct ehlo){ .domain = cut_word(&first), .auth = TEXT_EMPTY, .limits = TEXT_EMPTY };
+	*out = (struct ehlo){ .domain = cut_word(&first) };
+	for (size_t i = 0; i < ARRAY_LEN(keywords); i++)
+		if (ehlo_args(out, keywords[i].keyword))
+			*ehlo_args(out, keywords[i].keyword) = TEXT_EMPTY;
 	while (rest.len) {
 		struct text line = text_trim(text_cut(&rest, '\n'));
 
@@ -108,11 +139,12 @@ enum err ehlo_limit(const struct ehlo *e, struct text name, uint64_t *out)
 
 static void add_args(struct buf *b, const struct ehlo *e, enum ehlo_keyword keyword)
 {
-	struct text args = keyword == EHLO_AUTH ? e->auth : keyword == EHLO_LIMITS ? e->limits : TEXT_EMPTY;
+	struct ehlo copy = *e;
+	const struct text *args = ehlo_args(&copy, keyword);
 
-	if (args.len) {
+	if (args && args->len) {
 		buf_add_octet(b, ' ');
-		buf_add(b, args);
+		buf_add(b, *args);
 	}
 	if (keyword == EHLO_SIZE && e->size_limit_bytes) {
 		buf_add_octet(b, ' ');

@@ -1,5 +1,25 @@
 #include <postrider/smtp/path.h>
 
+#include <postrider/base/auto.h>
+#include <postrider/base/utf8.h>
+
+/* ---------------------------------------------------------------- UTF-8 */
+
+bool smtp_code_point_is_fit(uint32_t c)
+{
+	return c >= ' ' && !(c >= 0x7f && c <= 0x9f) && c != 0x2028 && c != 0x2029 &&
+	       !(c >= 0xd800 && c <= 0xdfff) && (c & 0xfffe) != 0xfffe && c <= 0x10ffff;
+}
+
+/* UTF8-non-ASCII (RFC 6532 section 3.1): the octets of the character at place at; 0: none that may stand here. */
+static size_t utf8_at(struct text t, size_t at)
+{
+	uint32_t code_point;
+	size_t len = utf8_length(text_skip(t, at), &code_point);
+
+	return len > 1 && smtp_code_point_is_fit(code_point) ? len : 0;
+}
+
 /* ---------------------------------------------------------------- domains */
 
 /* sub-domain = Let-dig [Ldh-str], and underscores */
@@ -62,12 +82,14 @@ static bool is_atext(char c)
 /* Quoted-string = DQUOTE *QcontentSMTP DQUOTE; returns its length, 0 if there is none at the front. */
 static size_t quoted_length(struct text t)
 {
-	for (size_t i = 1; i < t.len; i++) {
+	for (size_t i = 1, len; i < t.len; i += len) {
+		len = (unsigned char)t.at[i] < 0x80 ? 1 : utf8_at(t, i);
 		if (t.at[i] == '"')
 			return i + 1;
-		if (t.at[i] == '\\' && ++i == t.len)
+		/* quoted-pairSMTP: ASCII behind the backslash */
+		if (t.at[i] == '\\' && (++i == t.len || (unsigned char)t.at[i] >= 0x80))
 			return 0;
-		if (t.at[i] < ' ' || t.at[i] > '~')
+		if (len == 0 || (len == 1 && (t.at[i] < ' ' || t.at[i] > '~')))
 			return 0;
 	}
 	return 0;
@@ -83,6 +105,12 @@ static size_t local_part_length(struct text t)
 		return quoted_length(t);
 	while (len < t.len && (is_atext(t.at[len]) || t.at[len] == '.'))
 		len++;
+	/* rarely more than this: atext =/ UTF8-non-ASCII */
+	for (size_t more; len < t.len; len += more) {
+		more = is_atext(t.at[len]) || t.at[len] == '.' ? 1 : utf8_at(t, len);
+		if (more == 0)
+			break;
+	}
 	return len;
 }
 
@@ -133,11 +161,27 @@ static bool same_local_part(struct text x, struct text y)
 	}
 }
 
+static bool same_domain(struct text a, struct text b)
+{
+	struct buf x = BUF(SMTP_DOMAIN_MAX), y = BUF(SMTP_DOMAIN_MAX);
+
+	if (text_eq_nocase(a, b))
+		return true;
+	if (utf8_is_ascii(a) && utf8_is_ascii(b))
+		return false;
+	bool same = !smtp_domain_to_ascii(a, &x) && !smtp_domain_to_ascii(b, &y) &&
+	            text_eq(buf_text(&x), buf_text(&y));
+
+	buf_fini(&x);
+	buf_fini(&y);
+	return same;
+}
+
 bool smtp_path_eq(const struct smtp_path *a, const struct smtp_path *b)
 {
 	if (a->is_literal != b->is_literal || !same_local_part(a->local_part, b->local_part))
 		return false;
-	return a->is_literal ? ip_eq(a->literal, b->literal) : text_eq_nocase(a->domain, b->domain);
+	return a->is_literal ? ip_eq(a->literal, b->literal) : same_domain(a->domain, b->domain);
 }
 
 /* ---------------------------------------------------------------- paths */
@@ -154,7 +198,22 @@ static size_t domain_length(struct text t)
 	}
 	while (len < t.len && (ascii_is_alnum(t.at[len]) || strchr("-_.", t.at[len])) && t.at[len])
 		len++;
+	for (size_t more; len < t.len && t.at[len]; len += more) {
+		more = ascii_is_alnum(t.at[len]) || strchr("-_.", t.at[len]) ? 1 : utf8_at(t, len);
+		if (more == 0)
+			break;
+	}
 	return len;
+}
+
+/* sub-domain =/ U-label (RFC 6531 section 3.3): what has an ASCII form. */
+static enum err check_utf8_domain(struct text domain)
+{
+	struct buf ascii = BUF(SMTP_DOMAIN_MAX);
+	enum err err = smtp_domain_to_ascii(domain, &ascii);
+
+	buf_fini(&ascii);
+	return err;
 }
 
 static enum err parse_domain(struct text *rest, struct smtp_path *out)
@@ -168,8 +227,10 @@ static enum err parse_domain(struct text *rest, struct smtp_path *out)
 		err = ERR_TOO_BIG;
 	else if (out->is_literal)
 		err = smtp_literal_parse(domain, &out->literal);
-	else
+	else if (utf8_is_ascii(domain))
 		err = smtp_domain_check(domain);
+	else
+		err = check_utf8_domain(domain);
 	*rest = text_skip(*rest, domain.len);
 	return err;
 }
@@ -218,6 +279,7 @@ static enum err parse_mailbox(struct text *rest, struct text alone, struct smtp_
 		err = ERR_SYNTAX;
 	}
 	out->mailbox = text_head(from, (size_t)(rest->at - from.at));
+	out->is_utf8 = !utf8_is_ascii(out->mailbox);
 	if (!err && out->mailbox.len + 2 > SMTP_PATH_MAX)
 		err = ERR_TOO_BIG;
 	return err;
@@ -233,7 +295,9 @@ static enum err parse_path(struct text *rest, bool null_allowed, struct text alo
 		return ERR_SYNTAX;
 	t = text_skip(t, 1);
 	if (null_allowed && t.at[0] == '>') {
-		*out = (struct smtp_path){ TEXT_EMPTY, TEXT_EMPTY, TEXT_EMPTY, false, { .family = IP_NONE } };
+		*out = (struct smtp_path){ .mailbox = TEXT_EMPTY,
+			                   .local_part = TEXT_EMPTY,
+			                   .domain = TEXT_EMPTY };
 		*rest = text_skip(t, 1);
 		return ERR_OK;
 	}
@@ -261,7 +325,7 @@ enum err smtp_forward_path_parse(struct text *rest, struct smtp_path *out)
 	return parse_path(rest, false, TEXT("postmaster"), out);
 }
 
-enum err smtp_mailbox_parse(struct text t, struct smtp_path *out)
+enum err smtp_mailbox_parse_utf8(struct text t, struct smtp_path *out)
 {
 	struct smtp_path path;
 	enum err err = parse_mailbox(&t, TEXT_EMPTY, &path);
@@ -272,4 +336,9 @@ enum err smtp_mailbox_parse(struct text t, struct smtp_path *out)
 		return ERR_SYNTAX;
 	*out = path;
 	return ERR_OK;
+}
+
+enum err smtp_mailbox_parse(struct text t, struct smtp_path *out)
+{
+	return utf8_is_ascii(t) ? smtp_mailbox_parse_utf8(t, out) : ERR_SYNTAX;
 }

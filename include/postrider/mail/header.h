@@ -48,6 +48,7 @@ enum header_wanted {
 	HEADER_RECEIVED,
 	HEADER_RETURN_PATH,
 	HEADER_AUTO_SUBMITTED,
+	HEADER_TLS_REQUIRED,
 	HEADER_WANTED_COUNT
 };
 
@@ -58,8 +59,9 @@ enum header_wanted {
 struct header_scan {
 	enum header_end end;
 	uint64_t bytes;                       /* of the header section so far */
+	bool is_8bit;                         /* some value has octets above 127 */
 	unsigned counts[HEADER_WANTED_COUNT]; /* how many fields of each name */
-	/* Of the first of each; only From, Date, Message-ID and Subject are kept. */
+	/* Of the first of each; only From, Date, Message-ID, Subject and TLS-Required are kept. */
 	struct buf values[HEADER_WANTED_COUNT];
 
 	/* of the line at hand */

@@ -38,6 +38,31 @@ void data_decoder_init(struct data_decoder *d);
  * DATA_END. */
 enum data_event data_decode(struct data_decoder *d, struct text *input, struct text *span);
 
+/* Content that comes in chunks (RFC 3030): all octets are what they are, and are counted the same. */
+void data_decoder_count(struct data_decoder *d, struct text content);
+/* The last chunk is over: a CR at its end has no LF. */
+void data_decoder_count_end(struct data_decoder *d);
+
+/* ---------------------------------------------------------------- repair
+ *
+ * For content of senders that end lines as their system does. A bare LF becomes CR LF, and so does a bare CR, but of a row of
+ * CRs in front of a LF, which makes one line end. Behind a line end of that kind a dot is taken out, as the decoder does
+ * behind CR LF: whoever thinks that it ended a line has doubled the dot too. What comes out has CR LF and no other. */
+
+struct data_repairer {
+	bool has_dots;     /* the content came behind DATA */
+	bool at_repaired;  /* the last octets were a repaired line end */
+	uint64_t held_crs; /* at the end of what was given so far */
+	uint64_t repaired_count;
+};
+
+void data_repairer_init(struct data_repairer *r, bool has_dots);
+/* Takes content from the front of *content and gives the next span (not empty), which points into it or at constant memory.
+ * ERR_MORE: it is used up. */
+MUST_USE enum err data_repair(struct data_repairer *r, struct text *content, struct text *span);
+/* Call at the end until it says ERR_MORE. */
+MUST_USE enum err data_repair_end(struct data_repairer *r, struct text *span);
+
 /* ---------------------------------------------------------------- out */
 
 struct data_encoder {

@@ -34,6 +34,12 @@ struct ehlo {
 	uint64_t size_limit_bytes; /* 0: no limit, or none said (RFC 1870 section 4) */
 	struct text auth;          /* mechanisms with spaces between: "PLAIN LOGIN" */
 	struct text limits;        /* "RCPTMAX=20 MAILMAX=5" (RFC 9422) */
+	struct text
+		deliver_by; /* "60", the least time in seconds (RFC 2852); empty: none said, as the next */
+	struct text future_release; /* "864000 2026-01-02T03:04:05Z" (RFC 4865) */
+	struct text priority;       /* a profile: "MIXER" (RFC 6710) */
+	struct text xclient;        /* attributes: "NAME ADDR PORT" */
+	struct text xforward;
 };
 
 /* From a positive reply to EHLO. Points into its text. Never fails: lines not understood are skipped; of a
@@ -45,6 +51,11 @@ static inline bool ehlo_has(const struct ehlo *e, enum ehlo_keyword keyword)
 {
 	return e->keywords & keyword;
 }
+
+/* The keyword of that name, any case of letters; 0: none of these. */
+unsigned ehlo_keyword_of(struct text name);
+/* Where the arguments of a keyword are kept as they are written (all texts above); NULL: nowhere. */
+struct text *ehlo_args(struct ehlo *e, enum ehlo_keyword keyword);
 
 /* Whether a mechanism is in the AUTH line; any case. */
 bool ehlo_has_auth(const struct ehlo *e, struct text mechanism);

@@ -127,6 +127,52 @@ static void a_calendar_is_a_time_again(void **state)
 	}
 }
 
+static const struct {
+	const char *text;
+	int64_t ms; /* -1: none */
+} dates[] = {
+	{ "1970-01-01T00:00:00Z", 0 },
+	{ "2026-01-02T03:04:05Z", INT64_C(1767323045000) },
+	{ "2026-01-02t03:04:05z", INT64_C(1767323045000) },
+	{ "2026-01-02T03:04:05.678Z", INT64_C(1767323045678) },
+	{ "2026-01-02T03:04:05.6789999999999999999999Z", INT64_C(1767323045678) },
+	{ "2026-01-02T03:04:05.6Z", INT64_C(1767323045600) },
+	{ "2026-01-02T04:34:05+01:30", INT64_C(1767323045000) },
+	{ "2026-01-01T22:04:05-05:00", INT64_C(1767323045000) },
+	{ "2024-02-29T00:00:00Z", INT64_C(1709164800000) },
+	{ "2016-12-31T23:59:60Z", INT64_C(1483228799000) },
+	{ "9999-12-31T23:59:59Z", INT64_C(253402300799000) },
+	{ "2026-02-29T00:00:00Z", -1 },
+	{ "2026-13-01T00:00:00Z", -1 },
+	{ "2026-00-01T00:00:00Z", -1 },
+	{ "2026-01-00T00:00:00Z", -1 },
+	{ "2026-04-31T00:00:00Z", -1 },
+	{ "2026-01-02T24:00:00Z", -1 },
+	{ "2026-01-02T03:60:00Z", -1 },
+	{ "2026-01-02T03:04:61Z", -1 },
+	{ "2026-01-02T03:04:05", -1 },
+	{ "2026-01-02T03:04:05.Z", -1 },
+	{ "2026-01-02T03:04:05ZZ", -1 },
+	{ "2026-01-02T03:04:05+0100", -1 },
+	{ "2026-01-02T03:04:05+01:00x", -1 },
+	{ "2026-01-02 03:04:05Z", -1 },
+	{ "2026-1-2T03:04:05Z", -1 },
+	{ "+026-01-02T03:04:05Z", -1 },
+	{ "", -1 },
+};
+
+static void dates_are_read(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(dates); i++) {
+		int64_t ms = -1;
+		enum err err = time_parse_rfc3339(text_from(dates[i].text), &ms);
+
+		CHECK_INT(dates[i].text, err, dates[i].ms < 0 ? ERR_SYNTAX : ERR_OK);
+		CHECK_INT(dates[i].text, ms, dates[i].ms);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -136,6 +182,7 @@ int main(void)
 		cmocka_unit_test(microseconds_and_clocks_are_written),
 		cmocka_unit_test(no_time_is_too_far_to_be_written),
 		cmocka_unit_test(durations_are_for_people),
+		cmocka_unit_test(dates_are_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

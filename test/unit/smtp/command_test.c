@@ -116,7 +116,10 @@ static const struct {
 	{ "a keyword that begins with a hyphen", LIT("FROM:<a@b> -X"), NULL, NULL, 0, 0, "5.5.4" },
 	{ "an empty keyword", LIT("FROM:<a@b> =1"), NULL, NULL, 0, 0, "5.5.4" },
 	{ "an equals sign in a value", LIT("FROM:<a@b> X=a=b"), NULL, NULL, 0, 0, "5.5.4" },
-	{ "an octet above 127 in a value", LIT("FROM:<a@b> X=\xc3\xa9"), NULL, NULL, 0, 0, "5.5.4" },
+	{ "UTF-8 in a value", LIT("FROM:<a@b> X=\xc3\xa9"), "a@b", "X=\xc3\xa9 ", -1, SMTP_BODY_NONE, NULL },
+	{ "an octet of no UTF-8 in a value", LIT("FROM:<a@b> X=\xe9"), NULL, NULL, 0, 0, "5.5.4" },
+	{ "a line separator in a value", LIT("FROM:<a@b> X=\xe2\x80\xa8"), NULL, NULL, 0, 0, "5.5.4" },
+	{ "UTF-8 in a keyword", LIT("FROM:<a@b> \xc3\xa9=1"), NULL, NULL, 0, 0, "5.5.4" },
 	{ "a second path", LIT("FROM:<a@b> <c@d>"), NULL, NULL, 0, 0, "5.5.4" },
 };
 

@@ -94,6 +94,89 @@ static void good_paths_are_taken_apart(void **state)
 static const struct {
 	const char *name;
 	struct text input;
+	bool is_utf8;
+	const char *ascii; /* the mailbox with an ASCII domain */
+} utf8_paths[] = {
+	{ "ASCII", LIT("<Ann@Example.com>"), false, "Ann@Example.com" },
+	{ "a local part", LIT("<j\xc3\xb6rg@Example.com>"), true, "j\xc3\xb6rg@Example.com" },
+	{ "a local part in Chinese", LIT("<\xe7\x94\xa8\xe6\x88\xb7@example.com>"), true,
+	  "\xe7\x94\xa8\xe6\x88\xb7@example.com" },
+	{ "a character of four octets", LIT("<\xf0\x9f\x93\xae@example.com>"), true,
+	  "\xf0\x9f\x93\xae@example.com" },
+	{ "in quotes", LIT("<\"j\xc3\xb6rg b\"@c>"), true, "\"j\xc3\xb6rg b\"@c" },
+	{ "a domain",
+	  LIT("<ann@b\xc3\xbc"
+	      "cher.example>"),
+	  true, "ann@xn--bcher-kva.example" },
+	{ "a domain in capital letters",
+	  LIT("<ann@B\xc3\x9c"
+	      "CHER.Example>"),
+	  true, "ann@xn--bcher-kva.example" },
+	{ "a decomposed domain",
+	  LIT("<ann@bu\xcc\x88"
+	      "cher.example>"),
+	  true, "ann@xn--bcher-kva.example" },
+	{ "a sharp s stays",
+	  LIT("<ann@stra\xc3\x9f"
+	      "e.example>"),
+	  true, "ann@xn--strae-oqa.example" },
+	{ "an A-label among U-labels", LIT("<a@xn--bcher-kva.\xe4\xbe\x8b\xe3\x81\x88>"), true,
+	  "a@xn--bcher-kva.xn--r8jz45g" },
+};
+
+static void utf8_is_told_and_domains_have_an_ascii_form(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(utf8_paths); i++) {
+		char *copy = alone(utf8_paths[i].input);
+		struct text rest = text_of(copy, utf8_paths[i].input.len);
+		struct smtp_path path;
+		struct buf ascii = BUF(SMTP_PATH_MAX);
+
+		CHECK_INT(utf8_paths[i].name, smtp_forward_path_parse(&rest, &path), ERR_OK);
+		CHECK_INT(utf8_paths[i].name, path.is_utf8, utf8_paths[i].is_utf8);
+		CHECK_INT(utf8_paths[i].name, smtp_mailbox_to_ascii_domain(&path, &ascii), ERR_OK);
+		CHECK_TEXT(utf8_paths[i].name, buf_text(&ascii), text_from(utf8_paths[i].ascii));
+		struct smtp_path again;
+
+		CHECK_INT(utf8_paths[i].name, smtp_mailbox_parse_utf8(buf_text(&ascii), &again), ERR_OK);
+		CHECK_INT(utf8_paths[i].name, smtp_path_eq(&path, &again), true);
+		CHECK_INT(utf8_paths[i].name, smtp_mailbox_parse(path.mailbox, &again),
+		          path.is_utf8 ? ERR_SYNTAX : ERR_OK);
+		buf_fini(&ascii);
+		free(copy);
+	}
+}
+
+static void a_domain_has_one_form_in_the_dns(void **state)
+{
+	struct buf out = BUF(SMTP_DOMAIN_MAX);
+	struct buf longest = BUF(400);
+
+	(void)state;
+	assert_int_equal(smtp_domain_to_ascii(TEXT("Mail.EXAMPLE.com"), &out), ERR_OK);
+	CHECK_TEXT("small letters", buf_text(&out), TEXT("mail.example.com"));
+	buf_reset(&out);
+	assert_int_equal(smtp_domain_to_ascii(TEXT("a..b"), &out), ERR_SYNTAX);
+	assert_int_equal(smtp_domain_to_ascii(TEXT("\xc3\xbc\0.b"), &out), ERR_SYNTAX);
+	assert_int_equal(smtp_domain_to_ascii(TEXT("\xff.b"), &out), ERR_SYNTAX);
+	assert_int_equal(smtp_domain_to_ascii(TEXT("\xc3\xbc..b"), &out), ERR_SYNTAX);
+	assert_int_equal(smtp_domain_to_ascii(TEXT("\xc3\xbc.b/c"), &out), ERR_SYNTAX);
+	buf_add_string(&longest, "\xc3\xbc");
+	for (int i = 0; i < 60; i++)
+		buf_add_octet(&longest, 'a');
+	assert_int_equal(smtp_domain_to_ascii(buf_text(&longest), &out), ERR_TOO_BIG);
+	for (int i = 0; i < 100; i++)
+		buf_add_string(&longest, "a\xc3\xbc");
+	assert_int_equal(smtp_domain_to_ascii(buf_text(&longest), &out), ERR_TOO_BIG);
+	assert_int_equal(out.len, 0);
+	buf_fini(&longest);
+	buf_fini(&out);
+}
+
+static const struct {
+	const char *name;
+	struct text input;
 	enum err err;
 } bad[] = {
 	{ "nothing", LIT(""), ERR_SYNTAX },
@@ -121,9 +204,25 @@ static const struct {
 	{ "LF in the domain", LIT("<a@b\n>"), ERR_SYNTAX },
 	{ "HTAB in quotes", LIT("<\"a\tb\"@c>"), ERR_SYNTAX },
 	{ "DEL", LIT("<a\x7f@c>"), ERR_SYNTAX },
-	{ "an octet above 127 in the local part", LIT("<caf\xc3\xa9@c>"), ERR_SYNTAX },
-	{ "an octet above 127 in the domain", LIT("<a@caf\xc3\xa9>"), ERR_SYNTAX },
-	{ "an octet above 127 in quotes", LIT("<\"\xff\"@c>"), ERR_SYNTAX },
+	{ "an octet of no UTF-8 in the local part", LIT("<caf\xe9@c>"), ERR_SYNTAX },
+	{ "UTF-8 that is cut in the local part", LIT("<caf\xc3@c>"), ERR_SYNTAX },
+	{ "an octet of no UTF-8 in the domain", LIT("<a@caf\xe9>"), ERR_SYNTAX },
+	{ "an octet of no UTF-8 in quotes", LIT("<\"\xff\"@c>"), ERR_SYNTAX },
+	{ "an over-long form", LIT("<a\xc1\x81@c>"), ERR_SYNTAX },
+	{ "an over-long at sign", LIT("<a\xe0\x81\x80@c>"), ERR_SYNTAX },
+	{ "a surrogate", LIT("<a\xed\xa0\x80@c>"), ERR_SYNTAX },
+	{ "above U+10FFFF", LIT("<a\xf4\x90\x80\x80@c>"), ERR_SYNTAX },
+	{ "NEXT LINE", LIT("<a\xc2\x85@c>"), ERR_SYNTAX },
+	{ "a C1 control", LIT("<a\xc2\x9b@c>"), ERR_SYNTAX },
+	{ "LINE SEPARATOR", LIT("<a\xe2\x80\xa8@c>"), ERR_SYNTAX },
+	{ "PARAGRAPH SEPARATOR in quotes", LIT("<\"a\xe2\x80\xa9\"@c>"), ERR_SYNTAX },
+	{ "a noncharacter", LIT("<a\xef\xbf\xbf@c>"), ERR_SYNTAX },
+	{ "UTF-8 behind a backslash", LIT("<\"\\\xc3\xa9\"@c>"), ERR_SYNTAX },
+	{ "a domain of symbols that no label may have", LIT("<a@\xe2\x80\x8b.example>"), ERR_SYNTAX },
+	{ "a label that begins with a combining mark",
+	  LIT("<a@\xcc\x81"
+	      "a.example>"),
+	  ERR_SYNTAX },
 	{ "quotes not closed", LIT("<\"a@c>"), ERR_SYNTAX },
 	{ "quotes that end with a backslash and the input", LIT("<\"a\\"), ERR_SYNTAX },
 	{ "quotes that end in a backslash", LIT("<\"a\\\"@c>"), ERR_SYNTAX },
@@ -281,6 +380,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_paths_are_taken_apart),
+		cmocka_unit_test(utf8_is_told_and_domains_have_an_ascii_form),
+		cmocka_unit_test(a_domain_has_one_form_in_the_dns),
 		cmocka_unit_test(bad_paths_are_refused_and_nothing_is_taken),
 		cmocka_unit_test(a_mailbox_stands_without_brackets),
 		cmocka_unit_test(domains_are_labels_with_dots_between),
