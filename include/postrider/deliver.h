@@ -3,7 +3,7 @@
  * `schedule` decides how many connections a destination has and what they carry; `deliver` finds the host
  * (MX, address lookup, the next address within the same attempt), speaks SMTP, and says what became of
  * each recipient. It knows no queue: a message is an envelope and a body_source. RFC 5321, 2920, 1870,
- * 6152, 3207. */
+ * 6152, 3207; what a client asked for by parameters goes on: RFC 2852, 3030, 3461, 6531, 6710, 8689, 9422. */
 #ifndef POSTRIDER_DELIVER_H
 #define POSTRIDER_DELIVER_H
 
@@ -13,6 +13,7 @@
 #include <postrider/mail/body_source.h>
 #include <postrider/mail/envelope.h>
 #include <postrider/observe/observe.h>
+#include <postrider/smtp/ehlo.h>
 #include <postrider/tls.h>
 
 struct deliver; /* one for the process: TLS contexts, memory of hosts, own addresses */
@@ -46,12 +47,27 @@ MUST_USE enum err deliver_configure(struct deliver *d, const struct config *conf
 struct text deliver_problem(const struct deliver *d);
 void deliver_free(struct deliver **d); /* no connection may be left */
 
+/* What a message cannot go without: a host that lacks it is passed over for the next one. All zero: nothing. */
+struct deliver_needs {
+	unsigned keywords; /* of enum ehlo_keyword; EHLO_REQUIRETLS also means a proved name */
+	uint64_t bytes;    /* a SIZE limit may not be below it; 0: not known */
+	int64_t by_time;   /* with EHLO_DELIVERBY */
+};
+
+/* Of a message of so many octets, for these places in envelope->recipients. */
+struct deliver_needs deliver_needs_of(const struct envelope *e, const uint32_t *recipients, size_t count,
+                                      uint64_t bytes);
+/* Whether whoever meets a meets b as well. */
+bool deliver_needs_cover(const struct deliver_needs *a, const struct deliver_needs *b);
+
 /* Where a connection leads. Copied. */
 struct deliver_target {
 	/* Of the current snapshot; NULL: direct, by the MX hosts of domain. */
 	const struct config_upstream *upstream;
 	struct text domain;  /* direct: lower case, or an address literal "[192.0.2.1]" */
 	enum config_tls tls; /* what the route demands */
+	/* Hosts that do not meet them are left again. When that is why none remains, the failure is `lacking`. */
+	struct deliver_needs needs;
 };
 
 /* What became of one recipient, or of a connection that never came to carry mail. Texts are borrowed for
@@ -81,6 +97,10 @@ struct deliver_result {
 	 * recipients of the job alike. The caller may give it to another connection at once, without
 	 * counting an attempt. Kind is DELIVER_TRANSIENT. */
 	bool untouched;
+	/* No host gives what the message needs (deliver_target.needs); other messages may well go. */
+	bool lacking;
+	/* DELIVER_DELIVERED: the host offers DSN, and DELIVERBY: what was asked for is its business now. */
+	bool keeps_dsn, keeps_by;
 };
 
 /* One mail transaction: recipients of one message for one target. The caller's memory, untouched until
@@ -123,6 +143,14 @@ void deliver_send(struct deliver_connection *c, struct deliver_job *job);
 bool deliver_is_ready(const struct deliver_connection *c);
 size_t deliver_in_flight(const struct deliver_connection *c);    /* jobs given and not done: 0, 1 or 2 */
 unsigned deliver_sent_count(const struct deliver_connection *c); /* jobs given so far */
+
+/* For a connection that was ready: whether its host meets them (else the job's results say what it lacks), and what it
+ * wants to be kept to (RFC 9422); SIZE_MAX: it does not say. */
+bool deliver_meets(const struct deliver_connection *c, const struct deliver_needs *needs);
+struct deliver_limits {
+	size_t messages, recipients, domains; /* on the connection; of a message; of its recipients */
+};
+struct deliver_limits deliver_limits(const struct deliver_connection *c);
 
 /* No more jobs: QUIT after what is in hand, then close (in the background; on_closed comes). One that is
  * not ready yet is given up. */

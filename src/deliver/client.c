@@ -72,6 +72,11 @@ static int64_t now_at(void *owner)
 	return io_now_at(((struct client *)owner)->io);
 }
 
+static int64_t now_time(void *owner)
+{
+	return io_now_time(((struct client *)owner)->io);
+}
+
 static void on_deadline(void *owner, int64_t wait_ms)
 {
 	struct client *c = owner;
@@ -187,6 +192,7 @@ static const struct session_output session_output = {
 	.send = on_send,
 	.unsent = unsent,
 	.now_at = now_at,
+	.now_time = now_time,
 	.deadline = on_deadline,
 	.start_tls = on_start_tls,
 	.later = later,

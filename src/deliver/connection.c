@@ -17,6 +17,8 @@ struct deliver_connection {
 	const struct config *config; /* referenced: target, upstream and time-outs are of it */
 	const struct config_upstream *upstream;
 	enum config_tls tls;
+	bool verifies; /* hosts have to prove their names */
+	struct deliver_needs needs;
 	const struct deliver_events *events;
 	void *owner;
 
@@ -198,7 +200,9 @@ static void on_failed(void *owner, enum session_fault fault, struct deliver_resu
 	failure_note(&c->search.failure, r);
 	c->v6_failed |= r->stage == STAGE_CONNECT && address(c)->ip.family == IP_V6;
 	if (!may_do_without(c, fault, r)) {
-		hosts_mark(&c->d->hosts, address(c), HOST_FAILING, io_now_at(c->d->o.io));
+		/* what it does not do for this message it may do for others */
+		if (!r->lacking)
+			hosts_mark(&c->d->hosts, address(c), HOST_FAILING, io_now_at(c->d->o.io));
 		c->no_tls = c->no_ehlo = false;
 	}
 	c->client_failed = true;
@@ -255,6 +259,8 @@ static struct session_options session_options(struct deliver_connection *c)
 		.no_ehlo = c->no_ehlo || ((marks & HOST_NO_EHLO) && !tls_is_demanded(c->tls)),
 		.joins = (marks & HOST_KEEPS) && !(marks & HOST_CUTS),
 		.never_joins = marks & HOST_CUTS,
+		.verifies = c->verifies,
+		.needs = c->needs,
 		.outbox = &c->d->outbox,
 	};
 }
@@ -267,7 +273,7 @@ static void connect_to(struct deliver_connection *c)
 		.to = *address(c),
 		.source = source_for(c, address(c)->ip.family),
 		.server_name = host->name.len && host->name.at[0] == '[' ? TEXT_EMPTY : host->name,
-		.tls = tls_choose(&c->d->tls, c->upstream, c->tls),
+		.tls = tls_choose(&c->d->tls, c->upstream, c->tls, c->verifies),
 		.session = session_options(c),
 		.events = &client_events,
 		.owner = c,
@@ -362,6 +368,12 @@ enum err deliver_open(struct deliver *d, const struct deliver_target *target,
 	c->config = config_ref(d->config);
 	c->upstream = target->upstream;
 	c->tls = target->tls;
+	c->needs = target->needs;
+	if (c->needs.keywords & EHLO_REQUIRETLS) {
+		c->search.proves = true;
+		c->tls = c->tls == CONFIG_TLS_IMPLICIT ? c->tls : CONFIG_TLS_REQUIRE;
+	}
+	c->verifies = c->search.proves || tls_choice_verifies(c->upstream, c->tls);
 	c->events = events;
 	c->owner = owner;
 	list_append(&d->connections, &c->link);
@@ -392,6 +404,20 @@ void deliver_send(struct deliver_connection *c, struct deliver_job *job)
 	session_send(s, job);
 	if (c->outdated)
 		session_finish(s);
+}
+
+bool deliver_meets(const struct deliver_connection *c, const struct deliver_needs *needs)
+{
+	struct needs_lack lack;
+
+	return c->client && c->was_up && !session_lacks(client_session(c->client), needs, &lack);
+}
+
+struct deliver_limits deliver_limits(const struct deliver_connection *c)
+{
+	if (!c->client || !c->was_up)
+		return (struct deliver_limits){ SIZE_MAX, SIZE_MAX, SIZE_MAX };
+	return client_session(c->client)->limits;
 }
 
 size_t deliver_in_flight(const struct deliver_connection *c)

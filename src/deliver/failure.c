@@ -4,6 +4,8 @@
 
 static unsigned weigh(const struct deliver_result *r)
 {
+	if (r->lacking)
+		return 60;
 	if (r->from_peer)
 		return 50;
 	switch (r->reason) {

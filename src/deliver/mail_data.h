@@ -1,4 +1,5 @@
-/* deliver/mail_data.h - a message on its way out: from its source, with dots doubled, into the outbox.
+/* deliver/mail_data.h - a message on its way out: from its source into the outbox, as mail data with dots doubled, or as
+ * it is in chunks of BDAT (RFC 3030).
  *
  * Memory is bounded: no more than a slice lies in the outbox, and no more than a slice and a little unsent with
  * the stream. What belongs into one write stays in the outbox: prepended fields, content, the end. */
@@ -13,12 +14,14 @@
 #define MAIL_DATA_SLICE_BYTES (128u * 1024) /* given to the stream at once */
 #define MAIL_DATA_UNSENT_MAX (16u * 1024)   /* with more than this unsent the source waits */
 #define MAIL_DATA_COPIED_BYTES 4096         /* a whole span up to this is copied, to go with the next */
+#define MAIL_DATA_CHUNK_BYTES (1024u * 1024)
 
 struct mail_data {
 	struct body_source *source; /* borrowed */
 	struct data_encoder encoder;
 	struct text span;     /* what is left of the source's last span */
 	uint64_t given_bytes; /* by the source, so far */
+	uint64_t chunk_left;  /* of the chunk at hand */
 };
 
 void mail_data_init(struct mail_data *m, struct body_source *source);
@@ -29,5 +32,13 @@ uint64_t mail_data_left(const struct mail_data *m); /* octets not in the outbox 
  * others: the source failed. After those the end must never be sent. */
 MUST_USE enum err mail_data_send(struct mail_data *m, struct outbox *o, size_t (*unsent)(void *owner),
                                  void *owner);
+
+/* How many chunks the message makes: one at least. */
+size_t mail_data_chunks(const struct mail_data *m);
+/* Between chunks: the command of the next one, into the outbox. mail_data_send_chunk then is as mail_data_send, up to
+ * the end of the chunk. */
+void mail_data_open_chunk(struct mail_data *m, struct outbox *o);
+MUST_USE enum err mail_data_send_chunk(struct mail_data *m, struct outbox *o, size_t (*unsent)(void *owner),
+                                       void *owner);
 
 #endif

@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include <postrider/base/utf8.h>
+
 #include "judge.h"
 #include "session.h"
 
@@ -11,7 +13,9 @@ static const char *step_name(const struct transaction *t, size_t step)
 		return "RSET";
 	if (step == STEP_MAIL)
 		return "MAIL";
-	return step < step_data(t) ? "RCPT" : "DATA";
+	if (step < step_data(t))
+		return "RCPT";
+	return t->chunks ? "BDAT" : "DATA";
 }
 
 /* Whether the connection carried anything before this job. */
@@ -42,6 +46,8 @@ void result_give(struct session *s, struct transaction *t, size_t index, struct 
 	t->open--;
 	r.ms = times(s, t);
 	r.reused = is_reused(s, t);
+	r.keeps_dsn = s->keywords & EHLO_DSN;
+	r.keeps_by = s->keywords & EHLO_DELIVERBY;
 	s->o.out->result(s->o.owner, t->job, index, &r);
 }
 
@@ -88,6 +94,17 @@ void results_by_reply(struct session *s, struct transaction *t, const struct rep
 	result_give_all(s, t, &r);
 }
 
+static struct deliver_result result_of_address(struct session *s, struct text path)
+{
+	struct needs_lack lack;
+
+	if (!utf8_is_ascii(path) &&
+	    session_lacks(s, &(struct deliver_needs){ .keywords = EHLO_SMTPUTF8 }, &lack))
+		return result_own(s, DELIVER_PERMANENT, lack.reason, STAGE_RCPT, lack.enhanced);
+	session_say(s, "this address cannot be sent by SMTP");
+	return result_own(s, DELIVER_PERMANENT, REASON_NO_SUCH_USER, STAGE_RCPT, "5.1.3");
+}
+
 void results_of_unfit(struct session *s, struct transaction *t)
 {
 	struct deliver_result r;
@@ -95,8 +112,7 @@ void results_of_unfit(struct session *s, struct transaction *t)
 	for (size_t i = 0; i < t->job->recipient_count; i++) {
 		if (t->fates[i] != FATE_UNFIT)
 			continue;
-		session_say(s, "this address cannot be sent by SMTP");
-		r = result_own(s, DELIVER_PERMANENT, REASON_NO_SUCH_USER, STAGE_RCPT, "5.1.3");
+		r = result_of_address(s, t->job->envelope->recipients[t->job->recipients[i]].forward_path);
 		result_give(s, t, i, r);
 	}
 }

@@ -211,13 +211,27 @@ static void on_mx(void *owner, enum err err, const struct dns_mx_list *mx, struc
 	step_later(s);
 }
 
+/* RFC 8689 section 4.2.1: neither the name of a mail host nor its certificate says anything where the DNS that named it
+ * cannot be trusted; DANE and MTA-STS are not built yet. */
+static void note_no_proof(struct search *s)
+{
+	search_note(
+		s, DELIVER_PERMANENT, REASON_TLS_POLICY, "5.7.30",
+		"the sender demands TLS all the way (REQUIRETLS), and the mail hosts of %.*s cannot prove that "
+		"they are its own",
+		TEXT_ARGS(s->domain));
+	s->failure.result.lacking = true;
+}
+
 static void find_hosts(struct search *s)
 {
-	enum err err;
+	enum err err = ERR_OK;
 
 	s->started = true;
 	if (!is_direct(s)) {
 		err = target_of_upstream(s->upstream, &s->arena, &s->hosts);
+	} else if (s->proves) {
+		note_no_proof(s);
 	} else if (text_starts(s->domain, TEXT("["))) {
 		err = target_of_literal(s->domain, s->config->direct.port, &s->arena, &s->hosts);
 	} else {

@@ -24,6 +24,7 @@ struct search {
 	const struct config *config;            /* borrowed, as upstream */
 	const struct config_upstream *upstream; /* NULL: direct */
 	struct text domain;
+	bool proves; /* hosts must prove their names, from the domain on (REQUIRETLS) */
 	struct arena arena;
 	void (*on_next)(void *owner, bool found);
 	void *owner;

@@ -168,6 +168,24 @@ static void fail_by_us(struct session *s, enum session_fault fault, enum reason 
 		                    .reason = reason,
 		                    .enhanced = text_from(enhanced) };
 
+	fail(s, fault, &r, false);
+}
+
+/* TLS could not be had as it is demanded. Where a sender demands it (REQUIRETLS) the host is no way for that mail; others'
+ * may go. is_final: the host does not have it, rather than that it failed. */
+static void fail_tls(struct session *s, enum session_fault fault, const char *enhanced, bool is_final)
+{
+	struct deliver_result r = { .kind = DELIVER_TRANSIENT,
+		                    .reason = REASON_TLS,
+		                    .enhanced = text_from(enhanced) };
+
+	if (s->o.needs.keywords & EHLO_REQUIRETLS) {
+		buf_add_string(&s->line, " (the sender demands TLS all the way: REQUIRETLS)");
+		r.lacking = true;
+		r.reason = REASON_TLS_POLICY;
+		r.enhanced = is_final ? TEXT("5.7.30") : TEXT("4.7.30");
+		r.kind = is_final ? DELIVER_PERMANENT : DELIVER_TRANSIENT;
+	}
 	fail(s, fault, &r, fault == SESSION_NO_TLS);
 }
 
@@ -180,8 +198,30 @@ static void fail_out_of_step(struct session *s)
 
 /* ---------------------------------------------------------------- replies before mail */
 
+bool session_lacks(struct session *s, const struct deliver_needs *needs, struct needs_lack *out)
+{
+	struct needs_offer offer = { .keywords = s->keywords,
+		                     .size_limit_bytes = s->size_limit_bytes,
+		                     .by_min_s = s->by_min_s,
+		                     .is_proved = s->secure && s->o.verifies,
+		                     .now_time = s->o.out->now_time(s->o.owner) };
+
+	return needs_lack(needs, &offer, out, &s->line);
+}
+
 static void come_up(struct session *s)
 {
+	struct needs_lack lack;
+
+	if (session_lacks(s, &s->o.needs, &lack)) {
+		struct deliver_result r = { .kind = DELIVER_PERMANENT,
+			                    .reason = lack.reason,
+			                    .enhanced = text_from(lack.enhanced),
+			                    .lacking = true };
+
+		fail(s, SESSION_LACKS, &r, true);
+		return;
+	}
 	enter_phase(s, SESSION_UP);
 	s->o.out->up(s->o.owner);
 }
@@ -199,7 +239,7 @@ static void on_greeting(struct session *s, const struct reply *reply)
 static void lack_tls(struct session *s, const char *words)
 {
 	session_say(s, words);
-	fail_by_us(s, SESSION_NO_TLS, REASON_TLS, "4.7.4");
+	fail_tls(s, SESSION_NO_TLS, "4.7.4", true);
 }
 
 /* The hello is done: TLS comes next, or mail. */
@@ -220,6 +260,20 @@ static void after_hello(struct session *s)
 	}
 }
 
+static size_t read_limit(const struct ehlo *offered, struct text name)
+{
+	uint64_t limit;
+
+	return ehlo_limit(offered, name, &limit) ? SIZE_MAX : (size_t)limit;
+}
+
+static struct deliver_limits read_limits(const struct ehlo *offered)
+{
+	return (struct deliver_limits){ .messages = read_limit(offered, TEXT("MAILMAX")),
+		                        .recipients = read_limit(offered, TEXT("RCPTMAX")),
+		                        .domains = read_limit(offered, TEXT("RCPTDOMAINMAX")) };
+}
+
 static void on_ehlo_reply(struct session *s, const struct reply *reply)
 {
 	struct ehlo offered;
@@ -235,6 +289,10 @@ static void on_ehlo_reply(struct session *s, const struct reply *reply)
 	ehlo_parse(reply, &offered);
 	s->keywords = offered.keywords;
 	s->size_limit_bytes = offered.size_limit_bytes;
+	if (text_to_u64(text_head(offered.deliver_by, text_find_octet(offered.deliver_by, ' ')), 999999999,
+	                &s->by_min_s))
+		s->by_min_s = 0;
+	s->limits = read_limits(&offered);
 	after_hello(s);
 }
 
@@ -273,7 +331,7 @@ static void on_starttls_reply(struct session *s, const struct reply *reply, stru
 		session_say(s, "TLS is demanded and the host refused STARTTLS: ");
 		reply_add_line(&s->line, reply);
 		buf_cut(&s->line, MIN(s->line.len, LINE_KEPT_BYTES));
-		fail_by_us(s, SESSION_NO_TLS, REASON_TLS, "4.7.4");
+		fail_tls(s, SESSION_NO_TLS, "4.7.4", reply_is_permanent(reply));
 	}
 }
 
@@ -307,7 +365,9 @@ static void on_reply(struct session *s, const struct reply *reply, struct text r
 
 void session_init(struct session *s, const struct session_options *options)
 {
-	*s = (struct session){ .o = *options, .phase = SESSION_START };
+	*s = (struct session){ .o = *options,
+		               .phase = SESSION_START,
+		               .limits = { SIZE_MAX, SIZE_MAX, SIZE_MAX } };
 	reply_reader_init(&s->replies);
 	buf_init(&s->line, LINE_MAX_BYTES);
 }
@@ -396,7 +456,8 @@ void session_tls_done(struct session *s, enum err err, struct text problem)
 	if (!err) {
 		s->secure = true;
 		s->keywords = 0; /* what was offered in plain text is forgotten (RFC 3207 section 4.2) */
-		s->size_limit_bytes = 0;
+		s->size_limit_bytes = s->by_min_s = 0;
+		s->limits = (struct deliver_limits){ SIZE_MAX, SIZE_MAX, SIZE_MAX };
 		say_hello(s, SESSION_EHLO);
 	} else {
 		session_say(s, err == ERR_CERTIFICATE ? "the host's certificate is not the one demanded"
@@ -405,7 +466,7 @@ void session_tls_done(struct session *s, enum err err, struct text problem)
 			buf_add_string(&s->line, ": ");
 			buf_add(&s->line, text_head(problem, LINE_KEPT_BYTES));
 		}
-		fail_by_us(s, SESSION_TLS, REASON_TLS, "4.7.5");
+		fail_tls(s, SESSION_TLS, "4.7.5", err == ERR_CERTIFICATE);
 	}
 	leave(s);
 }

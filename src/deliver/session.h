@@ -7,7 +7,8 @@
  *
  * In UP mail transactions follow each other (transaction.h). It is told what happens (connected, octets,
  * drained, tls done, deadline, closed) and answers through struct session_output. RFC 5321, 2920
- * (PIPELINING), 1870 (SIZE), 6152 (8BITMIME), 3207 (STARTTLS).
+ * (PIPELINING), 1870 (SIZE), 6152 (8BITMIME), 3207 (STARTTLS), 3030 (BDAT), 9422 (LIMITS); parameters.h for what is passed
+ * on.
  *
  * Decisions:
  * - Content with octets above 127 goes to a server without 8BITMIME too, without BODY=. RFC 6152 asks for
@@ -20,6 +21,7 @@
 
 #include <postrider/smtp/reply.h>
 
+#include "needs.h"
 #include "outbox.h"
 #include "transaction.h"
 
@@ -43,6 +45,7 @@ enum session_fault {
 	SESSION_SILENCE,
 	SESSION_TLS,    /* the handshake failed, or what surrounds it */
 	SESSION_NO_TLS, /* demanded and not to be had */
+	SESSION_LACKS,  /* it is up, and cannot take the mail it was opened for */
 };
 
 /* What a session finds out of its host, to be remembered. */
@@ -55,6 +58,7 @@ struct session_output {
 	outbox_send_fn *send;
 	size_t (*unsent)(void *owner); /* octets given to send that have not left yet */
 	int64_t (*now_at)(void *owner);
+	int64_t (*now_time)(void *owner);
 	void (*deadline)(void *owner, int64_t wait_ms); /* session_deadline in so many ms; 0: not any more */
 	void (*start_tls)(void *owner);                 /* ends in session_tls_done */
 	void (*later)(void *owner);                     /* session_later in a later turn */
@@ -76,6 +80,8 @@ struct session_options {
 	bool no_ehlo;     /* this host drops the connection at EHLO */
 	bool joins;       /* this host may be sent the next envelope behind a message */
 	bool never_joins; /* and must not be, whatever it does */
+	bool verifies;    /* a handshake that succeeds proves the host's name */
+	struct deliver_needs needs;
 	struct outbox *outbox;
 	const struct session_output *out;
 	void *owner;
@@ -88,11 +94,13 @@ struct session {
 	struct buf line;   /* the reply at hand as one line for people */
 	unsigned keywords; /* of the EHLO that counts */
 	uint64_t size_limit_bytes;
-	struct transaction slots[2]; /* in order; without a job: empty */
-	unsigned given_count;        /* jobs */
-	unsigned begun_count;        /* transactions */
-	unsigned message_count;      /* final dots that were answered */
-	unsigned depth;              /* inside an entry point */
+	uint64_t by_min_s;            /* of DELIVERBY */
+	struct deliver_limits limits; /* LIMITS */
+	struct transaction slots[2];  /* in order; without a job: empty */
+	unsigned given_count;         /* jobs */
+	unsigned begun_count;         /* transactions */
+	unsigned message_count;       /* final dots that were answered */
+	unsigned depth;               /* inside an entry point */
 	size_t unsent_seen;
 	bool secure;
 	bool announced;   /* ready was said and no job came since */
@@ -129,6 +137,9 @@ static inline bool session_is_secure(const struct session *s)
 {
 	return s->secure;
 }
+
+/* What it lacks of needs; words in s->line. */
+bool session_lacks(struct session *s, const struct deliver_needs *needs, struct needs_lack *out);
 
 static inline bool tls_is_demanded(enum config_tls tls)
 {

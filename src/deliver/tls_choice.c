@@ -91,6 +91,24 @@ static bool ever_verifies(const struct config *config, const struct config_upstr
 	return false;
 }
 
+/* REQUIRETLS comes in by TLS only, and then TLS has to be verified on the way out, whatever the route says. */
+static bool may_be_demanded(const struct config *config)
+{
+	for (size_t i = 0; i < config->listen.count; i++)
+		if (config->listen.items[i].cert.len || config->listen.items[i].certificates.count)
+			return true;
+	return false;
+}
+
+/* Without CAs such mail comes back; that is no reason not to start. */
+static enum err try_add(struct tls_choices *t, const struct deliver_options *o, struct text ca_file)
+{
+	AUTO(buf_fini) struct buf problem = BUF(1024);
+	enum err err = add(t, o, true, ca_file, &problem);
+
+	return err == ERR_NOMEM ? err : ERR_OK;
+}
+
 enum err tls_choices_make(const struct deliver_options *options, const struct config *config,
                           struct buf *problem, struct tls_choices *out)
 {
@@ -104,6 +122,8 @@ enum err tls_choices_make(const struct deliver_options *options, const struct co
 
 		if (ever_verifies(config, u))
 			err = add(&t, options, true, u->ca_file, problem);
+		else if (may_be_demanded(config))
+			err = try_add(&t, options, u->ca_file);
 	}
 	if (err)
 		tls_choices_fini(&t);
@@ -121,9 +141,9 @@ void tls_choices_fini(struct tls_choices *t)
 }
 
 struct tls_context *tls_choose(const struct tls_choices *t, const struct config_upstream *upstream,
-                               enum config_tls tls)
+                               enum config_tls tls, bool verifies)
 {
-	bool verify = tls_choice_verifies(upstream, tls);
+	bool verify = verifies && upstream;
 	struct tls_choice *choice;
 
 	if (tls == CONFIG_TLS_NONE)

@@ -24,8 +24,8 @@ void tls_choices_fini(struct tls_choices *t);
 /* Whether the peer must prove its name: only a configured upstream, and only where TLS is demanded. The MX
  * hosts of a domain have nothing to prove it with, as their names come from the DNS. */
 bool tls_choice_verifies(const struct config_upstream *upstream, enum config_tls tls);
-/* Borrowed; NULL: without TLS. */
+/* Borrowed; NULL: without TLS, or nobody can be verified. verifies: tls_choice_verifies, or a message that demands it. */
 struct tls_context *tls_choose(const struct tls_choices *t, const struct config_upstream *upstream,
-                               enum config_tls tls);
+                               enum config_tls tls, bool verifies);
 
 #endif

@@ -2,9 +2,11 @@
 
 #include <assert.h>
 
+#include <postrider/base/utf8.h>
 #include <postrider/mail/body_source.h>
 #include <postrider/smtp/ehlo.h>
 
+#include "parameters.h"
 #include "results.h"
 
 static bool pipelines(const struct session *s)
@@ -25,17 +27,23 @@ void transaction_fini(struct transaction *t)
 
 /* ---------------------------------------------------------------- what cannot be sent */
 
-/* Octets that would end a line or a path, or need SMTPUTF8. The queue holds only what the parser let in;
- * this stands between a mistake elsewhere and a second command in the line. */
-static bool is_fit(struct text mailbox)
+/* No octets that would end a line or a path, and none above 127 without SMTPUTF8. The queue holds only what the parser let
+ * in; this stands between a mistake elsewhere and a second command in the line. */
+static bool is_fit(struct text mailbox, bool utf8)
 {
 	for (size_t i = 0; i < mailbox.len; i++) {
 		unsigned char c = (unsigned char)mailbox.at[i];
 
-		if (c < ' ' || c >= 127)
+		if (c < ' ' || c == 127 || (c > 127 && !utf8))
 			return false;
 	}
 	return mailbox.len <= 1000;
+}
+
+/* Recipients that only SMTPUTF8 reaches are refused each for itself: the others need not suffer. */
+static struct deliver_needs needs_of_all(const struct transaction *t)
+{
+	return deliver_needs_of(t->job->envelope, NULL, 0, body_source_bytes(t->job->body));
 }
 
 static void refuse(struct transaction *t, enum deliver_kind kind, enum reason reason, const char *enhanced,
@@ -48,10 +56,30 @@ static void refuse(struct transaction *t, enum deliver_kind kind, enum reason re
 	t->refusal_words = words;
 }
 
+static size_t mark_unfit(const struct session *s, struct transaction *t)
+{
+	const struct envelope *e = t->job->envelope;
+	bool utf8 = e->smtputf8 && (s->keywords & EHLO_SMTPUTF8);
+	size_t unfit = 0;
+
+	memset(t->fates, FATE_OPEN, t->job->recipient_count);
+	for (size_t i = 0; i < t->job->recipient_count; i++) {
+		struct text path = e->recipients[t->job->recipients[i]].forward_path;
+
+		t->utf8 = t->utf8 || (utf8 && !utf8_is_ascii(path));
+		if (path.len && is_fit(path, utf8))
+			continue;
+		t->fates[i] = FATE_UNFIT;
+		unfit++;
+	}
+	return unfit;
+}
+
 static void inspect(struct session *s, struct transaction *t)
 {
 	const struct envelope *e = t->job->envelope;
-	size_t unfit = 0;
+	struct deliver_needs needs = needs_of_all(t);
+	struct needs_lack lack;
 
 	if (t->job->recipient_count > t->fate_room) {
 		free(t->fates);
@@ -62,23 +90,16 @@ static void inspect(struct session *s, struct transaction *t)
 		refuse(t, DELIVER_TRANSIENT, REASON_OTHER, "4.3.0", "there was no memory for this message");
 		return;
 	}
-	memset(t->fates, FATE_OPEN, t->job->recipient_count);
-	for (size_t i = 0; i < t->job->recipient_count; i++) {
-		struct text path = e->recipients[t->job->recipients[i]].forward_path;
-
-		if (path.len && is_fit(path))
-			continue;
-		t->fates[i] = FATE_UNFIT;
-		unfit++;
-	}
-	if (!is_fit(e->reverse_path))
+	t->all_unfit = mark_unfit(s, t) == t->job->recipient_count;
+	if (session_lacks(s, &needs, &lack))
+		refuse(t, DELIVER_PERMANENT, lack.reason, lack.enhanced, NULL);
+	else if (!is_fit(e->reverse_path, e->smtputf8))
 		refuse(t, DELIVER_PERMANENT, REASON_PROTOCOL, "5.1.7",
 		       "the reverse-path cannot be sent by SMTP");
-	else if (unfit == t->job->recipient_count)
-		refuse(t, DELIVER_PERMANENT, REASON_NO_SUCH_USER, "5.1.3",
-		       "this address cannot be sent by SMTP");
-	else if (s->size_limit_bytes && body_source_bytes(t->job->body) > s->size_limit_bytes)
-		refuse(t, DELIVER_PERMANENT, REASON_TOO_LARGE, "5.3.4", NULL);
+	else if (t->all_unfit)
+		t->failed_here = true;
+	else if (e->body == ENVELOPE_BINARY)
+		t->chunks = mail_data_chunks(&t->data);
 }
 
 static void on_body_ready(void *owner)
@@ -99,18 +120,21 @@ void transactions_give(struct session *s, struct deliver_job *job)
 	inspect(s, t);
 }
 
+/* What the host lacked when the job was given it lacks still. */
 static void decide_refused(struct session *s, struct transaction *t)
 {
+	struct deliver_needs needs = needs_of_all(t);
+	struct needs_lack lack;
 	struct deliver_result r;
 
+	if (!t->refusal_enhanced) {
+		results_of_unfit(s, t);
+		return;
+	}
 	if (t->refusal_words)
 		session_say(s, t->refusal_words);
-	else {
-		buf_reset(&s->line);
-		buf_add_format(&s->line, "the message has %llu octets, and the host takes %llu",
-		               (unsigned long long)body_source_bytes(t->job->body),
-		               (unsigned long long)s->size_limit_bytes);
-	}
+	else if (!session_lacks(s, &needs, &lack))
+		session_say(s, "the host cannot take this message");
 	r = result_own(s, t->refusal_kind, t->refusal_reason, STAGE_MAIL, t->refusal_enhanced);
 	result_give_all(s, t, &r);
 }
@@ -129,18 +153,20 @@ static void send_mail(struct session *s, const struct transaction *t)
 		outbox_copy(o, TEXT(" SIZE="));
 		outbox_copy_u64(o, body_source_bytes(t->job->body));
 	}
-	if (e->body == ENVELOPE_8BIT && (s->keywords & EHLO_8BITMIME))
-		outbox_copy(o, TEXT(" BODY=8BITMIME"));
+	parameters_add_mail(o, s->keywords, e, t->utf8, s->o.out->now_time(s->o.owner));
 	outbox_copy(o, TEXT("\r\n"));
 }
 
 static void send_rcpt(struct session *s, const struct transaction *t, size_t index)
 {
 	struct outbox *o = s->o.outbox;
+	const struct envelope_recipient *r = &t->job->envelope->recipients[t->job->recipients[index]];
 
 	outbox_copy(o, TEXT("RCPT TO:<"));
-	outbox_copy(o, t->job->envelope->recipients[t->job->recipients[index]].forward_path);
-	outbox_copy(o, TEXT(">\r\n"));
+	outbox_copy(o, r->forward_path);
+	outbox_copy(o, TEXT(">"));
+	parameters_add_rcpt(o, s->keywords, r);
+	outbox_copy(o, TEXT("\r\n"));
 }
 
 static void send_step(struct session *s, const struct transaction *t, size_t step)
@@ -181,7 +207,7 @@ static void send_envelope(struct session *s, struct transaction *t)
 {
 	if (!t->begun)
 		begin(s, t);
-	while (t->sent <= step_data(t) && (pipelines(s) || t->answered == t->sent)) {
+	while (t->sent < envelope_steps(t) && (pipelines(s) || t->answered == t->sent)) {
 		if (!is_unfit_step(t, t->sent))
 			send_step(s, t, t->sent);
 		else if (t->answered == t->sent)
@@ -216,7 +242,7 @@ static void note_dot(struct transaction *t)
 	t->sent = step_dot(t) + 1;
 }
 
-static void pump(struct session *s, struct transaction *t)
+static void pump_data(struct session *s, struct transaction *t)
 {
 	enum err err = mail_data_send(&t->data, s->o.outbox, s->o.out->unsent, s->o.owner);
 
@@ -228,7 +254,70 @@ static void pump(struct session *s, struct transaction *t)
 		cut_body(s, t, err);
 }
 
+/* The next chunk begins, if it may: without PIPELINING once the one before is answered. */
+static bool open_chunk(struct session *s, struct transaction *t)
+{
+	if (t->in_chunk)
+		return true;
+	if (!pipelines(s) && t->answered != t->sent)
+		return false;
+	mail_data_open_chunk(&t->data, s->o.outbox);
+	t->in_chunk = true;
+	t->sent++;
+	return true;
+}
+
+/* RFC 3030 section 2: once a chunk was refused the rest need not come, and the transaction ends by RSET. What the last
+ * command promised came all the same. */
+static void stop_chunks(struct transaction *t)
+{
+	t->chunks = t->sent - step_data(t);
+	t->body = BODY_SENT;
+}
+
+static void pump_chunks(struct session *s, struct transaction *t)
+{
+	enum err err = ERR_OK;
+
+	while (t->body == BODY_STREAMING && !err && open_chunk(s, t)) {
+		err = mail_data_send_chunk(&t->data, s->o.outbox, s->o.out->unsent, s->o.owner);
+		if (err)
+			break;
+		t->in_chunk = false;
+		if (t->sent > step_dot(t))
+			note_dot(t);
+		else if (t->open == 0)
+			stop_chunks(t);
+	}
+	if (err == ERR_MORE)
+		t->body_waits = true;
+	else if (err && err != ERR_BUSY)
+		cut_body(s, t, err);
+}
+
+static void pump(struct session *s, struct transaction *t)
+{
+	if (t->chunks)
+		pump_chunks(s, t);
+	else
+		pump_data(s, t);
+}
+
+/* The envelope was answered, and somebody is left to send to. */
+static void begin_chunks(struct session *s, struct transaction *t)
+{
+	if (!t->chunks || t->body != BODY_NOT_YET || t->answered != step_data(t) || t->accepted == 0)
+		return;
+	t->body = BODY_STREAMING;
+	t->data_at = s->o.out->now_at(s->o.owner);
+}
+
 /* ---------------------------------------------------------------- going on */
+
+static bool is_over(const struct transaction *t)
+{
+	return t->open == 0 && t->answered == t->sent && !t->in_chunk;
+}
 
 /* Whether the next envelope may follow the mail data before its reply has come. */
 static bool joins(const struct session *s)
@@ -244,8 +333,8 @@ static bool may_announce(const struct session *s)
 		return false;
 	if (!t->job)
 		return true;
-	return !s->slots[1].job && joins(s) && t->begun && t->sent > step_data(t) && !t->lone_dot &&
-	       mail_data_left(&t->data) <= TRANSACTION_NEAR_END_BYTES;
+	return !s->slots[1].job && joins(s) && t->begun && !t->chunks && t->sent > step_data(t) &&
+	       !t->lone_dot && mail_data_left(&t->data) <= TRANSACTION_NEAR_END_BYTES;
 }
 
 static void announce(struct session *s)
@@ -271,9 +360,15 @@ static void advance_first(struct session *s)
 	if (!t->job)
 		return;
 	send_envelope(s, t);
+	begin_chunks(s, t);
 	if (t->body == BODY_STREAMING && !t->body_waits) {
 		announce(s);
 		pump(s, t);
+	}
+	/* a chunk that was refused in its middle is all out now */
+	if (t->job && t->chunks && is_over(t)) {
+		outbox_flush(s->o.outbox); /* it may point into the body */
+		transaction_finish_first(s);
 	}
 }
 
@@ -287,7 +382,7 @@ void transactions_advance(struct session *s)
 	if (s->phase == SESSION_UP && s->slots[0].job && !s->slots[0].begun)
 		advance_first(s);
 	if (s->phase == SESSION_UP && second->job && !second->failed_here &&
-	    transaction_dot_is_out(&s->slots[0]) && !s->slots[0].lone_dot && joins(s))
+	    transaction_dot_is_out(&s->slots[0]) && !s->slots[0].lone_dot && !s->slots[0].chunks && joins(s))
 		send_envelope(s, second);
 }
 
@@ -370,9 +465,17 @@ static void on_data_reply(struct session *s, struct transaction *t, const struct
 	note_dot(t);
 }
 
+/* A chunk that is not the last one. */
+static void on_chunk_reply(struct session *s, struct transaction *t, const struct reply *reply)
+{
+	if (!reply_is_positive(reply))
+		results_by_reply(s, t, reply, STAGE_DATA);
+}
+
 static void on_dot_reply(struct session *s, struct transaction *t, const struct reply *reply)
 {
-	s->needs_reset = t->lone_dot;
+	/* after a chunk that failed nobody knows what the other side holds (RFC 3030 section 2) */
+	s->needs_reset = t->lone_dot || (t->chunks && !reply_is_positive(reply));
 	s->message_count++;
 	results_by_reply(s, t, reply, STAGE_DOT);
 }
@@ -390,8 +493,11 @@ static bool on_reset_reply(struct session *s, const struct reply *reply)
 /* A reply that has no place here: the two sides are out of step. */
 static bool is_out_of_step(const struct transaction *t, size_t step, const struct reply *reply)
 {
-	if (step == step_data(t))
+	if (step == step_data(t) && !t->chunks)
 		return reply_is_positive(reply);
+	/* of a chunk that is not all there yet */
+	if (reply_is_positive(reply) && t->in_chunk && step + 1 == t->sent)
+		return true;
 	return reply_is_intermediate(reply);
 }
 
@@ -418,15 +524,10 @@ static void take_reply(struct session *s, struct transaction *t, size_t step, co
 		on_mail_reply(s, t, reply);
 	else if (step < step_data(t))
 		on_rcpt_reply(s, t, step - STEP_RCPT, reply);
-	else if (step == step_data(t))
-		on_data_reply(s, t, reply);
+	else if (step < step_dot(t))
+		(t->chunks ? on_chunk_reply : on_data_reply)(s, t, reply);
 	else
 		on_dot_reply(s, t, reply);
-}
-
-static bool is_over(const struct transaction *t)
-{
-	return t->open == 0 && t->answered == t->sent;
 }
 
 static void pass_over_unfit(struct transaction *t)

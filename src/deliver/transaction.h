@@ -4,7 +4,8 @@
  *
  *   RSET (when the peer holds an old one)   MAIL   RCPT (for each recipient)   DATA   the data and its dot
  *
- * With PIPELINING all steps up to DATA leave in one write, without it one by one. Two transactions may be
+ * Binary mail goes by BDAT (RFC 3030): its chunks are steps in the place of the last two, and the first of them leaves when
+ * some recipient was accepted. With PIPELINING all steps up to DATA leave in one write, without it one by one. Two transactions may be
  * under way: the second one's envelope is sent once the first one's dot is out, in the same write if it is
  * known by then (RFC 2920 section 3.1), and only towards a peer that has kept a connection through a
  * message before. */
@@ -53,19 +54,23 @@ struct transaction {
 	size_t heard;          /* replies to this job, without RSET */
 	size_t open;           /* recipients without a result */
 	size_t accepted;       /* at RCPT */
+	size_t chunks;         /* of BDAT; 0: DATA */
 	enum transaction_body body;
 	struct mail_data data;
 	bool begun;       /* sending has started */
 	bool joined;      /* its envelope went behind the dot of the one before */
 	bool body_waits;  /* for session_body_ready */
+	bool utf8;        /* some recipient needs SMTPUTF8 */
+	bool all_unfit;   /* no recipient is left to send to */
+	bool in_chunk;    /* the command of a chunk is out, its octets are not */
 	bool lone_dot;    /* no recipient was accepted: the 354 gets an empty message */
 	bool failed_here; /* not to be sent: refusal_* say why */
 	enum deliver_kind refusal_kind;
 	enum reason refusal_reason;
 	const char *refusal_enhanced;
-	const char *refusal_words;
-	int64_t begun_at; /* the envelope's turn came */
-	int64_t data_at;  /* the 354 came; 0: not yet */
+	const char *refusal_words; /* NULL: what the host lacks */
+	int64_t begun_at;          /* the envelope's turn came */
+	int64_t data_at;           /* the 354 came; 0: not yet */
 };
 
 static inline size_t step_data(const struct transaction *t)
@@ -73,9 +78,16 @@ static inline size_t step_data(const struct transaction *t)
 	return STEP_RCPT + t->job->recipient_count;
 }
 
+/* The one whose reply decides. */
 static inline size_t step_dot(const struct transaction *t)
 {
-	return step_data(t) + 1;
+	return step_data(t) + (t->chunks ? t->chunks - 1 : 1);
+}
+
+/* Those that leave before the mail data. */
+static inline size_t envelope_steps(const struct transaction *t)
+{
+	return step_data(t) + (t->chunks ? 0 : 1);
 }
 
 static inline enum stage stage_of_step(const struct transaction *t, size_t step)
@@ -84,12 +96,12 @@ static inline enum stage stage_of_step(const struct transaction *t, size_t step)
 		return STAGE_MAIL;
 	if (step < step_data(t))
 		return STAGE_RCPT;
-	return step == step_data(t) ? STAGE_DATA : STAGE_DOT;
+	return step < step_dot(t) ? STAGE_DATA : STAGE_DOT;
 }
 
 static inline bool transaction_dot_is_out(const struct transaction *t)
 {
-	return t->begun && t->sent > step_dot(t);
+	return t->body == BODY_SENT;
 }
 
 void transaction_fini(struct transaction *t);

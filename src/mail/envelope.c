@@ -35,6 +35,7 @@ enum tag {
 	TAG_BY = 23,
 	TAG_BY_TIME = 24,
 	TAG_BY_TRACE = 25,
+	TAG_HEADER_8BIT = 26,
 };
 
 enum recipient_tag {
@@ -163,6 +164,7 @@ static enum err copy_into(const struct envelope *from, struct envelope *e)
 	e->declared_bytes = from->declared_bytes;
 	e->content_bytes = from->content_bytes;
 	e->smtputf8 = from->smtputf8;
+	e->header_8bit = from->header_8bit;
 	e->tls_wish = from->tls_wish;
 	e->ret = from->ret;
 	e->has_priority = from->has_priority;
@@ -219,6 +221,8 @@ static void encode_wishes(const struct envelope *e, struct buf *b)
 {
 	if (e->smtputf8)
 		record_add_u64(b, TAG_SMTPUTF8, 1);
+	if (e->header_8bit)
+		record_add_u64(b, TAG_HEADER_8BIT, 1);
 	if (e->tls_wish)
 		record_add_u64(b, TAG_TLS_WISH, e->tls_wish);
 	if (e->ret)
@@ -299,6 +303,9 @@ static enum err decode_wish(struct record_reader *r, const struct record_field *
 	switch (f->tag) {
 	case TAG_SMTPUTF8:
 		e->smtputf8 = record_u64(r, f, 1);
+		return r->err;
+	case TAG_HEADER_8BIT:
+		e->header_8bit = record_u64(r, f, 1);
 		return r->err;
 	case TAG_TLS_WISH:
 		e->tls_wish = (enum envelope_tls)record_u64(r, f, ENVELOPE_TLS_OPTIONAL);

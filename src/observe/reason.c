@@ -24,6 +24,8 @@ static const struct text reasons[REASON_COUNT] = {
 	[REASON_ADMIN] = LIT("admin"),
 	[REASON_UNKNOWN_OUTCOME] = LIT("unknown_outcome"),
 	[REASON_OTHER] = LIT("other"),
+	[REASON_EXTENSION] = LIT("extension"),
+	[REASON_DEADLINE] = LIT("deadline"),
 };
 
 static const struct text stages[STAGE_COUNT] = {

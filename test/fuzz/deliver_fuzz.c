@@ -127,6 +127,11 @@ static int64_t now_at(void *owner)
 	return ((struct fuzz *)owner)->now;
 }
 
+static int64_t now_time(void *owner)
+{
+	return 1000000 + ((struct fuzz *)owner)->now;
+}
+
 static void on_deadline(void *owner, int64_t wait_ms)
 {
 	(void)owner;
@@ -208,9 +213,9 @@ static void on_close(void *owner, bool finish)
 	assert(f->up || f->failed);
 }
 
-static const struct session_output output = { on_send,   unsent,     now_at,   on_deadline, on_start_tls,
-	                                      on_later,  on_up,      on_ready, on_result,   on_done,
-	                                      on_failed, on_learned, on_close };
+static const struct session_output output = { on_send,      unsent,    now_at,     now_time, on_deadline,
+	                                      on_start_tls, on_later,  on_up,      on_ready, on_result,
+	                                      on_done,      on_failed, on_learned, on_close };
 
 /* ---------------------------------------------------------------- events */
 

@@ -90,7 +90,7 @@ struct script {
 	bool write_begins;
 	int64_t now, deadline_at; /* 0: none */
 	size_t unsent;
-	bool stalled, later, closed, up;
+	bool stalled, later, closed, up, binary;
 	struct script_job *jobs[JOBS_MAX];
 	size_t job_count;
 };
@@ -121,6 +121,16 @@ static void stop(const struct script *s, const char *format, ...)
 
 /* ---------------------------------------------------------------- what the session does */
 
+/* Mail data of DATA and all commands are lines; only binary mail has a bare LF, shown as "|". */
+static void record_line(struct script *s)
+{
+	bool whole = s->sent.len > 0 && s->sent.at[s->sent.len - 1] == '\r';
+
+	assert_true(whole || s->binary);
+	record(s, "C%c%s%.*s%s", s->write_begins ? '>' : '+', s->sent.len > whole ? " " : "",
+	       (int)MIN(s->sent.len - whole, (size_t)200), s->sent.at, whole ? "" : "|");
+}
+
 static void on_send(void *owner, const struct text *pieces, size_t count)
 {
 	struct script *s = owner;
@@ -140,9 +150,7 @@ static void on_send(void *owner, const struct text *pieces, size_t count)
 			}
 			buf_add(&s->sent, text_head(rest, end));
 			rest = text_skip(rest, end + 1);
-			assert_true(s->sent.len > 0 && s->sent.at[s->sent.len - 1] == '\r');
-			record(s, "C%c%s%.*s", s->write_begins ? '>' : '+', s->sent.len > 1 ? " " : "",
-			       (int)MIN(s->sent.len - 1, (size_t)200), s->sent.at);
+			record_line(s);
 			s->write_begins = false;
 			buf_reset(&s->sent);
 		}
@@ -157,6 +165,11 @@ static size_t unsent(void *owner)
 static int64_t now_at(void *owner)
 {
 	return ((struct script *)owner)->now;
+}
+
+static int64_t now_time(void *owner)
+{
+	return SESSION_SCRIPT_TIME + ((struct script *)owner)->now;
 }
 
 static void on_deadline(void *owner, int64_t wait_ms)
@@ -225,8 +238,8 @@ static void on_done(void *owner, struct deliver_job *job)
 
 static void on_failed(void *owner, enum session_fault fault, struct deliver_result *r)
 {
-	static const char *const faults[] = { "failed reply", "failed cut", "failed silence", "failed tls",
-		                              "failed no_tls" };
+	static const char *const faults[] = { "failed reply", "failed cut",    "failed silence",
+		                              "failed tls",   "failed no_tls", "failed lacks" };
 
 	add_result(owner, faults[fault], r);
 }
@@ -245,10 +258,10 @@ static void on_close(void *owner, bool finish)
 	record(s, finish ? "finished" : "closed");
 }
 
-static const struct session_output script_output = { on_send,      unsent,   now_at,    on_deadline,
-	                                             on_start_tls, on_later, on_up,     on_ready,
-	                                             on_result,    on_done,  on_failed, on_learned,
-	                                             on_close };
+static const struct session_output script_output = { on_send,     unsent,       now_at,   now_time,
+	                                             on_deadline, on_start_tls, on_later, on_up,
+	                                             on_ready,    on_result,    on_done,  on_failed,
+	                                             on_learned,  on_close };
 
 /* ---------------------------------------------------------------- what the script does */
 
@@ -348,13 +361,87 @@ static char *content_of(size_t size, struct text words, struct text bare, size_t
 	return buf_take(&b, len);
 }
 
+static int number_of(struct text t)
+{
+	bool negative = text_starts(t, TEXT("-"));
+	uint64_t value;
+
+	assert_int_equal(text_to_u64(text_skip(t, negative), 1 << 30, &value), ERR_OK);
+	return negative ? -(int)value : (int)value;
+}
+
+static void set_text(struct envelope *e, struct text *field, struct text value)
+{
+	assert_int_equal(envelope_set(e, field, value), ERR_OK);
+}
+
+/* "60R", "-5N", "60NT": seconds from now on. */
+static void set_by(struct script *s, struct envelope *e, struct text value)
+{
+	size_t mode = 0;
+
+	while (mode < value.len && (value.at[mode] == '-' || ascii_is_digit(value.at[mode])))
+		mode++;
+	e->by = value.at[mode] == 'R' ? ENVELOPE_BY_RETURN : ENVELOPE_BY_NOTIFY;
+	e->by_trace = value.len > mode + 1;
+	e->by_time = now_time(s) + number_of(text_head(value, mode)) * INT64_C(1000);
+}
+
+static void set_notify(struct envelope_recipient *r, struct text value)
+{
+	static const char *const names[] = { "never", "success", "failure", "delay" };
+
+	while (value.len) {
+		struct text word = text_cut(&value, ',');
+
+		for (unsigned i = 0; i < ARRAY_LEN(names); i++)
+			if (text_eq(word, text_from(names[i])))
+				r->notify |= BIT(i);
+	}
+}
+
+/* What a client would have said by a parameter. False: it is no such word. */
+static bool take_wish(struct script *s, struct envelope *e, struct text word)
+{
+	struct text value = word, name = text_cut(&value, '=');
+	struct envelope_recipient *r = e->recipient_count ? &e->recipients[e->recipient_count - 1] : NULL;
+
+	if (text_eq(word, TEXT("binary")))
+		e->body = ENVELOPE_BINARY, s->binary = true;
+	else if (text_eq(word, TEXT("8bit")))
+		e->body = ENVELOPE_8BIT;
+	else if (text_eq(word, TEXT("utf8")))
+		e->smtputf8 = true;
+	else if (text_eq(word, TEXT("8bit-header")))
+		e->header_8bit = true;
+	else if (text_eq(word, TEXT("requiretls")))
+		e->tls_wish = ENVELOPE_TLS_REQUIRED;
+	else if (text_eq(name, TEXT("priority")))
+		e->has_priority = true, e->priority = number_of(value);
+	else if (text_eq(name, TEXT("by")))
+		set_by(s, e, value);
+	else if (text_eq(name, TEXT("ret")))
+		e->ret = text_eq(value, TEXT("full")) ? ENVELOPE_RET_FULL : ENVELOPE_RET_HDRS;
+	else if (text_eq(name, TEXT("envid")))
+		set_text(e, &e->envid, value);
+	else if (text_eq(name, TEXT("notify")))
+		set_notify(r, value);
+	else if (text_eq(name, TEXT("orcpt")))
+		set_text(e, &r->orcpt, value);
+	else if (text_eq(name, TEXT("original")))
+		set_text(e, &r->original_path, value);
+	else
+		return false;
+	return true;
+}
+
 static void give_job(struct script *s, struct text words)
 {
 	struct script_job *j = calloc(1, sizeof(*j));
 	static uint32_t places[200];
 	struct text text = TEXT_EMPTY, bare = TEXT_EMPTY;
 	uint64_t size = 0;
-	bool null_path = false, eight = false;
+	bool null_path = false;
 
 	assert_true(s->job_count < JOBS_MAX);
 	s->jobs[s->job_count++] = j;
@@ -372,9 +459,9 @@ static void give_job(struct script *s, struct text words)
 			text = text_skip(word, 5);
 			continue;
 		}
-		if (text_eq(word, TEXT("8bit")))
-			eight = true;
-		else if (text_eq(word, TEXT("slow")))
+		if (take_wish(s, j->envelope, word))
+			continue;
+		if (text_eq(word, TEXT("slow")))
 			j->body->slow = true;
 		else if (text_eq(word, TEXT("broken")))
 			j->body->broken = true;
@@ -393,7 +480,6 @@ static void give_job(struct script *s, struct text words)
 			                 ERR_OK);
 		}
 	}
-	j->envelope->body = eight ? ENVELOPE_8BIT : ENVELOPE_7BIT;
 	if (!null_path)
 		assert_int_equal(envelope_set(j->envelope, &j->envelope->reverse_path, TEXT("s@example.org")),
 		                 ERR_OK);
@@ -567,6 +653,8 @@ void session_script(const struct session_script_options *options, const char *sc
 		.no_tls = options->no_tls,
 		.no_ehlo = options->no_ehlo,
 		.joins = options->joins,
+		.verifies = options->verifies,
+		.needs = options->needs,
 		.outbox = &s->outbox,
 		.out = &script_output,
 		.owner = s,

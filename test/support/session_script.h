@@ -6,6 +6,8 @@
  *	after 300 s                time passes
  *	tls ok | tls fails | tls wrong certificate                 the handshake ends
  *	job a b | job size=5000 a | job 8bit a | job text=.x a     a message for a@example.net and b@example.net is given
+ *	    of the envelope: binary, utf8 (SMTPUTF8 was said), 8bit-header, requiretls, priority=3, by=60R (or -5N, 60NT),
+ *	    ret=full, ret=hdrs, envid=x, notify=success,delay, orcpt=rfc822;x and original=x@y (both of the recipient before it)
  *	    spans: slow (each span after a wait), broken (an error in the middle), bare (a bare LF in it), null (no sender)
  *	body                       a slow body has its next span
  *	finish | abort
@@ -20,12 +22,16 @@
 #ifndef SUPPORT_SESSION_SCRIPT_H
 #define SUPPORT_SESSION_SCRIPT_H
 
-#include <postrider/config.h>
+#include <postrider/deliver.h>
 
 struct session_script_options {
 	enum config_tls tls;
-	bool no_tls, no_ehlo, joins;
+	bool no_tls, no_ehlo, joins, verifies;
+	struct deliver_needs needs;
 };
+
+/* The wall clock at the start of a script is this and a second. */
+#define SESSION_SCRIPT_TIME (1000000 * INT64_C(1000))
 
 /* Runs the script; fails the test with the script's line where they part. At the end nothing may be left
  * over. */

@@ -54,6 +54,7 @@ struct envelope {
 	struct text subject;    /* of the header, unfolded and cut */
 
 	bool smtputf8;              /* RFC 6531: declared */
+	bool header_8bit;           /* octets above 127 were seen in the header section */
 	enum envelope_tls tls_wish; /* RFC 8689 */
 	enum envelope_ret ret;
 	struct text envid;     /* ENVID as given: xtext; empty: none */

@@ -29,6 +29,8 @@ enum reason {
 	REASON_ADMIN = 20,           /* admin */
 	REASON_UNKNOWN_OUTCOME = 21, /* unknown_outcome */
 	REASON_OTHER = 22,           /* other */
+	REASON_EXTENSION = 23,       /* extension: the next hop lacks one that the message needs */
+	REASON_DEADLINE = 24,        /* deadline: the sender's, by DELIVERBY */
 	REASON_COUNT
 };
 

@@ -1,0 +1,101 @@
+#include "needs.h"
+
+#include <postrider/base/utf8.h>
+
+bool needs_utf8_for_all(const struct envelope *e)
+{
+	return e->smtputf8 && (e->header_8bit || !utf8_is_ascii(e->reverse_path));
+}
+
+static bool has_utf8_recipient(const struct envelope *e, const uint32_t *recipients, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!utf8_is_ascii(e->recipients[recipients[i]].forward_path))
+			return true;
+	return false;
+}
+
+struct deliver_needs deliver_needs_of(const struct envelope *e, const uint32_t *recipients, size_t count,
+                                      uint64_t bytes)
+{
+	struct deliver_needs needs = { .bytes = bytes };
+
+	if (e->body == ENVELOPE_BINARY)
+		needs.keywords |= EHLO_BINARYMIME | EHLO_CHUNKING;
+	if (e->smtputf8 && (needs_utf8_for_all(e) || has_utf8_recipient(e, recipients, count)))
+		needs.keywords |= EHLO_SMTPUTF8;
+	if (e->tls_wish == ENVELOPE_TLS_REQUIRED)
+		needs.keywords |= EHLO_REQUIRETLS;
+	if (e->by == ENVELOPE_BY_RETURN) {
+		needs.keywords |= EHLO_DELIVERBY;
+		needs.by_time = e->by_time;
+	}
+	return needs;
+}
+
+bool deliver_needs_cover(const struct deliver_needs *a, const struct deliver_needs *b)
+{
+	return (a->keywords & b->keywords) == b->keywords && a->bytes >= b->bytes &&
+	       (!(b->keywords & EHLO_DELIVERBY) || a->by_time <= b->by_time);
+}
+
+/* ---------------------------------------------------------------- what is not there */
+
+/* clang-format off */
+static const struct {
+	unsigned keywords;
+	struct needs_lack lack;
+	const char *words;
+} lacks[] = {
+	{ EHLO_REQUIRETLS, { REASON_TLS_POLICY, "5.7.30" },
+	  "the sender demands TLS all the way (REQUIRETLS), and the host does not offer REQUIRETLS" },
+	{ EHLO_DELIVERBY, { REASON_EXTENSION, "5.3.3" },
+	  "the message is to be delivered in time or returned (DELIVERBY), and the host does not offer DELIVERBY" },
+	{ EHLO_SMTPUTF8, { REASON_EXTENSION, "5.6.7" },
+	  "the message has an address or header that is not ASCII, and the host does not offer SMTPUTF8" },
+	{ EHLO_BINARYMIME | EHLO_CHUNKING, { REASON_EXTENSION, "5.6.3" },
+	  "the message is binary, and the host does not offer BINARYMIME with CHUNKING" },
+};
+/* clang-format on */
+
+static bool lacks_time(const struct deliver_needs *needs, const struct needs_offer *offer)
+{
+	return (needs->keywords & EHLO_DELIVERBY) &&
+	       needs->by_time - offer->now_time < (int64_t)offer->by_min_s * 1000;
+}
+
+bool needs_lack(const struct deliver_needs *needs, const struct needs_offer *offer, struct needs_lack *out,
+                struct buf *words)
+{
+	unsigned missing = needs->keywords & ~offer->keywords;
+
+	buf_reset(words);
+	for (size_t i = 0; missing && i < ARRAY_LEN(lacks); i++) {
+		if (!(missing & lacks[i].keywords))
+			continue;
+		*out = lacks[i].lack;
+		buf_add_string(words, lacks[i].words);
+		return true;
+	}
+	if ((needs->keywords & EHLO_REQUIRETLS) && !offer->is_proved) {
+		*out = lacks[0].lack;
+		buf_add_string(
+			words,
+			"the sender demands TLS all the way (REQUIRETLS), and this connection does not "
+			"prove who the host is");
+		return true;
+	}
+	if (lacks_time(needs, offer)) {
+		*out = (struct needs_lack){ REASON_DEADLINE, "5.4.7" };
+		buf_add_format(words, "the host wants %llu seconds at least for delivery (DELIVERBY)",
+		               (unsigned long long)offer->by_min_s);
+		return true;
+	}
+	if (offer->size_limit_bytes && needs->bytes > offer->size_limit_bytes) {
+		*out = (struct needs_lack){ REASON_TOO_LARGE, "5.3.4" };
+		buf_add_format(words, "the message has %llu octets, and the host takes %llu",
+		               (unsigned long long)needs->bytes, (unsigned long long)offer->size_limit_bytes);
+		return true;
+	}
+	return false;
+}
