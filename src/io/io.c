@@ -233,6 +233,20 @@ enum err io_listen(struct io *io, const struct io_address *address, unsigned mod
 	return ERR_OK;
 }
 
+enum err io_listen_on(struct io *io, int fd, bool inherited, io_accept_fn *on_accept, void *owner,
+                      struct io_listener **out)
+{
+	struct io_listener *l = NULL;
+	enum err err = io->ops->listen_on ? io->ops->listen_on(io, fd, inherited, &l) : ERR_UNSUPPORTED;
+
+	if (err)
+		return err;
+	l->on_accept = on_accept;
+	l->owner = owner;
+	*out = l;
+	return ERR_OK;
+}
+
 const struct io_address *io_listener_address(const struct io_listener *l)
 {
 	return &l->address;
@@ -283,4 +297,29 @@ void io_datagram_close(struct io_datagram **d)
 	*d = NULL;
 	if (datagram)
 		datagram->io->ops->datagram_close(datagram);
+}
+
+/* ---------------------------------------------------------------- watches */
+
+enum err io_watch_open(struct io *io, const char *path, void (*on_change)(void *owner), void *owner,
+                       struct io_watch **out)
+{
+	struct io_watch *w = NULL;
+	enum err err = io->ops->watch_open ? io->ops->watch_open(io, path, &w) : ERR_UNSUPPORTED;
+
+	if (err)
+		return err;
+	w->on_change = on_change;
+	w->owner = owner;
+	*out = w;
+	return ERR_OK;
+}
+
+void io_watch_close(struct io_watch **w)
+{
+	struct io_watch *watch = *w;
+
+	*w = NULL;
+	if (watch)
+		watch->io->ops->watch_close(watch);
 }

@@ -3,6 +3,7 @@
 #include "uv_world.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -227,17 +228,41 @@ static bool is_zero(const unsigned char *bytes, size_t len)
 }
 
 /* "::" takes IPv4 too, any other IPv6 address does not. What is set here accepted sockets inherit. */
-static int bind_ip(struct uv_listener *l, const struct sockaddr_storage *name, socklen_t len)
+static int bind_ip(int fd, const struct ip *ip, const struct sockaddr_storage *name, socklen_t len)
 {
-	const struct ip *ip = &l->base.address.ip.ip;
 	int on = 1, only6 = !is_zero(ip->bytes, 16);
 
-	l->any_address = is_zero(ip->bytes, ip->family == IP_V6 ? 16 : 4);
-	setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (ip->family == IP_V6 && setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof(only6)) != 0)
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (ip->family == IP_V6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof(only6)) != 0)
 		return errno;
-	return bind(l->fd, (const struct sockaddr *)name, len) == 0 ? 0 : errno;
+	return bind(fd, (const struct sockaddr *)name, len) == 0 ? 0 : errno;
+}
+
+enum err io_uv_bind(const struct ip_port *address, int *fd)
+{
+	struct io_address whole = { .ip = *address };
+	struct sockaddr_storage name;
+	socklen_t len = address_to_sockaddr(&whole, &name);
+	int made = socket(name.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (made < 0)
+		return err_from_errno(errno);
+	int errno_value = bind_ip(made, &address->ip, &name, len);
+
+	if (errno_value) {
+		close(made);
+		return err_from_errno(errno_value);
+	}
+	*fd = made;
+	return ERR_OK;
+}
+
+static void know_address(struct uv_listener *l)
+{
+	const struct ip *ip = &l->base.address.ip.ip;
+
+	l->any_address = ip->family != IP_NONE && is_zero(ip->bytes, ip->family == IP_V6 ? 16 : 4);
 }
 
 /* The port that the kernel chose. */
@@ -264,9 +289,10 @@ static int open_socket(struct uv_listener *l, unsigned mode)
 	l->fd = socket(name.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (l->fd < 0)
 		return errno;
-	errno_value = is_unix ? bind_unix(l, &name, len, mode) : bind_ip(l, &name, len);
+	errno_value = is_unix ? bind_unix(l, &name, len, mode) : bind_ip(l->fd, &l->base.address.ip.ip, &name, len);
 	if (errno_value)
 		return errno_value;
+	know_address(l);
 	if (listen(l->fd, BACKLOG) != 0)
 		return errno;
 	return is_unix ? 0 : find_port(l);
@@ -279,6 +305,20 @@ static enum err give_up(struct uv_listener *l, enum err err)
 		close(l->fd);
 	free(l);
 	return err;
+}
+
+static enum err start(struct uv_world *w, struct uv_listener *l, struct io_listener **out)
+{
+	int status = uv_poll_init(&w->loop, &l->poll, l->fd);
+
+	if (status)
+		return give_up(l, err_from_uv(status));
+	l->poll.data = l;
+	list_append(&w->listeners, &l->link);
+	w->descriptors++;
+	update_polling(l);
+	*out = &l->base;
+	return ERR_OK;
 }
 
 enum err uv_world_listen(struct io *io, const struct io_address *a, unsigned mode, struct io_listener **out)
@@ -298,16 +338,75 @@ enum err uv_world_listen(struct io *io, const struct io_address *a, unsigned mod
 	l->base.address.peer_uid = l->base.address.peer_gid = UINT32_MAX;
 	int errno_value = open_socket(l, mode);
 
-	if (errno_value)
-		return give_up(l, err_from_errno(errno_value));
-	int status = uv_poll_init(&w->loop, &l->poll, l->fd);
+	return errno_value ? give_up(l, err_from_errno(errno_value)) : start(w, l, out);
+}
 
-	if (status)
-		return give_up(l, err_from_uv(status));
-	l->poll.data = l;
-	list_append(&w->listeners, &l->link);
-	w->descriptors++;
-	update_polling(l);
-	*out = &l->base;
-	return ERR_OK;
+/* ---------------------------------------------------------------- sockets made by others */
+
+static bool is_listening_stream(int fd)
+{
+	int type = 0, listens = 0;
+	socklen_t type_len = sizeof(type), listens_len = sizeof(listens);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) == 0 && type == SOCK_STREAM &&
+	       getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &listens_len) == 0 && listens;
+}
+
+/* We poll and close a descriptor of our own; the one that we were given stays as it is for as long as we live, so that a
+ * reload can take the listener away and give it back. O_NONBLOCK belongs to the open file, which both share with whoever
+ * started us. It is set all the same: when somebody else takes the connection that woke us, a blocking accept would halt the
+ * whole relay, and nobody but a server waits in accept on such a socket (service managers poll it). */
+static int share_inherited(struct uv_listener *l, int fd)
+{
+	if (!is_listening_stream(fd))
+		return EINVAL;
+	l->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (l->fd < 0)
+		return errno;
+	int flags = fcntl(l->fd, F_GETFL);
+
+	if (flags < 0 || (!(flags & O_NONBLOCK) && fcntl(l->fd, F_SETFL, flags | O_NONBLOCK) != 0))
+		return errno;
+	return 0;
+}
+
+static int read_address(struct uv_listener *l)
+{
+	struct sockaddr_storage name;
+	socklen_t len = sizeof(name);
+	int on = 1;
+
+	if (getsockname(l->fd, (struct sockaddr *)&name, &len) != 0)
+		return errno;
+	address_from_sockaddr(&name, len, &l->base.address);
+	if (name.ss_family == AF_INET || name.ss_family == AF_INET6)
+		setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	else if (name.ss_family != AF_UNIX)
+		return EINVAL;
+	know_address(l);
+	return 0;
+}
+
+enum err uv_world_listen_on(struct io *io, int fd, bool inherited, struct io_listener **out)
+{
+	struct uv_world *w = world_of(io);
+	struct uv_listener *l = w->ending || !world_has_descriptors(w) ? NULL : calloc(1, sizeof(*l));
+
+	if (!l) {
+		if (!inherited)
+			close(fd);
+		return w->ending ? ERR_CANCELLED : !world_has_descriptors(w) ? ERR_BUSY : ERR_NOMEM;
+	}
+	l->base.io = io;
+	l->fd = inherited ? -1 : fd;
+	int errno_value = inherited ? share_inherited(l, fd) : 0;
+
+	if (!errno_value)
+		errno_value = read_address(l);
+	if (!errno_value && !inherited && listen(l->fd, BACKLOG) != 0)
+		errno_value = errno;
+	if (errno_value)
+		return give_up(l, errno_value == EINVAL || errno_value == ENOTSOCK ? ERR_SYNTAX
+		                                                                   : err_from_errno(errno_value));
+	return start(w, l, out);
 }

@@ -150,6 +150,9 @@ static const struct io_world_ops uv_ops = {
 	.stream_read = uv_world_read,
 	.stream_close = uv_world_close,
 	.stream_shutdown = uv_world_shutdown,
+	.listen_on = uv_world_listen_on,
+	.watch_open = uv_world_watch_open,
+	.watch_close = uv_world_watch_close,
 	.listener_pause = uv_world_listener_pause,
 	.listener_close = uv_world_listener_close,
 	.datagram_send = uv_world_datagram_send,
@@ -182,6 +185,7 @@ static void world_init(struct uv_world *w, const struct io_uv_options *o)
 	list_init(&w->listeners);
 	list_init(&w->datagrams);
 	list_init(&w->signals);
+	list_init(&w->watches);
 	w->wake_at = INT64_MAX;
 	w->max_descriptors = o && o->max_descriptors ? o->max_descriptors : descriptors_allowed();
 	lanes_init(&w->lanes, o && o->disk_threads ? o->disk_threads : DISK_THREADS,
@@ -327,6 +331,7 @@ void io_uv_free(struct io **io)
 	uv_world_close_listeners(w);
 	uv_world_cancel_streams(w);
 	uv_world_close_datagrams(w);
+	uv_world_close_watches(w);
 	close_signals(w);
 	while (w->jobs > 0 || w->descriptors > 0)
 		uv_run(&w->loop, UV_RUN_ONCE);

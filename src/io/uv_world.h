@@ -27,7 +27,7 @@ struct uv_world {
 	struct lanes lanes;
 	size_t jobs;                      /* submitted and not done */
 	unsigned descriptors, max_descriptors;
-	struct list streams, listeners, datagrams, signals;
+	struct list streams, listeners, datagrams, signals, watches;
 };
 
 static inline struct uv_world *world_of(struct io *io)
@@ -61,9 +61,15 @@ void uv_world_cancel_streams(struct uv_world *w);
 
 /* uv_listener.c */
 enum err uv_world_listen(struct io *io, const struct io_address *a, unsigned mode, struct io_listener **out);
+enum err uv_world_listen_on(struct io *io, int fd, bool inherited, struct io_listener **out);
 void uv_world_listener_pause(struct io_listener *l, bool paused);
 void uv_world_listener_close(struct io_listener *l);
 void uv_world_close_listeners(struct uv_world *w);
+
+/* uv_watch.c */
+enum err uv_world_watch_open(struct io *io, const char *path, struct io_watch **out);
+void uv_world_watch_close(struct io_watch *w);
+void uv_world_close_watches(struct uv_world *w);
 
 /* uv_datagram.c */
 enum err uv_world_datagram_open(struct io *io, const struct ip_port *peer, struct io_datagram **out);

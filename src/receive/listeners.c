@@ -51,6 +51,8 @@ static struct io_address address_of(const struct config_listener *c)
 {
 	struct io_address a = { .peer_uid = UINT32_MAX, .peer_gid = UINT32_MAX };
 
+	if (c->address.is_fd)
+		return a; /* known when it is open; until then nothing has this address */
 	if (c->address.is_unix)
 		memcpy(a.unix_path, c->address.host.at, MIN(c->address.host.len, sizeof(a.unix_path) - 1));
 	else
@@ -64,6 +66,12 @@ static bool same_address(const struct io_address *a, const struct io_address *b)
 	       strcmp(a->unix_path, b->unix_path) == 0;
 }
 
+/* An inherited descriptor is known by what the configuration calls it. */
+static bool same_descriptor(const struct config_listener *a, const struct config_listener *b)
+{
+	return a->address.is_fd && b->address.is_fd && text_eq(a->address.host, b->address.host);
+}
+
 static struct listener *find_listener(struct receive *r, const struct config_listener *wanted)
 {
 	struct io_address address = address_of(wanted);
@@ -71,11 +79,44 @@ static struct listener *find_listener(struct receive *r, const struct config_lis
 	for (LIST_EACH(it, &r->listeners)) {
 		struct listener *l = LIST_ITEM(it, struct listener, link);
 
+		if (l->config->address.is_fd || wanted->address.is_fd) {
+			if (same_descriptor(l->config, wanted))
+				return l;
+			continue;
+		}
 		if (same_address(&l->address, &address) &&
 		    (l->address.ip.port || address.unix_path[0] || text_eq(l->config->name, wanted->name)))
 			return l;
 	}
 	return NULL;
+}
+
+static const char *why_not(enum err err, const struct config_listener *wanted)
+{
+	bool is_low = !wanted->address.is_unix && wanted->address.port > 0 && wanted->address.port < 1024;
+
+	if (err == ERR_BUSY)
+		return "another program listens there";
+	if (err == ERR_DENIED && is_low)
+		return "permission denied: ports below 1024 are bound once, at the start; restart as root with `user`, or with "
+		       "CAP_NET_BIND_SERVICE";
+	return err_text(err);
+}
+
+/* On a socket that the server has for it, or on one of its own. */
+static enum err listen_for(struct receive *r, struct listener *l, struct buf *problem)
+{
+	struct receive_socket socket = { .fd = -1 };
+	enum err err = r->options.find_socket
+	                       ? r->options.find_socket(r->options.socket_owner, l->config, &socket, problem)
+	               : l->config->address.is_fd ? ERR_UNSUPPORTED
+	                                          : ERR_OK;
+
+	if (err)
+		return err;
+	if (socket.fd < 0)
+		return io_listen(r->io, &l->address, 0666, receive_connection_accept, l, &l->io);
+	return io_listen_on(r->io, socket.fd, socket.inherited, receive_connection_accept, l, &l->io);
 }
 
 static enum err open_listener(struct receive *r, const struct config_listener *wanted, struct listener **out,
@@ -89,10 +130,13 @@ static enum err open_listener(struct receive *r, const struct config_listener *w
 	l->receive = r;
 	l->config = wanted;
 	l->address = address_of(wanted);
-	err = io_listen(r->io, &l->address, 0666, receive_connection_accept, l, &l->io);
+	size_t said = problem->len;
+
+	err = listen_for(r, l, problem);
 	if (err) {
-		buf_add_format(problem, "cannot listen on %.*s: %s", TEXT_ARGS(wanted->address.text),
-		               err == ERR_BUSY ? "another program listens there" : err_text(err));
+		if (problem->len == said)
+			buf_add_format(problem, "cannot listen on %.*s: %s", TEXT_ARGS(wanted->address.text),
+			               why_not(err, wanted));
 		free(l);
 		return err;
 	}
@@ -182,6 +226,20 @@ enum err receive_configure(struct receive *r, const struct config *config, struc
 	config_unref(&old);
 	free(plans);
 	return ERR_OK;
+}
+
+enum err receive_set_tls(struct receive *r, struct text listener, struct tls_context *context)
+{
+	for (LIST_EACH(it, &r->listeners)) {
+		struct listener *l = LIST_ITEM(it, struct listener, link);
+
+		if (!text_eq(l->config->name, listener))
+			continue;
+		tls_context_unref(&l->tls);
+		l->tls = tls_context_ref(context);
+		return ERR_OK;
+	}
+	return ERR_NOT_FOUND;
 }
 
 void receive_each_listener(struct receive *r, receive_listener_fn *each, void *owner)

@@ -78,6 +78,12 @@ typedef void io_accept_fn(void *owner, struct io_stream *stream);
  * Port 0 takes a free one: io_listener_address says which. When descriptors run out, accepting rests for a moment. */
 MUST_USE enum err io_listen(struct io *io, const struct io_address *address, unsigned mode, io_accept_fn *on_accept,
                             void *owner, struct io_listener **out);
+/* The same with a socket that is bound already. Inherited: whoever started us made it and keeps it; it listens, and goes on
+ * listening when this listener closes, for the one after us. Else it is taken over (closed also when this fails), and
+ * closed with the listener. ERR_SYNTAX: an inherited one that is no listening stream socket. ERR_UNSUPPORTED in the simulated
+ * world. */
+MUST_USE enum err io_listen_on(struct io *io, int fd, bool inherited, io_accept_fn *on_accept, void *owner,
+                               struct io_listener **out);
 const struct io_address *io_listener_address(const struct io_listener *l);
 void io_listener_pause(struct io_listener *l);
 void io_listener_resume(struct io_listener *l);

@@ -22,6 +22,10 @@ void io_uv_free(struct io **io);
 typedef void io_signal_fn(void *owner, int number);
 MUST_USE enum err io_uv_on_signal(struct io *io, int number, io_signal_fn *fn, void *owner);
 
+/* A TCP socket bound to the address and not listening yet, for io_listen_on: for a port that we may bind now and not any
+ * more when the loop runs. */
+MUST_USE enum err io_uv_bind(const struct ip_port *address, int *fd);
+
 /* The addresses of this machine's interfaces, max at most; returns how many. */
 size_t io_uv_own_addresses(struct ip *out, size_t max);
 

@@ -7,6 +7,7 @@
 #include <postrider/io/datagram.h>
 #include <postrider/io/lane.h>
 #include <postrider/io/layer.h>
+#include <postrider/io/watch.h>
 
 struct io_world_ops {
 	int64_t (*now_at)(struct io *io);
@@ -19,7 +20,11 @@ struct io_world_ops {
 
 	enum err (*connect)(struct io *io, const struct io_address *to, const struct ip *source, struct io_stream **out);
 	enum err (*listen)(struct io *io, const struct io_address *a, unsigned mode, struct io_listener **out);
+	/* NULL: this world has no descriptors. */
+	enum err (*listen_on)(struct io *io, int fd, bool inherited, struct io_listener **out);
 	enum err (*datagram_open)(struct io *io, const struct ip_port *peer, struct io_datagram **out);
+	enum err (*watch_open)(struct io *io, const char *path, struct io_watch **out); /* NULL: no files either */
+	void (*watch_close)(struct io_watch *w);
 
 	/* The wire under a stream; the parts common to both worlds (kept octets, layer, pause, deadlines) are in stream.c. */
 	void (*stream_send)(struct io_stream *s, const struct text *pieces, size_t count);
@@ -65,6 +70,12 @@ struct io_listener {
 	struct io *io;
 	struct io_address address;
 	io_accept_fn *on_accept;
+	void *owner;
+};
+
+struct io_watch {
+	struct io *io;
+	void (*on_change)(void *owner);
 	void *owner;
 };
 

@@ -385,6 +385,100 @@ static void connecting_to_no_path_is_an_error(void **state)
 	assert_int_equal(w->clients[0].why, ERR_NOT_FOUND);
 }
 
+static int listening_socket(struct ip_port *address)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(in);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(listen(fd, 10), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+	*address = (struct ip_port){ ip_from_v4(INADDR_LOOPBACK), ntohs(in.sin_port) };
+	return fd;
+}
+
+static void an_inherited_socket_is_used_and_stays(void **state)
+{
+	struct world *w = *state;
+	struct io_address to = { .ip.port = 0 };
+	int fd = listening_socket(&to.ip);
+
+	for (unsigned round = 0; round < 2; round++) {
+		assert_int_equal(io_listen_on(w->io, fd, true, on_accept, w, &w->listener), ERR_OK);
+		assert_int_equal(io_listener_address(w->listener)->ip.port, to.ip.port);
+		connect_client(w, round, &to);
+		LOOP_UNTIL(w->io, w->accepted == round + 1);
+		io_listener_close(&w->listener);
+	}
+	/* it listens on: whoever connects now waits for the next listener */
+	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in in = { .sin_family = AF_INET,
+		                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		                  .sin_port = htons(to.ip.port) };
+
+	assert_int_equal(connect(client, (struct sockaddr *)&in, sizeof(in)), 0);
+	close(client);
+	close(fd);
+}
+
+static void an_inherited_path_is_not_removed(void **state)
+{
+	struct world *w = *state;
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	memcpy(un.sun_path, w->unix_address.unix_path, sizeof(un.sun_path));
+	assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	assert_int_equal(listen(fd, 10), 0);
+	assert_int_equal(io_listen_on(w->io, fd, true, on_accept, w, &w->listener), ERR_OK);
+	assert_string_equal(io_listener_address(w->listener)->unix_path, un.sun_path);
+	connect_client(w, 0, &w->unix_address);
+	LOOP_UNTIL(w->io, w->accepted == 1);
+	io_listener_close(&w->listener);
+	assert_int_equal(access(un.sun_path, F_OK), 0);
+	close(fd);
+	unlink(un.sun_path);
+}
+
+static void what_does_not_listen_is_refused(void **state)
+{
+	struct world *w = *state;
+	int pair[2], file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), idle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	const int wrong[] = { file, udp, idle, pair[0], pair[1], 12345 };
+
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+		assert_int_equal(io_listen_on(w->io, wrong[i], true, on_accept, w, &w->listener), ERR_SYNTAX);
+	for (size_t i = 0; i + 1 < ARRAY_LEN(wrong); i++)
+		assert_int_equal(close(wrong[i]), 0); /* they were left alone */
+}
+
+static void a_socket_bound_before_is_taken_over(void **state)
+{
+	struct world *w = *state;
+	struct ip_port address = { ip_from_v4(INADDR_LOOPBACK), 0 };
+	struct io_address to = { .ip = address };
+	int fd = -1;
+
+	assert_int_equal(io_uv_bind(&address, &fd), ERR_OK);
+	assert_int_equal(io_listen_on(w->io, fd, false, on_accept, w, &w->listener), ERR_OK);
+	to.ip.port = io_listener_address(w->listener)->ip.port;
+	assert_true(to.ip.port > 0);
+	connect_client(w, 0, &to);
+	LOOP_UNTIL(w->io, w->accepted == 1);
+	int taken = -1;
+
+	assert_int_equal(io_uv_bind(&to.ip, &taken), ERR_BUSY);
+	io_listener_close(&w->listener);
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	assert_int_equal(io_uv_bind(&to.ip, &taken), ERR_OK);
+	close(taken);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void)
@@ -409,6 +503,10 @@ int main(void)
 		TEST(a_file_that_is_no_socket_is_not_replaced),
 		TEST(what_a_dead_process_left_is_replaced),
 		TEST(connecting_to_no_path_is_an_error),
+		TEST(an_inherited_socket_is_used_and_stays),
+		TEST(an_inherited_path_is_not_removed),
+		TEST(what_does_not_listen_is_refused),
+		TEST(a_socket_bound_before_is_taken_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
