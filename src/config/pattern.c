@@ -258,6 +258,11 @@ enum err pattern_parse(struct arena *arena, struct text t, struct config_pattern
 	return err;
 }
 
+enum err config_pattern_parse(struct arena *arena, struct text t, struct config_pattern *out)
+{
+	return pattern_parse(arena, t, out);
+}
+
 static enum err index_text(struct arena *arena, struct map *map, struct text key, size_t number)
 {
 	if (map_find(map, key))

@@ -7,7 +7,7 @@
 #ifndef POSTRIDER_CONFIG_PATTERN_H
 #define POSTRIDER_CONFIG_PATTERN_H
 
-#include <postrider/base/text.h>
+#include <postrider/base/arena.h>
 
 enum config_pattern_kind {
 	CONFIG_PATTERN_ANY,
@@ -42,6 +42,9 @@ struct config_mailbox {
 };
 
 struct config_mailbox config_mailbox_of(struct text mailbox);
+
+/* For patterns that stand outside the configuration. Texts are copied into arena. ERR_SYNTAX: not a pattern. */
+MUST_USE enum err config_pattern_parse(struct arena *arena, struct text t, struct config_pattern *out);
 
 bool config_pattern_matches(const struct config_pattern *pattern, struct text mailbox);
 bool config_pattern_covers(const struct config_pattern *wide, const struct config_pattern *narrow);

@@ -1,0 +1,104 @@
+#include "scram_verifier.h"
+
+#include <assert.h>
+
+#include <postrider/base/auto.h>
+#include <postrider/base/base64.h>
+
+static bool decode(struct text chars, char *room, size_t most, size_t *len)
+{
+	AUTO(buf_fini) struct buf octets = BUF(SCRAM_VERIFIER_MAX);
+
+	if (chars.len > SCRAM_VERIFIER_MAX || base64_decode(chars, &octets) || octets.len == 0 ||
+	    octets.len > most)
+		return false;
+	memcpy(room, octets.at, octets.len);
+	*len = octets.len;
+	return true;
+}
+
+static bool decode_digest(struct text chars, struct crypto_sha256 *out)
+{
+	size_t len = 0;
+
+	return decode(chars, (char *)out->at, sizeof(out->at), &len) && len == sizeof(out->at);
+}
+
+enum err scram_verifier_parse(struct text t, struct scram_verifier *out, const char **why)
+{
+	struct text rest = t;
+	uint64_t iterations = 0;
+	size_t salt_len = 0;
+	struct text count = text_cut(&rest, ','), salt = text_cut(&rest, ','), stored = text_cut(&rest, ','),
+		    server = rest;
+
+	*why = NULL;
+	if (text_to_u64(count, SCRAM_MOST_ITERATIONS, &iterations))
+		*why = "the iterations before the first comma are not a number up to 1000000";
+	else if (iterations < SCRAM_LEAST_ITERATIONS)
+		*why = "less than 4096 iterations are too few";
+	else if (!decode(salt, out->room, sizeof(out->room), &salt_len))
+		*why = "the salt is not base64 of 1 to 64 octets";
+	else if (!decode_digest(stored, &out->stored))
+		*why = "the stored key is not base64 of 32 octets";
+	else if (!decode_digest(server, &out->server))
+		*why = "the server key is not base64 of 32 octets";
+	if (*why)
+		return ERR_SYNTAX;
+	out->iterations = (uint32_t)iterations;
+	out->salt = text_of(out->room, salt_len);
+	return ERR_OK;
+}
+
+static struct crypto_sha256 key_of(const struct crypto_sha256 *salted, const char *what)
+{
+	const struct text piece = text_from(what);
+
+	return crypto_hmac_sha256(crypto_sha256_text(salted), &piece, 1);
+}
+
+static struct crypto_sha256 stored_key_of(const struct crypto_sha256 *salted)
+{
+	struct crypto_sha256 client = key_of(salted, "Client Key"), stored;
+	const struct text piece = crypto_sha256_text(&client);
+
+	stored = crypto_sha256(&piece, 1);
+	crypto_wipe(&client, sizeof(client));
+	return stored;
+}
+
+void scram_verifier_make(struct text password, struct text salt, uint32_t iterations,
+                         struct scram_verifier *out)
+{
+	struct crypto_sha256 salted = crypto_pbkdf2_sha256(password, salt, iterations);
+
+	assert(salt.len <= sizeof(out->room));
+	memcpy(out->room, salt.at, salt.len);
+	out->salt = text_of(out->room, salt.len);
+	out->iterations = iterations;
+	out->stored = stored_key_of(&salted);
+	out->server = key_of(&salted, "Server Key");
+	crypto_wipe(&salted, sizeof(salted));
+}
+
+void scram_verifier_add(struct buf *out, const struct scram_verifier *v)
+{
+	buf_add_u64(out, v->iterations);
+	buf_add_octet(out, ',');
+	base64_add(out, v->salt);
+	buf_add_octet(out, ',');
+	base64_add(out, crypto_sha256_text(&v->stored));
+	buf_add_octet(out, ',');
+	base64_add(out, crypto_sha256_text(&v->server));
+}
+
+bool scram_verifier_fits(const struct scram_verifier *v, struct text password)
+{
+	struct crypto_sha256 salted = crypto_pbkdf2_sha256(password, v->salt, v->iterations);
+	struct crypto_sha256 stored = stored_key_of(&salted);
+	bool fits = crypto_equal(crypto_sha256_text(&stored), crypto_sha256_text(&v->stored));
+
+	crypto_wipe(&salted, sizeof(salted));
+	crypto_wipe(&stored, sizeof(stored));
+	return fits;
+}

@@ -1,0 +1,217 @@
+#include "support/auth_rig.h"
+
+#include "support/check.h"
+
+#include <postrider/base/base64.h>
+
+/* Longer than any delay and any hash. */
+#define PATIENCE_MS 60000
+
+static enum err mark_file(void *owner, struct text path, struct auth_file_mark *out)
+{
+	struct auth_rig *r = owner;
+
+	assert_true(text_eq(path, TEXT(AUTH_RIG_PATH)));
+	if (r->file_err)
+		return r->file_err;
+	*out = r->mark;
+	return ERR_OK;
+}
+
+static enum err read_file(void *owner, struct text path, struct buf *out, struct buf *detail, struct buf *hint)
+{
+	struct auth_rig *r = owner;
+
+	assert_true(text_eq(path, TEXT(AUTH_RIG_PATH)));
+	r->reads++;
+	if (r->file_err) {
+		buf_add_string(detail, "it is not as it should be");
+		buf_add_string(hint, "mend it");
+		return r->file_err;
+	}
+	buf_add(out, r->users);
+	return buf_err(out);
+}
+
+static void on_notice(void *owner, bool is_bad, struct text what)
+{
+	struct auth_rig *r = owner;
+
+	r->notices++;
+	r->notice_is_bad = is_bad;
+	buf_reset(&r->notice);
+	buf_add(&r->notice, what);
+}
+
+static void load_config(struct auth_rig *r, bool has_users, const char *more)
+{
+	struct buf yaml = BUF(4096);
+	struct config_report report;
+
+	buf_add_string(&yaml, "hostname: relay.example.com\naccess:\n  max_hops: 50\n");
+	if (has_users)
+		buf_add_string(&yaml, "  users_file: " AUTH_RIG_PATH "\n");
+	buf_add_string(&yaml, more ? more : "");
+	const struct config_sources sources = { .file = TEXT("test.yaml"), .text = buf_text(&yaml) };
+
+	config_report_init(&report);
+	assert_int_equal(config_load(&sources, &r->config, &report), ERR_OK);
+	config_report_fini(&report);
+	buf_fini(&yaml);
+}
+
+void auth_rig_open(struct auth_rig *r, const char *users, const char *more)
+{
+	const struct sim_options sim = { .seed = 7 };
+
+	*r = (struct auth_rig){ .problem = BUF(65536), .notice = BUF(65536) };
+	assert_int_equal(sim_new(&sim, &r->sim), ERR_OK);
+	auth_rig_write_users(r, users);
+	load_config(r, users != NULL, more);
+	r->listener = (struct config_listener){ .name = TEXT("apps"), .auth = CONFIG_AUTH_OPTIONAL };
+	r->peer = (struct auth_peer){ .listener = &r->listener, .client = ip_from_v4(0xc0000201), .tls = true };
+
+	const struct auth_options options = { .io = sim_io(r->sim),
+		                              .config = r->config,
+		                              .mark_file = mark_file,
+		                              .read_file = read_file,
+		                              .files = r,
+		                              .on_notice = on_notice,
+		                              .owner = r };
+
+	r->new_err = auth_new(&options, &r->auth, &r->problem);
+}
+
+void auth_rig_close(struct auth_rig *r)
+{
+	auth_free(&r->auth);
+	sim_settle(r->sim, PATIENCE_MS);
+	config_unref(&r->config);
+	sim_free(&r->sim);
+	buf_fini(&r->problem);
+	buf_fini(&r->notice);
+}
+
+void auth_rig_write_users(struct auth_rig *r, const char *users)
+{
+	r->users = text_from(users);
+	r->mark.inode++;
+	r->mark.bytes = r->users.len;
+	r->mark.mode = 0640;
+}
+
+/* ---------------------------------------------------------------- a dialogue */
+
+static void on_step(void *owner, const struct auth_step *step)
+{
+	struct auth_talk *t = owner;
+
+	assert_false(t->has_step);
+	assert_true((step->kind == AUTH_CHALLENGE) == (t->exchange != NULL));
+	t->has_step = true;
+	t->steps++;
+	t->kind = step->kind;
+	buf_reset(&t->challenge);
+	buf_reset(&t->name);
+	buf_reset(&t->why);
+	if (step->kind == AUTH_CHALLENGE)
+		assert_int_equal(base64_decode(step->challenge, &t->challenge), ERR_OK);
+	buf_add(&t->name, step->name);
+	buf_add(&t->why, step->why);
+	assert_true((step->kind == AUTH_DONE) == (step->user != NULL));
+	if (step->user)
+		t->user = auth_user_ref(step->user);
+}
+
+void auth_talk_init(struct auth_talk *t, struct auth_rig *r)
+{
+	*t = (struct auth_talk){ .rig = r, .challenge = BUF(65536), .name = BUF(65536), .why = BUF(65536) };
+}
+
+void auth_talk_fini(struct auth_talk *t)
+{
+	auth_cancel(&t->exchange);
+	auth_user_unref(&t->user);
+	buf_fini(&t->challenge);
+	buf_fini(&t->name);
+	buf_fini(&t->why);
+}
+
+void auth_talk_wait(struct auth_talk *t)
+{
+	assert_true(sim_run_until(t->rig->sim, &t->has_step, PATIENCE_MS));
+}
+
+enum err auth_talk_start(struct auth_talk *t, const char *mechanism, const struct text *initial)
+{
+	const struct auth_start start = { .peer = &t->rig->peer,
+		                          .mechanism = text_from(mechanism),
+		                          .has_initial = initial != NULL,
+		                          .initial = initial ? *initial : TEXT_EMPTY,
+		                          .on_step = on_step,
+		                          .owner = t };
+
+	t->has_step = false;
+	return auth_begin(t->rig->auth, &start, &t->exchange);
+}
+
+enum auth_step_kind auth_talk_begin_raw(struct auth_talk *t, const char *mechanism, const struct text *initial)
+{
+	if (auth_talk_start(t, mechanism, initial))
+		return AUTH_TEMPORARY;
+	assert_false(t->has_step); /* never from inside */
+	auth_talk_wait(t);
+	return t->kind;
+}
+
+enum auth_step_kind auth_talk_say_raw(struct auth_talk *t, struct text line)
+{
+	t->has_step = false;
+	auth_answer(t->exchange, line);
+	assert_false(t->has_step);
+	auth_talk_wait(t);
+	return t->kind;
+}
+
+enum auth_step_kind auth_talk_begin(struct auth_talk *t, const char *mechanism, const struct text *initial)
+{
+	struct buf line = BUF(65536);
+	struct text encoded;
+
+	base64_add(&line, initial ? *initial : TEXT_EMPTY);
+	if (line.len == 0)
+		buf_add_string(&line, "=");
+	encoded = buf_text(&line);
+	auth_talk_begin_raw(t, mechanism, initial ? &encoded : NULL);
+	buf_fini(&line);
+	return t->kind;
+}
+
+enum auth_step_kind auth_talk_say(struct auth_talk *t, struct text octets)
+{
+	struct buf line = BUF(65536);
+
+	base64_add(&line, octets);
+	auth_talk_say_raw(t, buf_text(&line));
+	buf_fini(&line);
+	return t->kind;
+}
+
+enum auth_step_kind auth_rig_log_in(struct auth_rig *r, const char *name, const char *password)
+{
+	struct buf octets = BUF(4096);
+	struct auth_talk t;
+	enum auth_step_kind kind;
+
+	auth_talk_init(&t, r);
+	buf_add_octet(&octets, 0);
+	buf_add_string(&octets, name);
+	buf_add_octet(&octets, 0);
+	buf_add_string(&octets, password);
+	const struct text initial = buf_text(&octets);
+
+	kind = auth_talk_begin(&t, "PLAIN", &initial);
+	buf_fini(&octets);
+	auth_talk_fini(&t);
+	return kind;
+}
