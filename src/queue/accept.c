@@ -16,6 +16,7 @@ static enum err begin_recipients(const struct envelope *envelope, const struct t
                                  int64_t now_time, struct queue_recipient **out)
 {
 	size_t count = envelope->recipient_count;
+	bool later = envelope->release_time > now_time; /* nobody sees it before (RFC 4865) */
 	AUTO(free_memory) struct queue_recipient *begin = calloc(MAX(count, 1), sizeof(*begin));
 
 	if (!begin)
@@ -25,8 +26,8 @@ static enum err begin_recipients(const struct envelope *envelope, const struct t
 			return ERR_SYNTAX;
 		begin[i] = (struct queue_recipient){
 			.n = (uint32_t)i,
-			.state = held && held[i] ? QUEUE_HELD : QUEUE_CLAIMED,
-			.due_time = now_time,
+			.state = held && held[i] ? QUEUE_HELD : later ? QUEUE_WAITING : QUEUE_CLAIMED,
+			.due_time = later ? envelope->release_time : now_time,
 			.reply = TEXT_EMPTY,
 			.remote = TEXT_EMPTY,
 			.key = keys[i],
@@ -128,8 +129,26 @@ static void announce_many(struct queue *q, const struct newcomer *in)
 	}
 }
 
+/* One that is released later: only when, once for each key. */
+static void announce_release(struct queue *q, const struct newcomer *in)
+{
+	for (size_t i = 0; i < in->recipient_count; i++) {
+		const struct queue_recipient *r = &in->recipients[i];
+		size_t named = 0;
+
+		if (r->state != QUEUE_WAITING)
+			continue;
+		while (named < i && (in->recipients[named].state != QUEUE_WAITING ||
+		                     !text_eq(in->recipients[named].key, r->key)))
+			named++;
+		if (named == i)
+			announce_due(q, &(enum queue_verdict){ QUEUE_DEFERRED }, r, 1);
+	}
+}
+
 void newcomer_announce(struct queue *q, struct newcomer *in)
 {
+	announce_release(q, in);
 	if (in->recipient_count == 1) {
 		if (in->recipients[0].state == QUEUE_CLAIMED)
 			announce_key(q, in, in->recipients, 1);

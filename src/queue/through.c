@@ -166,7 +166,7 @@ static void announce_rest(struct queue *q, struct op *op)
 	struct queue_ticket *ticket = ticket_of(op);
 	struct newcomer *in = &ticket->accept.in;
 
-	for (size_t i = 0; i < in->recipient_count && !op->err; i++) {
+	for (size_t i = 0; i < in->recipient_count && !op->err && !ticket->unannounced; i++) {
 		if (in->recipients[i].state == QUEUE_WAITING)
 			announce_due(q, &(enum queue_verdict){ QUEUE_DEFERRED }, &in->recipients[i], 1);
 	}
@@ -398,11 +398,11 @@ static void begin_storing(void *owner)
 	store(t);
 }
 
-/* A recipient that begins held waits for a person: no client waits so long. */
-static bool any_held(const struct newcomer *in)
+/* A recipient that begins held waits for a person, one that is released later for its time: no client waits so long. */
+static bool any_waits(const struct newcomer *in)
 {
 	for (size_t i = 0; i < in->recipient_count; i++) {
-		if (in->recipients[i].state == QUEUE_HELD)
+		if (in->recipients[i].state != QUEUE_CLAIMED)
 			return true;
 	}
 	return false;
@@ -429,7 +429,7 @@ void through_begin(struct queue_ticket *ticket)
 	t->queue = q;
 	t->ticket = ticket;
 	t->count = t->open = count;
-	if (any_held(&ticket->accept.in)) {
+	if (any_waits(&ticket->accept.in)) {
 		io_later_run(q->io, &t->later, begin_storing, t);
 	} else {
 		io_later_run(q->io, &t->later, begin, t);

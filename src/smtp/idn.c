@@ -15,6 +15,7 @@ static enum err err_from_idn2(int rc)
 		return ERR_NOMEM;
 	case IDN2_TOO_BIG_DOMAIN:
 	case IDN2_TOO_BIG_LABEL:
+	case IDN2_PUNYCODE_BIG_OUTPUT:
 		return ERR_TOO_BIG;
 	default:
 		return ERR_SYNTAX;

@@ -205,6 +205,7 @@ struct id rig_accept(struct rig *r, const struct rig_mail *mail, struct rig_answ
 	char(*names)[32] = calloc(count, sizeof(*names));
 	bool room = true;
 
+	e->release_time = mail->release_time;
 	assert_non_null(keys);
 	assert_non_null(names);
 	for (size_t i = 0; i < count; i++) {

@@ -55,6 +55,7 @@ struct rig_mail {
 	const bool *held;
 	struct text content;
 	uint64_t declared_bytes;
+	int64_t release_time;
 	enum queue_mode mode;
 	int64_t budget_ms;
 };

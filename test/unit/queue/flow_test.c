@@ -226,6 +226,46 @@ static void one_work_for_each_delivery_key(void **state)
 	assert_int_equal(due_rows(r, "c.example"), 0);
 }
 
+static void a_message_for_later_waits_for_its_time_and_is_told_of_once_a_key(void **state)
+{
+	struct rig *r = *state;
+	const struct text keys[] = { LIT("a.example"), LIT("b.example"), LIT("a.example"), LIT("c.example") };
+	const bool held[] = { false, false, false, true };
+	int64_t release_time = io_now_time(&r->io.base) + 86400000;
+	struct queue_row rows[8], start = { 0 };
+	int64_t next_due_time = 0;
+	struct id id = rig_accepted(r, &(struct rig_mail){ .content = TEXT("x\r\n"),
+	                                                   .recipients = 4,
+	                                                   .keys = keys,
+	                                                   .held = held,
+	                                                   .release_time = release_time });
+	enum err err;
+
+	assert_int_equal(r->fresh, 0);
+	assert_int_equal(r->dues, 2);
+	assert_true(r->last_due_time == release_time);
+	assert_int_equal(rig_scan_from(r, "a.example", &start, release_time - 1, rows, 8, &next_due_time), 0);
+	assert_true(next_due_time == release_time);
+	assert_int_equal(rig_scan_from(r, "a.example", &start, release_time, rows, 8, NULL), 2);
+	assert_true(rows[0].due_time == release_time);
+	struct queue_work *w = rig_load(r, id, "b.example", 1, &err);
+
+	assert_int_equal(err, ERR_OK);
+	assert_int_equal(w->recipients[0].state, QUEUE_WAITING);
+	assert_false(w->recipients[0].unknown_outcome);
+	assert_true(w->message->envelope->release_time == release_time);
+	queue_work_free(r->queue, &w);
+}
+
+static void a_release_that_is_past_is_at_once(void **state)
+{
+	struct rig *r = *state;
+
+	rig_accepted(r, &(struct rig_mail){ .content = TEXT("x\r\n"), .release_time = 1 });
+	assert_int_equal(r->fresh, 1);
+	assert_int_equal(r->dues, 0);
+}
+
 static void what_the_scheduler_leaves_waits_without_a_claim(void **state)
 {
 	struct rig *r = *state;
@@ -728,6 +768,8 @@ int main(void)
 		RIG_BOTH(a_forgotten_ticket_is_accepted_all_the_same),
 		RIG_BOTH(an_empty_message_is_a_message),
 		RIG_BOTH(one_work_for_each_delivery_key),
+		RIG_BOTH(a_message_for_later_waits_for_its_time_and_is_told_of_once_a_key),
+		RIG_BOTH(a_release_that_is_past_is_at_once),
 		RIG_BOTH(what_the_scheduler_leaves_waits_without_a_claim),
 		RIG_BOTH(a_deferred_recipient_waits_with_all_that_is_known),
 		RIG_BOTH(a_deferral_without_a_key_stays_under_its_own),

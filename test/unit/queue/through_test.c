@@ -265,6 +265,21 @@ static void a_message_that_begins_held_is_stored(void **state)
 	assert_int_equal(r->fresh, 1);
 }
 
+static void a_message_for_later_is_stored(void **state)
+{
+	struct rig *r = *state;
+	struct rig_answer answer = { 0 };
+	struct rig_mail mail = through(QUEUE_THROUGH, 2, 2000);
+
+	mail.release_time = io_now_time(&r->io.base) + 3600000;
+	rig_accept(r, &mail, &answer);
+	fake_io_run(&r->io);
+	assert_true(answer.stored);
+	assert_int_equal(r->fresh, 0);
+	assert_int_equal(r->dues, 2);
+	assert_true(r->last_due_time == mail.release_time);
+}
+
 static void a_large_body_is_synced_only_when_it_is_stored(void **state)
 {
 	struct rig *r = *state;
@@ -369,6 +384,7 @@ int main(void)
 		RIG_BOTH(the_budget_ends_in_the_store_or_with_the_client),
 		RIG_MEMORY_ONLY(what_the_scheduler_leaves_is_stored_or_told),
 		RIG_MEMORY_ONLY(a_message_that_begins_held_is_stored),
+		RIG_MEMORY_ONLY(a_message_for_later_is_stored),
 		RIG_MEMORY_ONLY(a_large_body_is_synced_only_when_it_is_stored),
 		RIG_MEMORY_ONLY(storing_that_fails_is_told),
 		RIG_MEMORY_ONLY(the_close_ends_entries_in_every_state),
