@@ -117,6 +117,8 @@ static void add_client(struct buf *out, const struct event *e)
 	add_text(out, KEY("user"), e->client_user);
 	add_text(out, KEY("listener"), e->client_listener);
 	add_text(out, KEY("protocol"), e->client_protocol);
+	add_text(out, KEY("via"), e->client_via);
+	add_text(out, KEY("mechanism"), e->mechanism);
 	close_object(out, KEY("client"), start);
 }
 
@@ -186,6 +188,8 @@ void observe_event_line(struct text node, const struct event *e, int64_t time_us
 	add_ms(out, &e->ms);
 	add_client(out, e);
 	add_headers(out, e);
+	add_text(out, KEY("serial"), e->serial);
+	add_time(out, KEY("not_after"), e->not_after_time);
 	add_text(out, KEY("detail"), e->detail);
 	add_number(out, KEY("dropped"), e->dropped);
 	buf_add_octet(out, '}');

@@ -3,6 +3,7 @@
 #define POSTRIDER_SERVER_INTERNAL_H
 
 #include <postrider/admin.h>
+#include <postrider/auth.h>
 #include <postrider/deliver.h>
 #include <postrider/dns.h>
 #include <postrider/server.h>
@@ -18,8 +19,10 @@ struct server {
 	struct dns *dns;
 	struct deliver *deliver;
 	struct schedule *schedule;
+	struct auth *auth;
 	struct receive *receive;
 	struct admin *admin;
+	struct certificates *certificates;
 	struct observe_consumer to_history;
 	struct io_timer watch;
 	bool was_full, failed;
@@ -34,11 +37,14 @@ struct server {
 	void *stop_owner;
 };
 
-/* contexts.c: certificates from the files that the configuration names */
+/* contexts.c: TLS from the files that the configuration names; see certificates.h */
 enum err server_context_from_files(void *owner, const struct config_listener *l, struct tls_context **out,
                                    struct buf *problem);
 enum err client_context_with_ca(void *owner, const struct tls_client_options *o, struct tls_context **out,
                                 struct buf *problem);
+
+/* logins.c: who may log in */
+MUST_USE enum err server_open_auth(struct server *s, struct buf *problem);
 
 /* names.c: where names are looked up */
 MUST_USE enum err server_names(struct server *s, const struct config *config);

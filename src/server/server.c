@@ -1,3 +1,4 @@
+#include "certificates.h"
 #include "internal.h"
 
 #define WATCH_MS SECOND_MS
@@ -161,7 +162,11 @@ static enum err open_rooms(struct server *s, struct buf *problem)
 	err = schedule_new(&schedule, &s->schedule);
 	if (err)
 		return err;
+	err = server_open_auth(s, problem);
+	if (err)
+		return err;
 	receive = (struct receive_options){ .io = s->io,
+		                            .auth = s->auth,
 		                            .queue = s->queue,
 		                            .observe = s->observe,
 		                            .config = s->config,
@@ -191,7 +196,9 @@ static void give_up(struct server *s)
 {
 	if (s->admin)
 		admin_close(&s->admin, 0, on_closed, NULL);
+	certificates_free(&s->certificates);
 	receive_free(&s->receive);
+	auth_free(&s->auth);
 	schedule_free(&s->schedule);
 	deliver_free(&s->deliver);
 	dns_free(&s->dns);
@@ -253,13 +260,17 @@ enum err server_start(const struct server_options *options, struct server **out,
 	s->config = config_ref(options->config);
 	s->to_history = (struct observe_consumer){ .least = LEVEL_INFO, .fn = to_history, .owner = s };
 	observe_add_consumer(s->observe, &s->to_history);
-	err = open_queue(s, problem);
+	err = certificates_new(s, &s->certificates);
+	if (!err)
+		err = open_queue(s, problem);
 	if (!err)
 		open_history(s);
 	if (!err)
 		err = server_names(s, s->config);
 	if (!err)
 		err = open_rooms(s, problem);
+	if (!err)
+		err = certificates_adopt(s->certificates, s->config);
 	if (!err)
 		err = io_timer_start(s->io, &s->watch, io_now_at(s->io) + WATCH_MS, on_watch, s);
 	if (err) {
@@ -296,9 +307,12 @@ static enum err change_rooms(struct server *s, const struct config *config, stru
 	}
 	err = server_names(s, config);
 	if (!err)
+		err = auth_configure(s->auth, config, problem);
+	if (!err)
 		err = receive_configure(s->receive, config, problem);
 	/* the last one left everything as it was: only those before it have to go back */
-	if (err && (deliver_configure(s->deliver, s->config) || server_names(s, s->config)))
+	if (err && (deliver_configure(s->deliver, s->config) || server_names(s, s->config) ||
+	            auth_configure(s->auth, s->config, problem)))
 		buf_add_string(problem,
 		               "; and the old configuration could not be restored in whole: restart soon");
 	return err;
@@ -315,6 +329,7 @@ enum err server_reload(struct server *s, const struct config *config, struct buf
 	}
 	err = needs_restart(old, config, problem) ? ERR_CONFIG : change_rooms(s, config, problem);
 	if (err) {
+		certificates_forget(s->certificates);
 		if (!problem->len)
 			buf_add_string(problem, err_text(err));
 		buf_add_octet(problem, 0);
@@ -328,6 +343,8 @@ enum err server_reload(struct server *s, const struct config *config, struct buf
 	s->config = config_ref(config);
 	config_unref(&old);
 	say(s, EVENT_RELOADED, LEVEL_INFO, "the new configuration is in force");
+	if (certificates_adopt(s->certificates, s->config))
+		say(s, EVENT_WARNING, LEVEL_WARN, "out of memory: the files of certificates are no longer watched");
 	return ERR_OK;
 }
 
@@ -366,6 +383,7 @@ static void on_admin_closed(void *owner)
 	struct server *s = owner;
 
 	receive_free(&s->receive);
+	auth_free(&s->auth);
 	schedule_free(&s->schedule);
 	deliver_free(&s->deliver);
 	dns_free(&s->dns);
@@ -434,6 +452,7 @@ void server_stop(struct server *s, void (*on_stopped)(void *owner), void *owner)
 		return;
 	}
 	s->stopping = true;
+	certificates_free(&s->certificates);
 	s->waits = 2;
 	say(s, EVENT_STOPPING, LEVEL_INFO, "stopping: no new mail; what runs is finished");
 	receive_stop(s->receive, s->config->stop.linger_ms, on_rooms_stopped, s);

@@ -14,9 +14,11 @@ enum event_kind {
 	/* of messages */
 	EVENT_RECEIVED, EVENT_REJECTED, EVENT_ATTEMPT, EVENT_DELIVERED, EVENT_DEFERRED, EVENT_BOUNCED, EVENT_EXPIRED,
 	EVENT_HELD, EVENT_RELEASED, EVENT_DROPPED, EVENT_REROUTED, EVENT_DRAINED,
+	/* of clients: a login, good (info) or not (warn) */
+	EVENT_AUTH,
 	/* of the daemon */
 	EVENT_STARTED, EVENT_READY, EVENT_RELOADED, EVENT_RELOAD_FAILED, EVENT_PAUSED, EVENT_RESUMED, EVENT_UPSTREAM_DOWN,
-	EVENT_UPSTREAM_UP, EVENT_SPOOL_FULL, EVENT_STOPPING, EVENT_STOPPED, EVENT_WARNING, EVENT_ERROR,
+	EVENT_UPSTREAM_UP, EVENT_CERTIFICATE, EVENT_SPOOL_FULL, EVENT_STOPPING, EVENT_STOPPED, EVENT_WARNING, EVENT_ERROR,
 	EVENT_COUNT
 };
 
@@ -56,6 +58,10 @@ struct event {
 	struct event_tls tls;
 	struct event_ms ms;
 	struct text client_ip, client_helo, client_user, client_listener, client_protocol;
+	struct text client_via;      /* who spoke for the client: a proxy's address */
+	struct text mechanism;       /* of a login */
+	struct text serial;          /* of a certificate, hexadecimal */
+	int64_t not_after_time;      /* its end */
 	struct text subject;
 	struct text detail;          /* of daemon events: a sentence for people */
 	int64_t dropped;             /* of a warning: events that the log's reader did not take */
