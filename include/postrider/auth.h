@@ -39,6 +39,12 @@ struct auth_file_mark {
 	uint32_t uid;       /* of its owner */
 };
 
+enum auth_notice {
+	AUTH_USERS_TAKEN, /* the users file was another one, and is in force */
+	AUTH_USERS_ODD,   /* legal, and odd: file:line, why, what to do. Also at the start and at a reload */
+	AUTH_USERS_REFUSED, /* it was another one, and wrong: file:line, why, what to do. The old users stay */
+};
+
 struct auth_options {
 	struct io *io;
 	const struct config *config; /* referenced */
@@ -48,9 +54,8 @@ struct auth_options {
 	enum err (*read_file)(void *owner, struct text path, struct buf *out, struct buf *detail,
 	                      struct buf *hint);
 	void *files;
-	/* The users file changed and was taken (is_bad false: how many users, and warnings), or was not and the old users stay
-	 * (is_bad: file:line, why, what to do). For the log. May be NULL. */
-	void (*on_notice)(void *owner, bool is_bad, struct text what);
+	/* For the log: what is for people, lines with LF. May be NULL. */
+	void (*on_notice)(void *owner, enum auth_notice notice, struct text what);
 	void *owner;
 };
 

@@ -159,7 +159,7 @@ static enum err make_users(struct auth *auth, struct text path, struct parts *p,
 	if (!err)
 		err = watch_new(auth, path, &mark, &p->watch);
 	if (!err && notice.len && auth->options.on_notice)
-		auth->options.on_notice(auth->options.owner, false, buf_text(&notice));
+		auth->options.on_notice(auth->options.owner, AUTH_USERS_ODD, buf_text(&notice));
 	return err;
 }
 

@@ -125,23 +125,29 @@ static void free_watch(struct watch *w)
 
 static void look_soon(struct watch *w);
 
+static void tell(const struct watch *w, enum auth_notice notice, const struct buf *what)
+{
+	if (w->options.on_notice && what->len)
+		w->options.on_notice(w->options.owner, notice, buf_text(what));
+}
+
+static void refuse(struct watch *w)
+{
+	if (w->problem.len == 0)
+		buf_add_format(&w->problem, "%s: error: no memory to read the users file\n", w->path);
+	buf_add_string(&w->problem, "the users of before stay in force\n");
+	tell(w, AUTH_USERS_REFUSED, &w->problem);
+}
+
 static void take(struct watch *w)
 {
-	struct auth *auth = w->auth;
 	AUTO(buf_fini) struct buf what = BUF(PROBLEM_MAX);
 
-	if (w->err) {
-		buf_add(&what, buf_text(&w->problem));
-		buf_add_string(&what, w->problem.len ? "" : "the users file cannot be read: no memory\n");
-		buf_add_string(&what, "the users are those of before\n");
-	} else {
-		users_free(&auth->users);
-		auth->users = TAKE(w->users);
-		buf_add_format(&what, "%s: %zu users\n", w->path, auth->users->count);
-		buf_add(&what, buf_text(&w->notice));
-	}
-	if (w->options.on_notice)
-		w->options.on_notice(w->options.owner, w->err != ERR_OK, buf_text(&what));
+	users_free(&w->auth->users);
+	w->auth->users = TAKE(w->users);
+	buf_add_format(&what, "%s: read again, %zu users\n", w->path, w->auth->users->count);
+	tell(w, AUTH_USERS_TAKEN, &what);
+	tell(w, AUTH_USERS_ODD, &w->notice);
 }
 
 static void look_done(struct io_job *job)
@@ -153,7 +159,9 @@ static void look_done(struct io_job *job)
 		free_watch(w);
 		return;
 	}
-	if (w->changed)
+	if (w->changed && w->err)
+		refuse(w);
+	else if (w->changed)
 		take(w);
 	w->changed = false;
 	users_free(&w->users);

@@ -18,7 +18,8 @@ static enum err mark_file(void *owner, struct text path, struct auth_file_mark *
 	return ERR_OK;
 }
 
-static enum err read_file(void *owner, struct text path, struct buf *out, struct buf *detail, struct buf *hint)
+static enum err read_file(void *owner, struct text path, struct buf *out, struct buf *detail,
+                          struct buf *hint)
 {
 	struct auth_rig *r = owner;
 
@@ -33,14 +34,13 @@ static enum err read_file(void *owner, struct text path, struct buf *out, struct
 	return buf_err(out);
 }
 
-static void on_notice(void *owner, bool is_bad, struct text what)
+static void on_notice(void *owner, enum auth_notice notice, struct text what)
 {
 	struct auth_rig *r = owner;
 
 	r->notices++;
-	r->notice_is_bad = is_bad;
-	buf_reset(&r->notice);
-	buf_add(&r->notice, what);
+	buf_reset(&r->said[notice]);
+	buf_add(&r->said[notice], what);
 }
 
 static void load_config(struct auth_rig *r, bool has_users, const char *more)
@@ -64,12 +64,15 @@ void auth_rig_open(struct auth_rig *r, const char *users, const char *more)
 {
 	const struct sim_options sim = { .seed = 7 };
 
-	*r = (struct auth_rig){ .problem = BUF(65536), .notice = BUF(65536) };
+	*r = (struct auth_rig){ .problem = BUF(65536) };
+	for (size_t i = 0; i < ARRAY_LEN(r->said); i++)
+		buf_init(&r->said[i], 65536);
 	assert_int_equal(sim_new(&sim, &r->sim), ERR_OK);
 	auth_rig_write_users(r, users);
 	load_config(r, users != NULL, more);
 	r->listener = (struct config_listener){ .name = TEXT("apps"), .auth = CONFIG_AUTH_OPTIONAL };
-	r->peer = (struct auth_peer){ .listener = &r->listener, .client = ip_from_v4(0xc0000201), .tls = true };
+	r->peer =
+		(struct auth_peer){ .listener = &r->listener, .client = ip_from_v4(0xc0000201), .tls = true };
 
 	const struct auth_options options = { .io = sim_io(r->sim),
 		                              .config = r->config,
@@ -89,7 +92,8 @@ void auth_rig_close(struct auth_rig *r)
 	config_unref(&r->config);
 	sim_free(&r->sim);
 	buf_fini(&r->problem);
-	buf_fini(&r->notice);
+	for (size_t i = 0; i < ARRAY_LEN(r->said); i++)
+		buf_fini(&r->said[i]);
 }
 
 void auth_rig_write_users(struct auth_rig *r, const char *users)
@@ -155,7 +159,8 @@ enum err auth_talk_start(struct auth_talk *t, const char *mechanism, const struc
 	return auth_begin(t->rig->auth, &start, &t->exchange);
 }
 
-enum auth_step_kind auth_talk_begin_raw(struct auth_talk *t, const char *mechanism, const struct text *initial)
+enum auth_step_kind auth_talk_begin_raw(struct auth_talk *t, const char *mechanism,
+                                        const struct text *initial)
 {
 	if (auth_talk_start(t, mechanism, initial))
 		return AUTH_TEMPORARY;

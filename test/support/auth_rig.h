@@ -18,8 +18,8 @@ struct auth_rig {
 	unsigned reads;
 
 	/* what auth said of it */
-	struct buf problem, notice;
-	bool notice_is_bad;
+	struct buf problem;
+	struct buf said[3]; /* the last notice of each kind */
 	unsigned notices;
 
 	/* the client, and the connection that it has */
@@ -54,7 +54,8 @@ void auth_talk_fini(struct auth_talk *t);
 enum auth_step_kind auth_talk_begin(struct auth_talk *t, const char *mechanism, const struct text *initial);
 enum auth_step_kind auth_talk_say(struct auth_talk *t, struct text octets);
 /* The same, octets of the wire. */
-enum auth_step_kind auth_talk_begin_raw(struct auth_talk *t, const char *mechanism, const struct text *initial);
+enum auth_step_kind auth_talk_begin_raw(struct auth_talk *t, const char *mechanism,
+                                        const struct text *initial);
 enum auth_step_kind auth_talk_say_raw(struct auth_talk *t, struct text line);
 /* Without waiting. */
 enum err auth_talk_start(struct auth_talk *t, const char *mechanism, const struct text *initial);
