@@ -12,6 +12,13 @@
  * socket (client.family IP_NONE; whoever may open the socket was allowed by its permissions). */
 bool route_may_relay(const struct config_listener *listener, struct ip client);
 
+/* access.deny: who is never spoken to. */
+bool route_is_denied(const struct config *config, struct ip client);
+/* Who has to begin with a PROXY header, and who may say by XCLIENT or XFORWARD whom it speaks for. A Unix socket's client has no
+ * address and is in no such list. */
+bool route_is_proxy(const struct config_listener *listener, struct ip client);
+bool route_may_xclient(const struct config_listener *listener, struct ip client);
+
 /* access.senders; the null reverse-path is always allowed (RFC 5321 section 4.5.5). */
 bool route_sender_allowed(const struct config *config, struct text reverse_path);
 

@@ -24,6 +24,15 @@ static struct text label_of_reason(unsigned value)
 	return value == REASON_NONE ? TEXT("none") : reason_text((enum reason)value);
 }
 
+static struct text label_of_auth(unsigned value)
+{
+	static const struct text words[] = { [COUNTER_AUTH_SUCCEEDED] = LIT("succeeded"),
+		                             [COUNTER_AUTH_FAILED] = LIT("failed"),
+		                             [COUNTER_AUTH_OTHER] = LIT("other") };
+
+	return words[value];
+}
+
 /* clang-format off */
 #define TOTAL(metric, member, words) { .name = metric "_total", .help = words, .field = FIELD(member) }
 #define BY_REASON(metric, member, words)                                                                               \
@@ -52,6 +61,8 @@ static const struct registered registry[] = {
 	TOTAL("smtp_connections_refused", smtp_connections_refused, "Inbound connections refused at the door"),
 	{ .name = "smtp_sessions", .help = "Inbound sessions now open", .field = FIELD(smtp_sessions),
 	  .kind = COUNTER_GAUGE },
+	{ .name = "auth_attempts_total", .help = "Logins, by their end", .field = FIELD(auth_attempts), .label = "result",
+	  .label_count = COUNTER_AUTH_COUNT, .label_text = label_of_auth },
 	TOTAL("tls_sessions_in", tls_sessions_in, "Inbound TLS sessions"),
 	TOTAL("tls_sessions_out", tls_sessions_out, "Outbound TLS sessions"),
 	TOTAL("delivery_connections", delivery_connections, "Outbound connections"),

@@ -1,8 +1,6 @@
 /* The commands of a session, but for the mail transaction (transaction.c). */
 #include "session.h"
 
-#include <postrider/smtp/ehlo.h>
-
 #define HELO_MAX 255
 
 static bool keep_helo(struct receive_session *s, struct text args)
@@ -21,6 +19,7 @@ static bool keep_helo(struct receive_session *s, struct text args)
 	}
 	free(s->helo);
 	s->helo = helo;
+	s->just_greeted = true;
 	return true;
 }
 
@@ -41,28 +40,23 @@ static void on_helo(struct receive_session *s, struct text args)
 		return;
 	s->extended = false;
 	receive_session_reply_format(s, 250, "", "%.*s", TEXT_ARGS(s->config->hostname));
+	receive_session_count_junk(s);
 }
 
 static void on_ehlo(struct receive_session *s, struct text args)
 {
-	struct ehlo ours = { .keywords =
-		                     EHLO_PIPELINING | EHLO_SIZE | EHLO_8BITMIME | EHLO_ENHANCEDSTATUSCODES,
-		             .domain = s->config->hostname,
-		             .size_limit_bytes = s->config->access.max_message_size_bytes };
-	size_t before;
-
 	if (!greet(s, args))
 		return;
 	s->extended = true;
-	if (s->tls_offered && !s->tls_running)
-		ours.keywords |= EHLO_STARTTLS;
-	before = s->out.len;
-	ehlo_add(&s->out, &ours, TEXT_EMPTY);
-	receive_session_check_out(s, before);
+	receive_extensions_say(s);
+	s->lines.max_bytes = receive_auth_is_offered(s) ? SMTP_AUTH_LINE_MAX : SMTP_COMMAND_LINE_MAX;
+	receive_session_count_junk(s);
 }
 
 static void on_starttls(struct receive_session *s, struct text args)
 {
+	struct receive_limit_answer why = { 0 };
+
 	if (!s->tls_offered || s->tls_running) {
 		receive_session_reply(s, s->tls_running ? 503 : 502, "5.5.1",
 		                      s->tls_running ? "TLS is running already"
@@ -73,6 +67,10 @@ static void on_starttls(struct receive_session *s, struct text args)
 	if (args.len) {
 		receive_session_reply(s, 501, "5.5.4", "STARTTLS takes no parameter");
 		receive_session_count_error(s);
+		return;
+	}
+	if (!s->ops->take(s->owner, RECEIVE_LIMIT_TLS, &why)) {
+		receive_session_refuse_limit(s, &why, TEXT_EMPTY, STAGE_STARTTLS);
 		return;
 	}
 	receive_session_reply(s, 220, "2.0.0", "Go ahead");
@@ -87,12 +85,14 @@ static void on_rset(struct receive_session *s, struct text args)
 	(void)args;
 	receive_session_end_transaction(s);
 	receive_session_reply(s, 250, "2.0.0", "Forgotten");
+	receive_session_count_junk(s);
 }
 
 static void on_noop(struct receive_session *s, struct text args)
 {
 	(void)args;
 	receive_session_reply(s, 250, "2.0.0", "Ok");
+	receive_session_count_junk(s);
 }
 
 static void on_quit(struct receive_session *s, struct text args)
@@ -110,6 +110,7 @@ static void on_vrfy(struct receive_session *s, struct text args)
 		return;
 	}
 	receive_session_reply(s, 252, "2.1.5", "Send some mail, it will be tried");
+	receive_session_count_junk(s);
 }
 
 static void on_help(struct receive_session *s, struct text args)
@@ -117,6 +118,7 @@ static void on_help(struct receive_session *s, struct text args)
 	(void)args;
 	receive_session_reply(s, 214, "2.0.0",
 	                      "HELO EHLO STARTTLS MAIL RCPT DATA RSET NOOP VRFY QUIT; see RFC 5321");
+	receive_session_count_junk(s);
 }
 
 static void on_mail(struct receive_session *s, struct text args)
@@ -140,7 +142,7 @@ static void on_data(struct receive_session *s, struct text args)
 }
 
 #define BEFORE_MAIL (BIT(PHASE_START) | BIT(PHASE_READY))
-#define ANY_TIME (BEFORE_MAIL | BIT(PHASE_MAIL) | BIT(PHASE_RCPT))
+#define ANY_TIME (BEFORE_MAIL | BIT(PHASE_MAIL) | BIT(PHASE_RCPT) | BIT(PHASE_CHUNKS))
 
 static const struct command {
 	unsigned allowed_in;
@@ -151,9 +153,13 @@ static const struct command {
 	[SMTP_HELO] = { ANY_TIME, true, NULL, on_helo },
 	[SMTP_EHLO] = { ANY_TIME, true, NULL, on_ehlo },
 	[SMTP_STARTTLS] = { BEFORE_MAIL, true, "Not inside a transaction", on_starttls },
+	[SMTP_AUTH] = { BEFORE_MAIL, false, "Not inside a transaction", receive_auth_command },
+	[SMTP_XCLIENT] = { BEFORE_MAIL, true, "Not inside a transaction", receive_xclient_command },
+	[SMTP_XFORWARD] = { BEFORE_MAIL, false, "Not inside a transaction", receive_xforward_command },
 	[SMTP_MAIL] = { BIT(PHASE_READY), false, NULL, on_mail },
 	[SMTP_RCPT] = { BIT(PHASE_MAIL) | BIT(PHASE_RCPT), false, "MAIL first", on_rcpt },
 	[SMTP_DATA] = { BIT(PHASE_RCPT), false, NULL, on_data },
+	[SMTP_BDAT] = { ANY_TIME, true, NULL, receive_bdat_command }, /* reads its octets whatever is wrong */
 	[SMTP_RSET] = { ANY_TIME, true, NULL, on_rset },
 	[SMTP_NOOP] = { ANY_TIME, true, NULL, on_noop },
 	[SMTP_QUIT] = { ANY_TIME, true, NULL, on_quit },

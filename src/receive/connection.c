@@ -1,25 +1,14 @@
 /* One client: joins the session with its stream and with the queue. */
-#include "server.h"
+#include "connection.h"
 
+#include <postrider/base/time.h>
 #include <postrider/observe/observe.h>
 #include <postrider/route.h>
 
-struct connection {
-	struct list link; /* in receive->connections */
-	struct receive *receive;
-	struct listener *listener;
-	struct client *client;
-	struct tls_context *tls;  /* what EHLO offered; a reference, NULL: none */
-	struct io_stream *stream; /* NULL once it is closed */
-	struct receive_session session;
-	struct queue_draft *draft;
-	struct queue_ticket *ticket; /* a message that the queue decides on */
-	struct io_timer deadline;
-	int64_t active_at;     /* when the client last got something done */
-	struct io_later flush; /* writes what the session says, after all that waits was offered to it */
-	bool paused, closing, tls_wanted;
-	bool behind; /* the client has said more than was taken */
-};
+/* A client that takes longer than this for a handshake does not mean it. */
+#define HANDSHAKE_MS (30 * SECOND_MS)
+/* Mail data slower than this is cut off when the session's time is used up: a client may stay below it for that long in all. */
+#define LEAST_OCTETS_PER_S 100
 
 /* ---------------------------------------------------------------- what the session asks for */
 
@@ -50,7 +39,7 @@ static void renew(void *owner)
 	config_unref(&c->session.config);
 	c->session.config = config_ref(c->receive->config);
 	c->session.listener = l->config;
-	c->session.may_relay = route_may_relay(l->config, c->session.client);
+	receive_session_renew_rights(&c->session);
 }
 
 static void on_draft_room(void *owner)
@@ -70,6 +59,13 @@ static enum err write_draft(void *owner, struct text bytes)
 	struct connection *c = owner;
 
 	return queue_draft_write(c->draft, bytes);
+}
+
+static bool has_room(void *owner, uint64_t bytes)
+{
+	struct connection *c = owner;
+
+	return queue_has_room(c->receive->queue, bytes);
 }
 
 static bool draft_is_busy(void *owner)
@@ -93,6 +89,7 @@ static void connection_free(struct connection *c)
 	receive_session_fini(&c->session);
 	queue_draft_abort(&c->draft);
 	list_remove(&c->link);
+	free(c->more);
 	free(c);
 	receive_check_stopped(r);
 }
@@ -104,6 +101,26 @@ static void flush_later(struct connection *c)
 	io_later_run(c->receive->io, &c->flush, flush, c);
 }
 
+/* Something that the client had to wait for has come: it has all its time again. */
+static void renew_limit(struct connection *c)
+{
+	c->limit_at = io_now_at(c->receive->io) + c->listener->config->timeout_ms;
+	c->commands = c->session.commands;
+}
+
+/* Commands that wait behind an answer are answered in the same write; where there are none it goes now. */
+static void go_on(struct connection *c)
+{
+	renew_limit(c);
+	if (c->receive->stopping)
+		receive_session_stop(&c->session);
+	if (!c->behind)
+		flush(c);
+	resume_if_wanted(c);
+	if (c->behind)
+		flush_later(c);
+}
+
 /* Whoever sent the message may be gone by now: it is ours all the same, and told of. */
 static void on_decided(void *owner, const struct queue_decision *decision)
 {
@@ -111,26 +128,16 @@ static void on_decided(void *owner, const struct queue_decision *decision)
 	struct receive *r = c->receive;
 
 	c->ticket = NULL;
-	c->active_at = io_now_at(r->io);
 	if (!decision->err) {
 		r->counts.messages++;
 		r->counts.recipients += c->session.transaction->envelope->recipient_count;
 		r->counts.bytes += c->session.transaction->envelope->content_bytes;
 	}
 	receive_session_decided(&c->session, decision);
-	if (!c->stream) {
+	if (!c->stream)
 		connection_free(c);
-		return;
-	}
-	if (r->stopping)
-		receive_session_stop(&c->session);
-	/* Commands that wait behind the dot are answered in the same write as the 250; where there are none it goes now, before
-	 * the message's delivery begins. */
-	if (!c->behind)
-		flush(c);
-	resume_if_wanted(c);
-	if (c->behind)
-		flush_later(c);
+	else
+		go_on(c); /* the 250 leaves before the message's delivery begins */
 }
 
 static void commit(void *owner, const struct queue_submission *submission)
@@ -154,20 +161,42 @@ static void close_session(void *owner)
 	c->closing = true;
 }
 
+static void add_client(struct buf *b, const struct connection *c, struct ip ip)
+{
+	if (ip.family != IP_NONE)
+		ip_add(b, ip);
+	else
+		buf_add_string(b, c->listener->address.unix_path[0] ? "unix" : "unknown");
+}
+
+/* XFORWARD: whom the peer speaks for is the client, and the peer is where it came by. */
+static void name_forwarded(const struct session_more *more, struct event *event)
+{
+	event->client_via = event->client_ip;
+	event->client_ip = text_from(more->forwarded_addr);
+	if (more->forwarded_helo)
+		event->client_helo = text_from(more->forwarded_helo);
+}
+
 static void emit(void *owner, struct event *event)
 {
 	struct connection *c = owner;
-	struct buf ip = BUF(IP_TEXT_MAX);
+	const struct session_more *more = c->session.more;
+	struct buf ip = BUF(IP_TEXT_MAX), via = BUF(IP_TEXT_MAX);
 
 	if (event->kind == EVENT_REJECTED)
 		c->receive->counts.rejections++;
-	if (c->session.client.family != IP_NONE)
-		ip_add(&ip, c->session.client);
-	else
-		buf_add_string(&ip, "unix");
+	add_client(&ip, c, c->session.client);
 	event->client_ip = buf_text(&ip);
 	event->client_helo = text_from(c->session.helo);
 	event->client_listener = c->session.listener->name;
+	if (event->client_user.len == 0)
+		event->client_user = receive_session_user(&c->session);
+	if (c->more && c->more->via.ip.family != IP_NONE)
+		ip_add(&via, c->more->via.ip);
+	event->client_via = buf_text(&via);
+	if (more && more->forwarded_addr)
+		name_forwarded(more, event);
 	if (c->session.transaction)
 		event->client_protocol = c->session.transaction->envelope->protocol;
 	if (c->session.tls_running) {
@@ -176,12 +205,182 @@ static void emit(void *owner, struct event *event)
 	}
 	observe_emit(c->receive->observe, event);
 	buf_fini(&ip);
+	buf_fini(&via);
+}
+
+/* ---------------------------------------------------------------- limits, and rests */
+
+static bool take(void *owner, enum receive_limit what, struct receive_limit_answer *why)
+{
+	return admission_take(owner, what, why);
+}
+
+static void give_back(void *owner, uint64_t recipients)
+{
+	admission_give_back(owner, recipients);
+}
+
+static void on_rested(void *owner)
+{
+	struct connection *c = owner;
+
+	receive_session_rested(&c->session);
+	go_on(c);
+}
+
+static void rest(void *owner, int64_t ms)
+{
+	struct connection *c = owner;
+	struct connection_more *more = connection_more(c);
+	struct io *io = c->receive->io;
+
+	if (!more || io_timer_start(io, &more->rest, io_now_at(io) + ms, on_rested, c))
+		receive_session_rested(&c->session);
+}
+
+/* ---------------------------------------------------------------- who it is */
+
+struct connection_more *connection_more(struct connection *c)
+{
+	if (!c->more)
+		c->more = calloc(1, sizeof(*c->more));
+	return c->more;
+}
+
+/* What the mechanisms want to know of the connection; binding is room for what its channel is known by. */
+static struct auth_peer auth_peer_of(const struct connection *c, struct buf *binding)
+{
+	const struct session_more *more = c->session.more;
+
+	if (c->session.tls_running && tls_channel_binding(c->stream, TLS_BINDING_EXPORTER, binding))
+		buf_reset(binding);
+	return (struct auth_peer){ .listener = c->session.listener,
+		                   .client = c->session.client,
+		                   .tls = c->session.tls_running,
+		                   .certificate_user = more ? text_from(more->certificate_user) : TEXT_EMPTY,
+		                   .channel_binding = buf_text(binding) };
+}
+
+static unsigned auth_offered_here(void *owner)
+{
+	struct connection *c = owner;
+	struct buf binding = BUF(TLS_BINDING_BYTES);
+	struct auth_peer peer;
+	unsigned offered;
+
+	if (!c->receive->options.auth || c->session.listener->auth == CONFIG_AUTH_NONE)
+		return 0;
+	peer = auth_peer_of(c, &binding);
+	offered = auth_offered(c->receive->options.auth, &peer);
+	buf_fini(&binding);
+	return offered;
+}
+
+static void on_auth_step(void *owner, const struct auth_step *step)
+{
+	struct connection *c = owner;
+	struct counters *counters = observe_counters(c->receive->observe);
+
+	if (step->kind == AUTH_DONE)
+		counters->auth_attempts[COUNTER_AUTH_SUCCEEDED]++;
+	else if (step->kind == AUTH_WRONG || step->kind == AUTH_LOCKED)
+		counters->auth_attempts[COUNTER_AUTH_FAILED]++;
+	else if (step->kind != AUTH_CHALLENGE)
+		counters->auth_attempts[COUNTER_AUTH_OTHER]++;
+	receive_session_auth_step(&c->session, step);
+	go_on(c);
+}
+
+static enum err begin_auth(void *owner, struct text mechanism, bool has_initial, struct text initial)
+{
+	struct connection *c = owner;
+	struct connection_more *more = connection_more(c);
+	struct buf binding = BUF(TLS_BINDING_BYTES);
+	struct auth_peer peer;
+	enum err err;
+
+	if (!more)
+		return ERR_NOMEM;
+	peer = auth_peer_of(c, &binding);
+	err = auth_begin(c->receive->options.auth,
+	                 &(struct auth_start){ .peer = &peer,
+	                                       .mechanism = mechanism,
+	                                       .has_initial = has_initial,
+	                                       .initial = initial,
+	                                       .on_step = on_auth_step,
+	                                       .owner = c },
+	                 &more->auth);
+	buf_fini(&binding);
+	return err;
+}
+
+static void answer_auth(void *owner, struct text line)
+{
+	struct connection *c = owner;
+
+	auth_answer(c->more->auth, line);
+}
+
+static void cancel_auth(void *owner)
+{
+	struct connection *c = owner;
+
+	if (c->more)
+		auth_cancel(&c->more->auth);
+}
+
+static bool client_changed(void *owner, struct receive_limit_answer *why)
+{
+	struct connection *c = owner;
+	struct receive *r = c->receive;
+	struct connection_more *more = connection_more(c);
+	struct client *client = clients_enter(&r->clients, c->session.client);
+
+	if (!client || !more) {
+		clients_leave(client);
+		*why = (struct receive_limit_answer){ 421, "4.3.0", "Out of memory", NULL, 0, REASON_OTHER };
+		return false;
+	}
+	if (more->via.ip.family == IP_NONE)
+		more->via = io_stream_peer(c->stream)->ip;
+	clients_leave(c->client);
+	c->client = client;
+	if (route_is_denied(r->config, c->session.client)) {
+		*why = (struct receive_limit_answer){ 554,           "5.7.1", "No service for this client",
+			                              "access.deny", 0,       REASON_POLICY };
+		return false;
+	}
+	return admission_of_client(r, c->listener, client, c->session.client, why);
+}
+
+/* ---------------------------------------------------------------- the service outside */
+
+static void on_policy_answer(void *owner, const struct policy_answer *answer)
+{
+	struct connection *c = owner;
+
+	receive_session_policy_answered(&c->session, answer);
+	go_on(c);
+}
+
+static bool ask_policy(void *owner, const struct policy_question *asked)
+{
+	struct connection *c = owner;
+	struct connection_more *more = c->receive->policy ? connection_more(c) : NULL;
+	struct policy_question question = *asked;
+
+	if (!more)
+		return false;
+	question.server = io_stream_local(c->stream)->ip;
+	question.stress = c->receive->pressure != RECEIVE_AT_EASE;
+	return !policy_service_ask(c->receive->policy, &question, &more->policy, on_policy_answer, c);
 }
 
 static const struct receive_session_ops session_ops = {
 	.renew = renew,
 	.now_time = now_time,
 	.make_id = make_id,
+	.has_room = has_room,
 	.open_draft = open_draft,
 	.write_draft = write_draft,
 	.draft_is_busy = draft_is_busy,
@@ -190,6 +389,15 @@ static const struct receive_session_ops session_ops = {
 	.start_tls = start_tls,
 	.close = close_session,
 	.emit = emit,
+	.take = take,
+	.give_back = give_back,
+	.rest = rest,
+	.auth_offered = auth_offered_here,
+	.auth_begin = begin_auth,
+	.auth_answer = answer_auth,
+	.auth_cancel = cancel_auth,
+	.ask_policy = ask_policy,
+	.client_changed = client_changed,
 };
 
 /* ---------------------------------------------------------------- the stream */
@@ -198,9 +406,11 @@ static void on_tls_done(void *owner, enum err err, const struct tls_info *info)
 {
 	struct connection *c = owner;
 
-	c->active_at = io_now_at(c->receive->io);
+	renew_limit(c);
 	if (!err)
 		observe_counters(c->receive->observe)->tls_sessions_in++;
+	else
+		door_say_refused(c, STAGE_STARTTLS, REASON_TLS, NULL, info->problem);
 	receive_session_tls_done(&c->session, err, info);
 	resume_if_wanted(c);
 	flush(c);
@@ -210,6 +420,8 @@ static void begin_tls(struct connection *c)
 {
 	c->tls_wanted = false;
 	io_stream_discard_kept(c->stream);
+	connection_set_limit(c,
+	                     io_now_at(c->receive->io) + MIN(HANDSHAKE_MS, c->session.listener->timeout_ms));
 	if (tls_start(c->stream, c->tls, TEXT_EMPTY, on_tls_done, c))
 		io_stream_close(c->stream);
 }
@@ -244,6 +456,9 @@ static void resume_if_wanted(struct connection *c)
 	if (!c->paused || !c->stream || io_stream_is_closing(c->stream) || !may_read(c))
 		return;
 	c->paused = false;
+	/* what we were busy with is not the client's fault */
+	c->limit_at =
+		MAX(c->limit_at, io_now_at(c->receive->io) + MIN(MINUTE_MS, c->listener->config->timeout_ms));
 	io_stream_resume(c->stream);
 }
 
@@ -252,15 +467,33 @@ static bool goes_on(const struct connection *c)
 	return !c->closing && !io_stream_is_closing(c->stream) && may_read(c);
 }
 
-/* What is said to a long row of commands leaves in between. */
-static size_t on_data(void *owner, struct text bytes)
+/* A command gives the client all its time again. Mail data gives time by its octets: who sends one a minute is not waited for
+ * longer than for who sends none, and who is merely slow gets as long as it takes. A command that comes letter by letter is not
+ * there before it is whole. */
+static void count_progress(struct connection *c, bool in_data, size_t taken)
 {
-	struct connection *c = owner;
+	int64_t full_at = io_now_at(c->receive->io) + c->session.listener->timeout_ms;
+
+	if (c->commands != c->session.commands) {
+		c->commands = c->session.commands;
+		c->limit_at = full_at;
+	} else if (in_data) {
+		c->limit_at = MIN(full_at, c->limit_at + (int64_t)(taken * SECOND_MS / LEAST_OCTETS_PER_S));
+	}
+}
+
+/* What is said to a long row of commands leaves in between. */
+size_t connection_talk(struct connection *c, struct text bytes)
+{
 	size_t taken = 0, more;
 
 	do {
+		bool in_data = receive_session_is_in_data(&c->session);
+
 		more = receive_session_feed(&c->session, text_skip(bytes, taken));
 		taken += more;
+		if (more)
+			count_progress(c, in_data, more);
 		if (c->session.phase == PHASE_TLS) {
 			/* What came in the same segment behind STARTTLS was not protected: forgotten
 			 * (RFC 3207 section 6). */
@@ -271,9 +504,6 @@ static size_t on_data(void *owner, struct text bytes)
 			receive_session_stop(&c->session);
 		flush(c);
 	} while (more && taken < bytes.len && goes_on(c));
-	/* a command that comes letter by letter is not there before it is whole */
-	if (taken)
-		c->active_at = io_now_at(c->receive->io);
 	c->behind = taken < bytes.len;
 	if (!c->closing && !io_stream_is_closing(c->stream) && !may_read(c)) {
 		c->paused = true;
@@ -282,11 +512,22 @@ static size_t on_data(void *owner, struct text bytes)
 	return taken;
 }
 
+static size_t on_data(void *owner, struct text bytes)
+{
+	struct connection *c = owner;
+
+	return c->door == DOOR_OPEN ? connection_talk(c, bytes) : door_take(c, bytes);
+}
+
 /* A client that closes its half may still be owed an answer: the 250 to its last dot. */
 static void on_eof(void *owner)
 {
 	struct connection *c = owner;
 
+	if (c->door != DOOR_OPEN) {
+		io_stream_close(c->stream);
+		return;
+	}
 	c->closing = true;
 	if (!c->ticket)
 		flush(c);
@@ -294,7 +535,19 @@ static void on_eof(void *owner)
 
 static void on_drained(void *owner)
 {
-	resume_if_wanted(owner);
+	struct connection *c = owner;
+
+	if (c->door == DOOR_OPEN)
+		resume_if_wanted(c);
+}
+
+static void forget_more(struct connection *c)
+{
+	if (!c->more)
+		return;
+	auth_cancel(&c->more->auth);
+	policy_service_cancel(&c->more->policy);
+	io_timer_stop(c->receive->io, &c->more->rest);
 }
 
 static void on_closed(void *owner, enum err why)
@@ -306,7 +559,8 @@ static void on_closed(void *owner, enum err why)
 	c->stream = NULL;
 	io_timer_stop(r->io, &c->deadline);
 	io_later_cancel(r->io, &c->flush);
-	receive_client_drop(r, c->client);
+	forget_more(c);
+	clients_leave(c->client);
 	c->listener->sessions--;
 	receive_listener_unref(c->listener);
 	tls_context_unref(&c->tls);
@@ -316,7 +570,7 @@ static void on_closed(void *owner, enum err why)
 		connection_free(c);
 }
 
-static const struct io_stream_events stream_events = {
+const struct io_stream_events connection_stream_events = {
 	.on_data = on_data,
 	.on_eof = on_eof,
 	.on_drained = on_drained,
@@ -325,119 +579,62 @@ static const struct io_stream_events stream_events = {
 
 /* ---------------------------------------------------------------- time */
 
-/* Runs once in a while rather than being moved at every octet: what it finds is how long nothing came. */
+/* It is not the client that is waited for. */
+static bool waits_for_us(const struct connection *c)
+{
+	const struct receive_session *s = &c->session;
+
+	return c->ticket || s->rests || s->phase == PHASE_ASK || (s->phase == PHASE_AUTH && s->auth_thinks) ||
+	       (c->draft && queue_draft_is_busy(c->draft));
+}
+
+/* Runs once in a while rather than being moved at every octet: what it finds is how long the client has. */
 static void on_deadline(void *owner)
 {
 	struct connection *c = owner;
 	struct io *io = c->receive->io;
-	int64_t limit_at = c->active_at + c->session.listener->timeout_ms;
 
-	if (c->ticket)
-		limit_at = io_now_at(io) + SECOND_MS; /* it is the disk that we wait for */
-	if (limit_at > io_now_at(io)) {
-		if (io_timer_start(io, &c->deadline, limit_at, on_deadline, c))
-			io_stream_close(c->stream);
-		return;
-	}
-	if (c->session.phase == PHASE_TLS) {
+	if (c->door == DOOR_OPEN && waits_for_us(c))
+		c->limit_at = MAX(c->limit_at, io_now_at(io) + SECOND_MS);
+	if (c->limit_at > io_now_at(io)) {
+		connection_set_limit(c, c->limit_at);
+	} else if (c->door != DOOR_OPEN) {
+		door_timed_out(c);
+	} else if (c->session.phase == PHASE_TLS) {
+		door_say_refused(c, STAGE_STARTTLS, REASON_TIMEOUT, NULL,
+		                 TEXT("the handshake took too long"));
 		io_stream_close(c->stream);
-		return;
+	} else {
+		receive_session_timed_out(&c->session);
+		flush(c);
 	}
-	receive_session_timed_out(&c->session);
-	flush(c);
+}
+
+void connection_set_limit(struct connection *c, int64_t at_ms)
+{
+	c->limit_at = at_ms;
+	if (io_timer_start(c->receive->io, &c->deadline, at_ms, on_deadline, c))
+		io_stream_close(c->stream);
 }
 
 /* ---------------------------------------------------------------- coming and going */
 
-static void refuse(struct io_stream *stream, const struct config *config, const char *words)
+void connection_flush(struct connection *c)
 {
-	struct buf b = BUF(1024);
-	struct text reply;
-
-	buf_add_format(&b, "421 4.7.0 %.*s %s\r\n", TEXT_ARGS(config->hostname), words);
-	reply = buf_text(&b);
-	if (!buf_err(&b))
-		io_stream_write(stream, &reply, 1);
-	io_stream_finish(stream);
-	buf_fini(&b);
+	flush(c);
 }
 
-static void on_refused_closed(void *owner, enum err why)
+void connection_open_session(struct connection *c, struct ip_port client, const struct tls_info *info)
 {
-	(void)owner;
-	(void)why;
-}
+	bool implicit = c->listener->config->tls == CONFIG_TLS_IMPLICIT;
 
-static size_t on_refused_data(void *owner, struct text bytes)
-{
-	(void)owner;
-	return bytes.len;
-}
-
-static void on_refused_eof(void *owner)
-{
-	(void)owner;
-}
-
-/* Told 421 and closed: nothing of ours hangs on it. */
-static const struct io_stream_events refused_events = {
-	.on_data = on_refused_data,
-	.on_eof = on_refused_eof,
-	.on_closed = on_refused_closed,
-};
-
-static const char *why_not(const struct listener *l, const struct client *client)
-{
-	const struct receive *r = l->receive;
-
-	if (r->stopping)
-		return "is stopping, come back soon";
-	if (r->counts.sessions >= r->options.max_sessions || l->sessions >= l->config->max_sessions)
-		return "has too many sessions, come back later";
-	if (client->ip.family != IP_NONE && l->config->per_client.sessions &&
-	    client->sessions > l->config->per_client.sessions)
-		return "has too many sessions from you, come back later";
-	return NULL;
-}
-
-void receive_connection_accept(void *owner, struct io_stream *stream)
-{
-	struct listener *l = owner;
-	struct receive *r = l->receive;
-	const struct io_address *peer = io_stream_peer(stream);
-	struct connection *c = calloc(1, sizeof(*c));
-	struct client *client = receive_client_get(r, peer->ip.ip);
-	const char *no = !c || !client ? "is out of memory, come back later" : why_not(l, client);
-
-	r->counts.connections++;
-	observe_counters(r->observe)->smtp_connections++;
-	if (!no &&
-	    io_timer_start(r->io, &c->deadline, io_now_at(r->io) + l->config->timeout_ms, on_deadline, c))
-		no = "is out of memory, come back later";
-	if (no) {
-		r->counts.refused_connections++;
-		observe_counters(r->observe)->smtp_connections_refused++;
-		receive_client_drop(r, client);
-		free(c);
-		io_stream_attach(stream, &refused_events, NULL);
-		refuse(stream, r->config, no);
-		return;
-	}
-	c->receive = r;
-	c->listener = l;
-	c->client = client;
-	c->stream = stream;
-	c->tls = l->tls ? tls_context_ref(l->tls) : NULL;
-	c->active_at = io_now_at(r->io);
-	l->references++;
-	l->sessions++;
-	r->counts.sessions++;
-	observe_counters(r->observe)->smtp_sessions = r->counts.sessions;
-	list_append(&r->connections, &c->link);
-	io_stream_attach(stream, &stream_events, c);
-	receive_session_init(&c->session, &session_ops, c, r->config, l->config, peer->ip.ip, peer->ip.port,
-	                     l->tls != NULL);
-	c->session.may_relay = route_may_relay(l->config, peer->ip.ip);
+	c->door = DOOR_OPEN;
+	receive_session_init(&c->session, &session_ops, c, c->receive->config, c->listener->config, client.ip,
+	                     client.port, c->tls && !implicit);
+	receive_session_renew_rights(&c->session);
+	connection_set_limit(c, io_now_at(c->receive->io) + c->listener->config->timeout_ms);
+	if (info)
+		receive_session_protected(&c->session, info);
 	flush(c);
 }
 
@@ -445,6 +642,13 @@ bool receive_connection_stop_if_idle(struct list *link)
 {
 	struct connection *c = LIST_ITEM(link, struct connection, link);
 
+	if (!c->stream)
+		return false;
+	if (c->door != DOOR_OPEN || c->session.phase == PHASE_TLS) {
+		io_stream_close(
+			c->stream); /* nothing can be said inside a handshake, and nobody knows how long it takes */
+		return true;
+	}
 	if (!receive_session_stop(&c->session))
 		return false;
 	flush(c);
@@ -458,6 +662,10 @@ void receive_connection_end(struct list *link)
 
 	if (c->ticket || !c->stream)
 		return;
+	if (c->door != DOOR_OPEN) {
+		io_stream_close(c->stream);
+		return;
+	}
 	receive_session_end(&c->session);
 	flush(c);
 }

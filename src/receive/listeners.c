@@ -1,41 +1,7 @@
 /* The listeners, and the life of the room. */
 #include "server.h"
 
-/* ---------------------------------------------------------------- clients */
-
-static struct text ip_key(const struct ip *ip)
-{
-	return text_of((const char *)ip, sizeof(*ip));
-}
-
-struct client *receive_client_get(struct receive *r, struct ip ip)
-{
-	struct map_item *item = map_find(&r->clients, ip_key(&ip));
-	struct client *c;
-
-	if (item) {
-		c = CONTAINER_OF(item, struct client, by_ip);
-	} else {
-		c = calloc(1, sizeof(*c));
-		if (!c)
-			return NULL;
-		c->ip = ip;
-		if (map_add(&r->clients, &c->by_ip, ip_key(&c->ip))) {
-			free(c);
-			return NULL;
-		}
-	}
-	c->sessions++;
-	return c;
-}
-
-void receive_client_drop(struct receive *r, struct client *c)
-{
-	if (!c || --c->sessions > 0)
-		return;
-	map_remove(&r->clients, &c->by_ip);
-	free(c);
-}
+#include <postrider/base/time.h>
 
 /* ---------------------------------------------------------------- one listener */
 
@@ -253,6 +219,51 @@ void receive_each_listener(struct receive *r, receive_listener_fn *each, void *o
 
 /* ---------------------------------------------------------------- life */
 
+/* At most so many clients, users, senders and networks are remembered: about 200 octets each. */
+#define REMEMBERED_MAX 65536
+#define SWEEP_MS (5 * SECOND_MS)
+
+static void init_clients(struct receive *r, uint64_t seed)
+{
+	clients_init(&r->clients, MAX((size_t)REMEMBERED_MAX, 2 * (size_t)r->options.max_sessions), false, seed);
+	clients_init(&r->users, REMEMBERED_MAX, false, seed + 1);
+	clients_init(&r->senders, REMEMBERED_MAX, true, seed + 2);
+	clients_init(&r->networks, REMEMBERED_MAX, false, seed + 3);
+}
+
+static void on_sweep(void *owner)
+{
+	struct receive *r = owner;
+	int64_t now_at = io_now_at(r->io);
+
+	clients_sweep(&r->clients, now_at);
+	clients_sweep(&r->users, now_at);
+	clients_sweep(&r->senders, now_at);
+	clients_sweep(&r->networks, now_at);
+	receive_sweep_later(r);
+}
+
+/* While somebody is remembered. Without a timer the tables stay as they are: they have their bound. */
+void receive_sweep_later(struct receive *r)
+{
+	size_t remembered = r->clients.map.count + r->users.map.count + r->senders.map.count + r->networks.map.count;
+
+	if (remembered == 0 || r->stopping || io_timer_runs(&r->sweep))
+		return;
+	if (io_timer_start(r->io, &r->sweep, io_now_at(r->io) + SWEEP_MS, on_sweep, r))
+		return; /* no memory: whoever comes next tries again */
+}
+
+void receive_set_policy_service(struct receive *r, struct policy_service *policy)
+{
+	r->policy = policy;
+}
+
+void receive_set_pressure(struct receive *r, enum receive_pressure pressure)
+{
+	r->pressure = pressure;
+}
+
 enum err receive_new(const struct receive_options *options, struct receive **out)
 {
 	struct receive *r = calloc(1, sizeof(*r));
@@ -267,7 +278,8 @@ enum err receive_new(const struct receive_options *options, struct receive **out
 	id_source_init(&r->ids, options->seed, options->newest_id_time);
 	list_init(&r->listeners);
 	list_init(&r->connections);
-	map_init(&r->clients, false, options->seed ^ 0x9e3779b97f4a7c15u);
+	r->policy = options->policy;
+	init_clients(r, options->seed ^ 0x9e3779b97f4a7c15u);
 	*out = r;
 	return ERR_OK;
 }
@@ -309,6 +321,7 @@ void receive_hurry(struct receive *r)
 void receive_stop(struct receive *r, int64_t linger_ms, void (*on_stopped)(void *owner), void *owner)
 {
 	r->stopping = true;
+	io_timer_stop(r->io, &r->sweep);
 	r->on_stopped = on_stopped;
 	r->stop_owner = owner;
 	for (LIST_EACH_SAFE(it, &r->listeners))
@@ -331,7 +344,11 @@ void receive_free(struct receive **slot)
 		close_listener(LIST_ITEM(it, struct listener, link));
 	io_timer_stop(r->io, &r->linger);
 	io_later_cancel(r->io, &r->stop_check);
-	map_fini(&r->clients);
+	io_timer_stop(r->io, &r->sweep);
+	clients_fini(&r->clients);
+	clients_fini(&r->users);
+	clients_fini(&r->senders);
+	clients_fini(&r->networks);
 	config_unref(&r->config);
 	free(r);
 }

@@ -6,6 +6,7 @@
 #include <postrider/base/map.h>
 #include <postrider/receive.h>
 
+#include "clients.h"
 #include "session.h"
 
 struct listener {
@@ -20,13 +21,6 @@ struct listener {
 	unsigned references; /* connections that came in here, and the list */
 };
 
-/* Sessions of one client address. */
-struct client {
-	struct map_item by_ip;
-	struct ip ip;
-	unsigned sessions;
-};
-
 struct receive {
 	struct io *io;
 	struct queue *queue;
@@ -36,17 +30,19 @@ struct receive {
 	struct id_source ids;
 	struct list listeners;
 	struct list connections;
-	struct map clients;
+	/* by address, by the user's name, by reverse-path, by network */
+	struct clients clients, users, senders, networks;
+	struct policy_service *policy; /* borrowed; NULL: none */
+	enum receive_pressure pressure;
+	int64_t tell_again_at; /* when the next refusal at the door may be said in the log */
 	struct receive_counts counts;
 	bool stopping;
+	struct io_timer sweep;
 	struct io_timer linger;
 	struct io_later stop_check;
 	void (*on_stopped)(void *owner);
 	void *stop_owner;
 };
-
-struct client *receive_client_get(struct receive *r, struct ip ip); /* NULL without memory */
-void receive_client_drop(struct receive *r, struct client *c);      /* one session less; NULL is fine */
 
 void receive_listener_unref(struct listener *l);
 
@@ -56,5 +52,6 @@ bool receive_connection_stop_if_idle(struct list *link);
 void receive_connection_end(struct list *link);   /* told 421 */
 void receive_connection_close(struct list *link); /* at once */
 void receive_check_stopped(struct receive *r);
+void receive_sweep_later(struct receive *r); /* forgets clients that went, in a while */
 
 #endif

@@ -1,6 +1,6 @@
 /* receive/session.h - one inbound session as a state machine without I/O (RFC 5321 section 4.1.4, order of commands).
  *
- *   START -> READY -> MAIL -> RCPT -> DATA -> COMMIT -> READY
+ *   START -> READY -> MAIL -> RCPT -> DATA or CHUNKS -> COMMIT -> READY
  *   RSET, HELO, EHLO: back to READY;  STARTTLS: READY -> TLS -> START;  any -> CLOSED
  *   AUTH: READY -> AUTH -> READY;  a policy service: MAIL, RCPT or DATA -> ASK -> MAIL, RCPT, COMMIT or READY
  *
@@ -22,6 +22,9 @@
 #include <postrider/queue.h>
 #include <postrider/smtp/command.h>
 #include <postrider/smtp/data.h>
+#include <postrider/smtp/ehlo.h>
+#include <postrider/smtp/parameter.h>
+#include <postrider/smtp/ehlo.h>
 #include <postrider/tls.h>
 
 enum phase {
@@ -31,6 +34,7 @@ enum phase {
 	PHASE_RCPT,
 	PHASE_ASK,
 	PHASE_DATA,
+	PHASE_CHUNKS, /* from the first BDAT on */
 	PHASE_COMMIT, /* MAIL to COMMIT: with a transaction */
 	PHASE_TLS,
 	PHASE_AUTH,
@@ -75,6 +79,9 @@ struct receive_session_ops {
 	void (*close)(void *owner);
 	void (*emit)(void *owner, struct event *event); /* adds nothing; borrowed */
 
+	/* Whether a message of so many octets would be taken now. */
+	bool (*has_room)(void *owner, uint64_t bytes);
+
 	/* Counts one more. False: too many, *why says which limit. */
 	bool (*take)(void *owner, enum receive_limit what, struct receive_limit_answer *why);
 	/* Recipients that were counted and did not become mail. */
@@ -104,8 +111,11 @@ struct transaction {
 	bool *held;
 	size_t key_room;
 	struct data_decoder decoder;
+	struct data_repairer repairer;
 	struct header_scan header;
 	uint64_t limit_bytes;
+	uint64_t content_bytes; /* kept so far */
+	bool repairs;           /* line ends are mended rather than refused */
 	bool has_draft;
 	bool over_limit;
 	enum err err; /* the first failure of the draft */
@@ -119,12 +129,21 @@ struct transaction {
 	uint64_t counted;          /* recipients that limits have counted */
 };
 
+/* One BDAT (bdat.c). */
+struct chunk {
+	bool reading; /* its octets are being read */
+	bool last;
+	bool failed;             /* a chunk of the last transaction did: others may follow it */
+	uint64_t bytes, left;
+	const struct reply *why; /* it is no content: what is said behind it; static */
+};
+
 /* What few sessions have: who they are when the address does not say it. */
 struct session_more {
 	struct auth_user *user;  /* of AUTH */
 	char *user_name;         /* of AUTH or XCLIENT; NULL: nobody has logged in */
 	char *certificate_user;  /* of a client certificate that was checked */
-	char *client_name;       /* of XCLIENT; NULL: not known */
+	char *client_name;       /* of XCLIENT, a host name; NULL: not known */
 	enum auth_mechanism mechanism;
 	/* XFORWARD: who the peer says its client is, for the log */
 	char *forwarded_name, *forwarded_addr, *forwarded_port, *forwarded_proto, *forwarded_helo, *forwarded_ident,
@@ -139,6 +158,7 @@ struct receive_session {
 	struct ip client;                       /* IP_NONE: a Unix socket */
 	uint16_t client_port;
 	bool may_relay;
+	bool may_xclient; /* the peer, whoever the client is that it speaks for */
 	bool tls_offered, tls_running, extended;
 	struct {
 		enum tls_version version;
@@ -151,10 +171,12 @@ struct receive_session {
 	unsigned commands;       /* whole ones so far: whether the client gets on */
 	bool auth_thinks;        /* PHASE_AUTH: a step is awaited, else a line */
 	bool rests;
+	bool just_greeted; /* HELO or EHLO is answered in this step */
 	bool hasty; /* the client went on talking without waiting for the answer to its EHLO */
 	struct line_reader lines;
 	char *helo;                      /* with a final NUL; NULL: none yet */
 	struct transaction *transaction; /* from MAIL on */
+	struct chunk chunk;
 	struct session_more *more;       /* NULL: nothing of it */
 	struct buf out;                  /* replies to be written */
 	uint64_t messages, recipients, rejections;
@@ -177,7 +199,11 @@ size_t receive_session_feed(struct receive_session *s, struct text bytes);
  * rests or `out` is full, and after the close: then offer nothing. */
 bool receive_session_wants_input(const struct receive_session *s);
 
+bool receive_session_is_in_data(const struct receive_session *s); /* the next octets are content */
+
 void receive_session_decided(struct receive_session *s, const struct queue_decision *decision);
+/* TLS was there before the session: once, behind receive_session_init. */
+void receive_session_protected(struct receive_session *s, const struct tls_info *info);
 void receive_session_tls_done(struct receive_session *s, enum err err, const struct tls_info *info);
 void receive_session_auth_step(struct receive_session *s, const struct auth_step *step);
 void receive_session_policy_answered(struct receive_session *s, const struct policy_answer *answer);
@@ -232,12 +258,33 @@ void receive_transaction_rcpt(struct receive_session *s, struct text args);
 void receive_transaction_data(struct receive_session *s);
 /* Takes mail data from the front of *bytes; ends in PHASE_COMMIT or, refused, in PHASE_READY. */
 void receive_transaction_take(struct receive_session *s, struct text *bytes);
+/* The message is complete and nothing is against it: to the queue. From PHASE_ASK too. */
+void receive_transaction_go_on(struct receive_session *s);
 void receive_transaction_decided(struct receive_session *s, const struct queue_decision *decision);
 void receive_transaction_free(struct receive_session *s);
 
+/* content.c: what DATA and BDAT have in common */
+void receive_content_open(struct receive_session *s);                       /* a failure is kept in transaction->err */
+void receive_content_take(struct receive_session *s, struct text span);     /* content without its dots */
+void receive_content_too_large(struct receive_session *s);                  /* known before it has come */
+void receive_content_end(struct receive_session *s);                        /* ends in PHASE_COMMIT, ASK or, refused, READY */
+void receive_content_refuse(struct receive_session *s);                     /* what failed, and the transaction with it */
+void receive_content_refuse_draft(struct receive_session *s, enum err err); /* only the reply */
+
+/* bdat.c */
+void receive_bdat_command(struct receive_session *s, struct text args);
+void receive_bdat_take(struct receive_session *s, struct text *bytes); /* while chunk.reading */
+
+/* extensions.c: bits of enum ehlo_keyword */
+unsigned receive_extensions_hidden(const struct receive_session *s);
+unsigned receive_extensions_offered(const struct receive_session *s);
+void receive_extensions_say(struct receive_session *s); /* the answer to EHLO */
+
 /* auth.c: AUTH, and what a login allows */
+bool receive_auth_is_offered(const struct receive_session *s);
+void receive_auth_add_mechanisms(const struct receive_session *s, struct buf *b);
 void receive_auth_command(struct receive_session *s, struct text args);
-void receive_auth_line(struct receive_session *s, struct text line, bool too_long);
+void receive_auth_line(struct receive_session *s, struct text line, enum line_fault fault);
 void receive_auth_forget(struct receive_session *s); /* at STARTTLS and XCLIENT */
 /* Whether MAIL has to wait for a login. */
 bool receive_auth_is_missing(const struct receive_session *s);
@@ -245,15 +292,17 @@ bool receive_auth_is_missing(const struct receive_session *s);
 bool receive_auth_may_send(struct receive_session *s, struct text reverse_path);
 bool receive_auth_header_fits(struct receive_session *s);
 
+#define RECEIVE_FIELDS_MAX (16u << 10) /* octets of all that a service may put in front of one message */
 /* policy.c: the service outside. True: it is asked, and receive_session_policy_answered goes on. */
 bool receive_policy_ask_recipient(struct receive_session *s, struct text given);
 bool receive_policy_ask_message(struct receive_session *s);
 
 /* xclient.c */
-bool receive_xclient_offered(const struct receive_session *s);
+bool receive_xclient_is_offered(const struct receive_session *s);
+void receive_xclient_add_attributes(const struct receive_session *s, struct buf *b);
+void receive_xforward_add_attributes(const struct receive_session *s, struct buf *b);
 void receive_xclient_command(struct receive_session *s, struct text args);
 void receive_xforward_command(struct receive_session *s, struct text args);
-#define RECEIVE_XCLIENT_ATTRIBUTES "NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT"
-#define RECEIVE_XFORWARD_ATTRIBUTES "NAME ADDR PORT PROTO HELO IDENT SOURCE"
+void receive_xforward_forget(struct receive_session *s); /* when a transaction ends */
 
 #endif

@@ -1,21 +1,23 @@
-/* A mail transaction: MAIL, RCPT, the data, and the queue's decision (RFC 5321 section 3.3). */
-#include "session.h"
+/* A mail transaction's envelope: MAIL and RCPT (RFC 5321 section 3.3). Its content is content.c's. */
+#include "parameters.h"
 
 #include <postrider/mail/trace.h>
 #include <postrider/route.h>
 
 /* An envelope with 1,000 recipients of ordinary length takes about 100 KiB. */
 #define ENVELOPE_BUDGET (2u << 20)
-#define RECIPIENT_BUDGET 1024
-#define SUBJECT_KEPT 200
+#define PATH_BUDGET 1024
 
 void receive_transaction_free(struct receive_session *s)
 {
 	struct transaction *t = s->transaction;
 
+	if (t->counted)
+		s->ops->give_back(s->owner, t->counted);
 	s->transaction = NULL;
 	if (t->has_draft)
 		s->ops->abort_draft(s->owner);
+	buf_fini(&t->fields);
 	header_scan_fini(&t->header);
 	envelope_free(&t->envelope);
 	free(t->keys);
@@ -31,29 +33,39 @@ static void refuse_argument(struct receive_session *s, const struct reply *refus
 	receive_session_count_error(s);
 }
 
-static bool refuse_parameters(struct receive_session *s, const struct smtp_param *params, size_t count)
-{
-	if (count == 0)
-		return false;
-	receive_session_reply_format(s, 555, "5.5.4", "Parameter %.*s is not known here",
-	                             TEXT_ARGS(params[0].keyword));
-	receive_session_count_error(s);
-	return true;
-}
-
 static void out_of_memory(struct receive_session *s)
 {
 	receive_session_reply(s, 451, "4.3.0", "Out of memory, try again");
 }
 
-static enum err fill_envelope(struct receive_session *s, struct envelope *e, const struct smtp_mail *mail)
+/* What the paths are known as from here on: their domains as the DNS has them. */
+static struct text plain_path(const struct smtp_path *path, struct buf *room, enum err *err)
+{
+	if (!path->is_utf8)
+		return path->mailbox;
+	*err = smtp_mailbox_to_ascii_domain(path, room);
+	if (!*err)
+		*err = buf_err(room);
+	return buf_text(room);
+}
+
+static enum envelope_body body_of(enum smtp_body body, bool smtputf8)
+{
+	if (body == SMTP_BODY_BINARYMIME)
+		return ENVELOPE_BINARY;
+	/* SMTPUTF8 says 8BITMIME too (RFC 6531 section 3.1) */
+	return body == SMTP_BODY_8BITMIME || smtputf8 ? ENVELOPE_8BIT : ENVELOPE_7BIT;
+}
+
+static enum err fill_envelope(struct receive_session *s, struct envelope *e, const struct smtp_mail *mail,
+                              struct text reverse_path, const struct mail_wishes *wishes)
 {
 	struct buf b = BUF(256);
 	enum err err;
 
 	e->received_time = s->ops->now_time(s->owner);
 	e->id = s->ops->make_id(s->owner);
-	e->body = mail->body == SMTP_BODY_8BITMIME ? ENVELOPE_8BIT : ENVELOPE_7BIT;
+	e->body = body_of(mail->body, wishes->smtputf8);
 	e->declared_bytes = mail->has_size ? mail->size_bytes : 0;
 	if (s->client.family == IP_NONE)
 		buf_add_string(&b, "unix");
@@ -69,17 +81,21 @@ static enum err fill_envelope(struct receive_session *s, struct envelope *e, con
 		err = envelope_set(e, &e->tls, buf_text(&b));
 	buf_fini(&b);
 	if (!err)
-		err = envelope_set(e, &e->reverse_path, mail->reverse_path.mailbox);
+		err = envelope_set(e, &e->reverse_path, reverse_path);
 	if (!err)
 		err = envelope_set(e, &e->helo, text_from(s->helo));
 	if (!err)
 		err = envelope_set(e, &e->listener, s->listener->name);
 	if (!err)
-		err = envelope_set(e, &e->protocol, trace_protocol(s->extended, s->tls_running, false));
-	return err;
+		err = envelope_set(e, &e->user, receive_session_user(s));
+	if (!err)
+		err = envelope_set(e, &e->protocol,
+		                   trace_protocol(s->extended, s->tls_running, s->more && s->more->user_name, e->smtputf8));
+	return err ? err : receive_parameters_keep(wishes, e);
 }
 
-static bool sender_is_welcome(struct receive_session *s, const struct smtp_mail *mail)
+static bool sender_is_welcome(struct receive_session *s, const struct smtp_mail *mail,
+                              struct text reverse_path)
 {
 	uint64_t limit = s->config->access.max_message_size_bytes;
 
@@ -93,41 +109,74 @@ static bool sender_is_welcome(struct receive_session *s, const struct smtp_mail 
 		                              .reason = REASON_TOO_LARGE });
 		return false;
 	}
-	if (!route_sender_allowed(s->config, mail->reverse_path.mailbox)) {
+	if (mail->has_size && !s->ops->has_room(s->owner, mail->size_bytes)) {
+		receive_content_refuse_draft(s, ERR_FULL);
+		return false;
+	}
+	if (!route_sender_allowed(s->config, reverse_path)) {
 		receive_session_refuse(s, &(struct refusal){ .code = 550,
 		                                             .enhanced = "5.7.1",
-		                                             .subject = mail->reverse_path.mailbox,
+		                                             .subject = reverse_path,
 		                                             .text = "is not allowed here as a sender",
 		                                             .rule = "access.senders",
 		                                             .stage = STAGE_MAIL,
 		                                             .reason = REASON_POLICY });
 		return false;
 	}
+	return receive_auth_may_send(s, reverse_path);
+}
+
+/* What has nothing to do with the message. */
+static bool may_begin(struct receive_session *s)
+{
+	struct receive_limit_answer why = { 0 };
+
+	if (receive_auth_is_missing(s)) {
+		receive_session_refuse(
+			s, &(struct refusal){ .code = 530,
+		                              .enhanced = "5.7.0",
+		                              .text = s->tls_offered && !s->tls_running
+		                                              ? "Log in first: STARTTLS, then AUTH"
+		                                              : "Log in first: AUTH",
+		                              .rule = "listen.auth",
+		                              .stage = STAGE_MAIL,
+		                              .reason = REASON_AUTH });
+		return false;
+	}
+	if (s->hasty && !s->may_relay) {
+		receive_session_refuse(s, &(struct refusal){ .code = 554,
+		                                             .enhanced = "5.5.0",
+		                                             .text = "You did not wait for the answer to EHLO",
+		                                             .stage = STAGE_MAIL,
+		                                             .reason = REASON_PROTOCOL });
+		receive_session_close(s);
+		return false;
+	}
+	if (!s->ops->take(s->owner, RECEIVE_LIMIT_MESSAGE, &why)) {
+		receive_session_refuse_limit(s, &why, TEXT_EMPTY, STAGE_MAIL);
+		return false;
+	}
 	return true;
 }
 
-void receive_transaction_mail(struct receive_session *s, struct text args)
+/* X.3.6: the priority that counts stands in front (RFC 6710 section 4.1). */
+static void welcome_sender(struct receive_session *s, const struct mail_wishes *wishes)
 {
-	struct smtp_mail mail;
-	struct reply refusal;
-	struct transaction *t;
+	if (wishes->priority_lowered)
+		receive_session_reply_format(s, 250, "2.3.6", "%d is the highest priority here",
+		                             wishes->priority);
+	else
+		receive_session_reply(s, 250, "2.1.0", "Ok");
+}
 
-	s->ops->renew(s->owner);
-	if (smtp_mail_parse(args, &mail, &refusal)) {
-		refuse_argument(s, &refusal);
-		return;
-	}
-	if (mail.body == SMTP_BODY_BINARYMIME) {
-		receive_session_reply(s, 501, "5.5.4", "BODY=BINARYMIME is not to be had here");
-		receive_session_count_error(s);
-		return;
-	}
-	if (refuse_parameters(s, mail.others, mail.other_count) || !sender_is_welcome(s, &mail))
-		return;
-	t = calloc(1, sizeof(*t));
+static void begin(struct receive_session *s, const struct smtp_mail *mail, struct text reverse_path,
+                  const struct mail_wishes *wishes)
+{
+	struct transaction *t = calloc(1, sizeof(*t));
+
 	if (t)
 		t->envelope = envelope_new(ENVELOPE_BUDGET);
-	if (!t || !t->envelope || fill_envelope(s, t->envelope, &mail)) {
+	if (!t || !t->envelope || fill_envelope(s, t->envelope, mail, reverse_path, wishes)) {
 		if (t)
 			envelope_free(&t->envelope);
 		free(t);
@@ -137,8 +186,35 @@ void receive_transaction_mail(struct receive_session *s, struct text args)
 	t->limit_bytes = s->config->access.max_message_size_bytes;
 	header_scan_init(&t->header);
 	s->transaction = t;
+	s->chunk.failed = false;
 	receive_session_enter(s, PHASE_MAIL);
-	receive_session_reply(s, 250, "2.1.0", "Ok");
+	welcome_sender(s, wishes);
+}
+
+void receive_transaction_mail(struct receive_session *s, struct text args)
+{
+	struct smtp_mail mail;
+	struct reply refusal;
+	struct mail_wishes wishes;
+	struct buf room = BUF(PATH_BUDGET);
+	enum err err = ERR_OK;
+
+	s->ops->renew(s->owner);
+	if (!may_begin(s))
+		return;
+	if (smtp_mail_parse(args, &mail, &refusal)) {
+		refuse_argument(s, &refusal);
+		return;
+	}
+	if (!receive_parameters_mail(s, &mail, &wishes))
+		return;
+	struct text reverse_path = plain_path(&mail.reverse_path, &room, &err);
+
+	if (err)
+		out_of_memory(s);
+	else if (sender_is_welcome(s, &mail, reverse_path))
+		begin(s, &mail, reverse_path, &wishes);
+	buf_fini(&room);
 }
 
 /* ---------------------------------------------------------------- RCPT */
@@ -193,7 +269,7 @@ static enum err make_room(struct transaction *t)
 }
 
 static enum err add_recipient(struct receive_session *s, struct text given, struct text path,
-                              const struct route_choice *choice)
+                              const struct route_choice *choice, const struct rcpt_wishes *wishes)
 {
 	struct transaction *t = s->transaction;
 	struct envelope *e = t->envelope;
@@ -203,21 +279,58 @@ static enum err add_recipient(struct receive_session *s, struct text given, stru
 	if (make_room(t) || arena_text(&e->arena, route_key(choice), &key) ||
 	    envelope_add_recipient(e, path, text_eq(given, path) ? TEXT_EMPTY : given))
 		return ERR_NOMEM;
+	if ((wishes->notify || wishes->orcpt.len) &&
+	    envelope_set_delivery_report(e, wishes->notify, wishes->orcpt)) {
+		e->recipient_count--;
+		return ERR_NOMEM;
+	}
 	t->keys[n] = key;
 	t->held[n] = choice->via == CONFIG_VIA_HOLD;
 	return ERR_OK;
 }
 
-/* Sent twice, delivered once: the same forward-path again is answered 250 and not added. */
-static bool has_recipient(const struct envelope *e, struct text path)
+#define NOTIFY_UNSAID (ENVELOPE_NOTIFY_FAILURE | ENVELOPE_NOTIFY_DELAY)
+
+/* The reports that either asked for; what was not said is failure and delay, NEVER is none. */
+static unsigned merged_notify(unsigned a, unsigned b)
 {
-	for (size_t i = 0; i < e->recipient_count; i++)
-		if (text_eq(e->recipients[i].forward_path, path))
-			return true;
+	unsigned all = (a ? a : NOTIFY_UNSAID) | (b ? b : NOTIFY_UNSAID);
+
+	if (a == b)
+		return a;
+	return all == ENVELOPE_NOTIFY_NEVER ? all : all & ~(unsigned)ENVELOPE_NOTIFY_NEVER;
+}
+
+/* Sent twice, delivered once: the same forward-path again is answered 250 and not added. The reports are those that either asks
+ * for, the original recipient is the first one's. */
+static bool merge_recipient(struct envelope *e, struct text path, const struct rcpt_wishes *wishes)
+{
+	for (size_t i = 0; i < e->recipient_count; i++) {
+		struct envelope_recipient *r = &e->recipients[i];
+
+		if (!text_eq(r->forward_path, path))
+			continue;
+		r->notify = merged_notify(r->notify, wishes->notify);
+		return true;
+	}
 	return false;
 }
 
-static void admit_recipient(struct receive_session *s, struct text given, struct text path)
+/* Counted as long as the transaction lives, and for good when it becomes mail. */
+static bool count_recipient(struct receive_session *s, struct text given)
+{
+	struct receive_limit_answer why = { 0 };
+
+	if (s->ops->take(s->owner, RECEIVE_LIMIT_RECIPIENT, &why)) {
+		s->transaction->counted++;
+		return true;
+	}
+	receive_session_refuse_limit(s, &why, given, STAGE_RCPT);
+	return false;
+}
+
+static void admit_recipient(struct receive_session *s, struct text given, struct text path,
+                            const struct rcpt_wishes *wishes)
 {
 	struct envelope *e = s->transaction->envelope;
 	struct route_choice choice;
@@ -227,260 +340,55 @@ static void admit_recipient(struct receive_session *s, struct text given, struct
 	} else if (choice.via == CONFIG_VIA_REJECT) {
 		refuse_recipient(s, given, 550, "5.7.1",
 		                 choice.route ? "is rejected by a route" : "has no route here", "routes");
-	} else if (has_recipient(e, path)) {
+	} else if (merge_recipient(e, path, wishes)) {
 		receive_session_reply(s, 250, "2.1.5", "Ok, once is enough");
-	} else if (add_recipient(s, given, path, &choice)) {
+	} else if (!count_recipient(s, given)) {
+		return;
+	} else if (add_recipient(s, given, path, &choice, wishes)) {
 		receive_session_reply(s, 452, "4.3.1",
 		                      "No memory for this recipient, send it in another message");
-	} else {
+	} else if (!receive_policy_ask_recipient(s, given)) {
 		if (s->phase == PHASE_MAIL)
 			receive_session_enter(s, PHASE_RCPT);
 		receive_session_reply(s, 250, "2.1.5", "Ok");
 	}
 }
 
+static bool may_have_more(struct receive_session *s)
+{
+	if (s->transaction->envelope->recipient_count < s->config->access.max_recipients)
+		return true;
+	receive_session_reply_format(s, 452, "4.5.3",
+	                             "Too many recipients%s, send the rest in another message",
+	                             s->may_relay ? " (access.max_recipients)" : "");
+	return false;
+}
+
 void receive_transaction_rcpt(struct receive_session *s, struct text args)
 {
 	struct smtp_rcpt rcpt;
+	struct rcpt_wishes wishes;
 	struct reply refusal;
-	struct buf path = BUF(RECIPIENT_BUDGET);
+	struct buf room = BUF(PATH_BUDGET), path = BUF(PATH_BUDGET);
+	enum err err = ERR_OK;
 
 	if (smtp_rcpt_parse(args, &rcpt, &refusal)) {
 		refuse_argument(s, &refusal);
 		return;
 	}
-	if (refuse_parameters(s, rcpt.others, rcpt.other_count))
+	if (!receive_parameters_rcpt(s, &rcpt, &wishes) || !may_have_more(s))
 		return;
-	if (s->transaction->envelope->recipient_count >= s->config->access.max_recipients) {
-		receive_session_reply_format(s, 452, "4.5.3",
-		                             "Too many recipients%s, send the rest in another message",
-		                             s->may_relay ? " (access.max_recipients)" : "");
-		return;
-	}
-	if (!recipient_is_welcome(s, rcpt.forward_path.mailbox))
-		return;
-	route_rewrite_recipient(s->config, rcpt.forward_path.mailbox, &path);
-	if (buf_err(&path))
-		out_of_memory(s);
-	else
-		admit_recipient(s, rcpt.forward_path.mailbox, buf_text(&path));
-	buf_fini(&path);
-}
-
-/* ---------------------------------------------------------------- the data */
-
-static void refuse_draft(struct receive_session *s, enum err err)
-{
-	if (err == ERR_FULL)
-		receive_session_refuse(s, &(struct refusal){ .code = 452,
-		                                             .enhanced = "4.3.1",
-		                                             .text = "No space left here, come back later",
-		                                             .rule = "spool.max_size",
-		                                             .stage = STAGE_DATA,
-		                                             .reason = REASON_SPOOL });
-	else
-		receive_session_refuse(s, &(struct refusal){ .code = 451,
-		                                             .enhanced = "4.3.0",
-		                                             .text = "Could not store the message, try again",
-		                                             .stage = STAGE_DATA,
-		                                             .reason = REASON_SPOOL });
-}
-
-void receive_transaction_data(struct receive_session *s)
-{
-	struct transaction *t = s->transaction;
-	enum err err = s->ops->open_draft(s->owner, t->envelope->declared_bytes);
+	struct text plain = plain_path(&rcpt.forward_path, &room, &err);
 
 	if (err) {
-		refuse_draft(s, err);
-		receive_session_end_transaction(s);
-		return;
+		out_of_memory(s);
+	} else if (recipient_is_welcome(s, plain)) {
+		route_rewrite_recipient(s->config, plain, &path);
+		if (buf_err(&path))
+			out_of_memory(s);
+		else
+			admit_recipient(s, rcpt.forward_path.mailbox, buf_text(&path), &wishes);
 	}
-	t->has_draft = true;
-	data_decoder_init(&t->decoder);
-	receive_session_reply(s, 354, "", "Go ahead, end with CR LF . CR LF");
-	if (s->phase != PHASE_CLOSED)
-		receive_session_enter(s, PHASE_DATA);
-}
-
-/* What cannot be kept is still read to its end, so that both sides stay in step. */
-static void keep_span(struct receive_session *s, struct text span)
-{
-	struct transaction *t = s->transaction;
-
-	if (t->err || t->over_limit)
-		return;
-	if (t->limit_bytes && t->decoder.content_bytes > t->limit_bytes) {
-		t->over_limit = true;
-	} else {
-		t->err = header_scan_feed(&t->header, span);
-		if (!t->err)
-			t->err = s->ops->write_draft(s->owner, span);
-	}
-	if (t->err || t->over_limit) {
-		t->has_draft = false;
-		s->ops->abort_draft(s->owner);
-	}
-}
-
-static bool refuse_line_ends(struct receive_session *s)
-{
-	const struct data_decoder *d = &s->transaction->decoder;
-
-	if (!d->bare_lf_count && !d->bare_cr_count)
-		return false;
-	receive_session_refuse(s, &(struct refusal){ .code = 550,
-	                                             .enhanced = "5.5.2",
-	                                             .text = "The message has line ends other than CR LF",
-	                                             .rule = "listen.bare_lf",
-	                                             .stage = STAGE_DATA,
-	                                             .reason = REASON_PROTOCOL });
-	receive_session_end_transaction(s);
-	if (++s->bare_line_ends > 1 && s->phase != PHASE_CLOSED) {
-		receive_session_reply(s, 421, "4.7.0", "Line ends other than CR LF again, closing");
-		receive_session_close(s);
-	}
-	return true;
-}
-
-static bool refuse_data(struct receive_session *s)
-{
-	struct transaction *t = s->transaction;
-
-	if (refuse_line_ends(s))
-		return true;
-	if (t->over_limit) {
-		receive_session_refuse(s,
-		                       &(struct refusal){ .code = 552,
-		                                          .enhanced = "5.3.4",
-		                                          .text = "The message is too large for this relay",
-		                                          .rule = "access.max_message_size",
-		                                          .stage = STAGE_DATA,
-		                                          .reason = REASON_TOO_LARGE });
-	} else if (t->header.counts[HEADER_RECEIVED] > s->config->access.max_hops) {
-		receive_session_refuse(
-			s, &(struct refusal){
-				   .code = 554,
-				   .enhanced = "5.4.6",
-				   .text = "Too many Received fields: this mail goes round in circles",
-				   .rule = "access.max_hops",
-				   .stage = STAGE_DATA,
-				   .reason = REASON_POLICY });
-	} else if (t->err) {
-		refuse_draft(s, t->err);
-	} else {
-		return false;
-	}
-	receive_session_end_transaction(s);
-	return true;
-}
-
-static void add_trace(struct receive_session *s, struct buf *out)
-{
-	const struct envelope *e = s->transaction->envelope;
-	struct text only = TEXT_EMPTY;
-
-	if (e->recipient_count == 1)
-		only = e->recipients[0].original_path.len ? e->recipients[0].original_path
-		                                          : e->recipients[0].forward_path;
-	trace_add_received(out, &(struct trace){ .helo = e->helo,
-	                                         .client = s->client,
-	                                         .hostname = s->config->hostname,
-	                                         .protocol = e->protocol,
-	                                         .tls = e->tls,
-	                                         .id = e->id,
-	                                         .forward_path = only,
-	                                         .received_time = e->received_time });
-}
-
-/* All is there and checked: the queue decides. */
-static void commit(struct receive_session *s)
-{
-	struct transaction *t = s->transaction;
-	struct envelope *e = t->envelope;
-	struct buf trace = BUF(4096);
-
-	header_scan_finish(&t->header);
-	e->content_bytes = t->decoder.content_bytes;
-	if (t->decoder.has_8bit)
-		e->body = ENVELOPE_8BIT;
-	if (!t->err)
-		t->err = envelope_set(e, &e->message_id, header_scan_value(&t->header, HEADER_MESSAGE_ID));
-	if (!t->err)
-		t->err = envelope_set(e, &e->subject,
-		                      text_head(header_scan_value(&t->header, HEADER_SUBJECT), SUBJECT_KEPT));
-	add_trace(s, &trace);
-	if (!t->err)
-		t->err = buf_err(&trace);
-	if (!refuse_data(s)) {
-		struct queue_submission submission = { .envelope = e,
-			                               .prepended = buf_text(&trace),
-			                               .keys = t->keys,
-			                               .held = t->held,
-			                               .mode = QUEUE_STORE };
-
-		receive_session_enter(s, PHASE_COMMIT);
-		t->has_draft = false;
-		s->ops->commit(s->owner, &submission);
-	}
-	buf_fini(&trace);
-}
-
-void receive_transaction_take(struct receive_session *s, struct text *bytes)
-{
-	struct transaction *t = s->transaction;
-	struct text span;
-
-	for (;;) {
-		switch (data_decode(&t->decoder, bytes, &span)) {
-		case DATA_SPAN:
-			keep_span(s, span);
-			if (t->has_draft && s->ops->draft_is_busy(s->owner))
-				return;
-			break;
-		case DATA_MORE:
-			return;
-		case DATA_END:
-			commit(s);
-			return;
-		}
-	}
-}
-
-/* ---------------------------------------------------------------- the decision */
-
-static void emit_received(struct receive_session *s, const struct queue_decision *decision)
-{
-	const struct envelope *e = s->transaction->envelope;
-	struct event event = EVENT(EVENT_RECEIVED);
-
-	event.has_id = true;
-	event.id = e->id;
-	event.message_id = e->message_id;
-	event.from = e->reverse_path;
-	event.recipients = (int64_t)e->recipient_count;
-	event.to = e->recipient_count == 1 ? e->recipients[0].forward_path : TEXT_EMPTY;
-	event.size = (int64_t)e->content_bytes;
-	event.created_time = e->received_time;
-	event.subject = e->subject;
-	event.code = 250;
-	event.ms.total = (int32_t)MIN(s->ops->now_time(s->owner) - e->received_time, INT32_MAX);
-	event.ms.queue = decision->disk_ms;
-	s->ops->emit(s->owner, &event);
-}
-
-void receive_transaction_decided(struct receive_session *s, const struct queue_decision *decision)
-{
-	struct transaction *t = s->transaction;
-	struct id_text id = id_to_text(t->envelope->id);
-
-	if (decision->err) {
-		refuse_draft(s, decision->err);
-	} else {
-		s->messages++;
-		s->recipients += t->envelope->recipient_count;
-		emit_received(s, decision);
-		receive_session_reply_format(s, 250, "2.0.0", "queued as %.*s", ID_CHARS, id.at);
-	}
-	receive_session_end_transaction(s);
+	buf_fini(&room);
+	buf_fini(&path);
 }

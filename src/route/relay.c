@@ -18,6 +18,21 @@ bool route_may_relay(const struct config_listener *listener, struct ip client)
 	return networks_have(&listener->allow, client);
 }
 
+bool route_is_denied(const struct config *config, struct ip client)
+{
+	return networks_have(&config->access.deny, client);
+}
+
+bool route_is_proxy(const struct config_listener *listener, struct ip client)
+{
+	return networks_have(&listener->proxy_protocol, client);
+}
+
+bool route_may_xclient(const struct config_listener *listener, struct ip client)
+{
+	return networks_have(&listener->xclient, client);
+}
+
 bool route_sender_allowed(const struct config *config, struct text reverse_path)
 {
 	return reverse_path.len == 0 || config_patterns_find(&config->access.senders, reverse_path);

@@ -8,6 +8,9 @@
 #include <postrider/observe/event.h>
 #include <postrider/observe/histogram.h>
 
+/* How a login ended. OTHER: cancelled, malformed, or nobody could say. */
+enum counter_auth { COUNTER_AUTH_SUCCEEDED, COUNTER_AUTH_FAILED, COUNTER_AUTH_OTHER, COUNTER_AUTH_COUNT };
+
 struct counters {
 	/* From events. */
 	uint64_t events[EVENT_COUNT];
@@ -24,6 +27,7 @@ struct counters {
 	uint64_t smtp_connections, smtp_connections_refused;
 	uint64_t smtp_sessions;                      /* a gauge: now open */
 	uint64_t tls_sessions_in, tls_sessions_out;
+	uint64_t auth_attempts[COUNTER_AUTH_COUNT];  /* logins, by their end */
 	uint64_t delivery_connections, delivery_connections_reused;
 	uint64_t log_lines_dropped;                  /* events that came to no line for want of memory */
 };
