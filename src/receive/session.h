@@ -24,7 +24,6 @@
 #include <postrider/smtp/data.h>
 #include <postrider/smtp/ehlo.h>
 #include <postrider/smtp/parameter.h>
-#include <postrider/smtp/ehlo.h>
 #include <postrider/tls.h>
 
 enum phase {

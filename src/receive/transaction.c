@@ -90,7 +90,8 @@ static enum err fill_envelope(struct receive_session *s, struct envelope *e, con
 		err = envelope_set(e, &e->user, receive_session_user(s));
 	if (!err)
 		err = envelope_set(e, &e->protocol,
-		                   trace_protocol(s->extended, s->tls_running, s->more && s->more->user_name, e->smtputf8));
+		                   trace_protocol(s->extended, s->tls_running, s->more && s->more->user_name,
+		                                  e->smtputf8));
 	return err ? err : receive_parameters_keep(wishes, e);
 }
 
@@ -144,11 +145,12 @@ static bool may_begin(struct receive_session *s)
 		return false;
 	}
 	if (s->hasty && !s->may_relay) {
-		receive_session_refuse(s, &(struct refusal){ .code = 554,
-		                                             .enhanced = "5.5.0",
-		                                             .text = "You did not wait for the answer to EHLO",
-		                                             .stage = STAGE_MAIL,
-		                                             .reason = REASON_PROTOCOL });
+		receive_session_refuse(s,
+		                       &(struct refusal){ .code = 554,
+		                                          .enhanced = "5.5.0",
+		                                          .text = "You did not wait for the answer to EHLO",
+		                                          .stage = STAGE_MAIL,
+		                                          .reason = REASON_PROTOCOL });
 		receive_session_close(s);
 		return false;
 	}

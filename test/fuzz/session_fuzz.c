@@ -2,11 +2,12 @@
  * SMTP, and no dot is answered twice or by more than one 250.
  *
  * The first four octets choose: bits (1 trusted, 2 TLS demanded, 4 a draft may be busy, 8 the handshake fails, 16 silence after
- * the last octet, 32 the daemon stops after it), the largest piece, how the queue decides, which write fails. The rest is what
+ * the last octet, 32 the daemon stops after it, 64 limits are met, 128 line ends are repaired), the largest piece, how the queue decides, which write fails. The rest is what
  * the client says. */
 #include <assert.h>
 #include <stdlib.h>
 
+#include <postrider/base/utf8.h>
 #include <postrider/smtp/reply.h>
 
 #include "receive/session.h"
@@ -17,8 +18,10 @@ struct fuzz {
 	struct receive_session session;
 	struct reply_reader replies;
 	unsigned char bits, pattern, failing;
-	unsigned writes, commits, decisions, accepted, queued, intermediate;
-	bool has_draft, committed, closed, tls_asked, busy;
+	unsigned writes, commits, decisions, accepted, queued, takes, counted;
+	bool has_draft, committed, closed, tls_asked, busy, rests;
+	bool is_clean; /* no message may hold a bare line end, unless it is declared binary */
+	bool after_cr;
 };
 
 /* ---------------------------------------------------------------- what the session asks for */
@@ -50,6 +53,8 @@ static enum err open_draft(void *owner, uint64_t declared_bytes)
 	if (f->failing == 255)
 		return ERR_FULL;
 	f->has_draft = true;
+	f->is_clean = true;
+	f->after_cr = false;
 	return ERR_OK;
 }
 
@@ -59,6 +64,10 @@ static enum err write_draft(void *owner, struct text bytes)
 
 	assert(f->has_draft && bytes.len > 0);
 	f->writes++;
+	for (size_t i = 0; i < bytes.len; i++) {
+		f->is_clean = f->is_clean && (bytes.at[i] == '\n') == f->after_cr;
+		f->after_cr = bytes.at[i] == '\r';
+	}
 	f->busy = (f->bits & 4) && f->writes % 3 == 0;
 	return f->failing && f->writes % 16 == f->failing % 16 ? ERR_FULL : ERR_OK;
 }
@@ -78,6 +87,31 @@ static void abort_draft(void *owner)
 	f->has_draft = false;
 }
 
+/* What comes out again as a line of SMTP, or in a report, holds nothing that could break it. */
+static void check_text(struct text t, bool utf8)
+{
+	assert(utf8 ? utf8_is_valid(t) : utf8_is_ascii(t));
+	for (size_t i = 0; i < t.len; i++)
+		assert((unsigned char)t.at[i] >= ' ' && t.at[i] != 0x7f);
+}
+
+static void check_envelope(const struct envelope *e)
+{
+	check_text(e->reverse_path, e->smtputf8);
+	check_text(e->envid, false);
+	check_text(e->submitter, false);
+	assert(e->envid.len <= SMTP_ENVID_MAX && e->priority >= -9 && e->priority <= 6);
+	assert(e->by || e->by_time == 0);
+	for (size_t i = 0; i < e->recipient_count; i++) {
+		const struct envelope_recipient *r = &e->recipients[i];
+
+		check_text(r->forward_path, e->smtputf8);
+		check_text(r->original_path, e->smtputf8);
+		check_text(r->orcpt, e->smtputf8);
+		assert(!(r->notify & ENVELOPE_NOTIFY_NEVER) || r->notify == ENVELOPE_NOTIFY_NEVER);
+	}
+}
+
 static void commit(void *owner, const struct queue_submission *s)
 {
 	struct fuzz *f = owner;
@@ -87,6 +121,10 @@ static void commit(void *owner, const struct queue_submission *s)
 	for (size_t i = 0; i < s->envelope->recipient_count; i++)
 		assert(s->keys[i].len > 0);
 	assert(text_starts(s->prepended, TEXT("Received: ")) && text_ends(s->prepended, TEXT("\r\n")));
+	assert(data_is_clean(s->prepended));
+	/* what leaves DATA and BDAT has CR LF and nothing else */
+	assert((f->is_clean && !f->after_cr) || s->envelope->body == ENVELOPE_BINARY);
+	check_envelope(s->envelope);
 	f->has_draft = false;
 	f->committed = true;
 	f->commits++;
@@ -114,9 +152,72 @@ static void emit(void *owner, struct event *event)
 	(void)event;
 }
 
-static const struct receive_session_ops ops = { renew,       now_time,      make_id,     open_draft,
-	                                        write_draft, draft_is_busy, abort_draft, commit,
-	                                        start_tls,   close_session, emit };
+static bool has_room(void *owner, uint64_t bytes)
+{
+	(void)owner;
+	return bytes < 60000;
+}
+
+static bool take(void *owner, enum receive_limit what, struct receive_limit_answer *why)
+{
+	struct fuzz *f = owner;
+
+	assert(what == RECEIVE_LIMIT_TLS || what == RECEIVE_LIMIT_MESSAGE || what == RECEIVE_LIMIT_RECIPIENT);
+	*why = (struct receive_limit_answer){
+		.code = 450, .enhanced = "4.7.1", .text = "Too much", .wait_ms = 1
+	};
+	f->counted += what == RECEIVE_LIMIT_RECIPIENT;
+	return !(f->bits & 64) || ++f->takes % 8;
+}
+
+static void give_back(void *owner, uint64_t recipients)
+{
+	struct fuzz *f = owner;
+
+	assert(recipients <= f->counted);
+	f->counted -= (unsigned)recipients;
+}
+
+static void take_rest(void *owner, int64_t ms)
+{
+	struct fuzz *f = owner;
+
+	assert(ms > 0 && ms < 60000);
+	f->rests = true;
+}
+
+static unsigned offered_auth(void *owner)
+{
+	(void)owner;
+	return 0;
+}
+
+static bool ask_policy(void *owner, const struct policy_question *question)
+{
+	(void)owner;
+	(void)question;
+	return false;
+}
+
+static const struct receive_session_ops ops = {
+	.renew = renew,
+	.now_time = now_time,
+	.make_id = make_id,
+	.open_draft = open_draft,
+	.write_draft = write_draft,
+	.draft_is_busy = draft_is_busy,
+	.abort_draft = abort_draft,
+	.commit = commit,
+	.start_tls = start_tls,
+	.close = close_session,
+	.emit = emit,
+	.has_room = has_room,
+	.take = take,
+	.give_back = give_back,
+	.rest = take_rest,
+	.auth_offered = offered_auth,
+	.ask_policy = ask_policy,
+};
 
 /* ---------------------------------------------------------------- what it answers */
 
@@ -133,12 +234,10 @@ static void read_replies(struct fuzz *f)
 		/* RFC 2034: the first digit of both, and none with 3xx */
 		assert(!r.enhanced[0] || r.enhanced[0] - '0' == r.code / 100);
 		assert(r.code / 100 != 3 || !r.enhanced[0]);
-		f->intermediate += r.code == 354;
 		f->queued += r.code == 250 && text_starts(r.text, TEXT("queued as "));
 	}
 	buf_reset(&f->session.out);
 	assert(f->queued == f->accepted);
-	assert(f->commits <= f->intermediate);
 }
 
 static void decide(struct fuzz *f)
@@ -170,6 +269,9 @@ static void go_on(struct fuzz *f)
 	if (f->tls_asked && !f->closed)
 		shake_hands(f);
 	f->busy = false;
+	if (f->rests && !f->closed)
+		receive_session_rested(&f->session);
+	f->rests = false;
 	read_replies(f);
 }
 
@@ -204,7 +306,7 @@ static void talk(struct fuzz *f, struct text said, size_t piece)
 
 /* ---------------------------------------------------------------- one run */
 
-static const struct config *load(bool tls_demanded)
+static const struct config *load(bool tls_demanded, bool repair)
 {
 	struct config_sources sources = { .file = TEXT("fuzz.yaml"), .machine_name = TEXT("relay.test") };
 	const struct config *config = NULL;
@@ -212,9 +314,12 @@ static const struct config *load(bool tls_demanded)
 
 	sources.text =
 		tls_demanded
-			? TEXT("listen: [{address: 127.0.0.1:2525, tls: require, cert: /c, key: /k, max_errors: 20}]\n"
+			? TEXT("listen: [{address: 127.0.0.1:2525, tls: require, cert: /c, key: /k, max_errors: 20, hide: [size]}]\n"
 	                       "access: {max_message_size: 64KiB, max_recipients: 100}\n"
 	                       "routes: [{to: any, via: direct}]\n")
+		: repair
+			? TEXT("listen: [{address: 127.0.0.1:2525, max_errors: 20, bare_lf: repair, xclient: [127.0.0.1]}]\n"
+	                       "access: {max_recipients: 3}\nroutes: [{to: any, via: direct}]\n")
 			: TEXT("listen: [{address: 127.0.0.1:2525, max_errors: 20}]\n"
 	                       "access: {max_message_size: 64KiB, max_recipients: 100, senders: [example.com]}\n"
 	                       "rewrite: {recipients: {postmaster: admin@example.com}}\n"
@@ -236,7 +341,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	f.bits = data[0];
 	f.pattern = data[2];
 	f.failing = data[3];
-	config = load(f.bits & 2);
+	config = load(f.bits & 2, f.bits & 128);
 	reply_reader_init(&f.replies);
 	receive_session_init(&f.session, &ops, &f, config, &config->listen.items[0], ip_from_v4(0x7f000001),
 	                     4711, true);

@@ -7,8 +7,8 @@
 #include <postrider/base/ip.h>
 
 struct trace {
-	struct text helo;        /* as the client said it: neutralised where it could break the field */
-	struct ip client;        /* IP_NONE: a Unix socket */
+	struct text helo; /* as the client said it: neutralised where it could break the field */
+	struct ip client; /* IP_NONE: a Unix socket */
 	/* Taken from a local program without SMTP, "userid 1000": then there is no From clause. */
 	struct text local_user;
 	struct text client_name; /* from the DNS, checked both ways; empty: not known */

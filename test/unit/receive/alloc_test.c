@@ -95,6 +95,46 @@ static void emit(void *owner, struct event *event)
 	(void)event;
 }
 
+static bool has_room(void *owner, uint64_t bytes)
+{
+	(void)owner;
+	(void)bytes;
+	return true;
+}
+
+static bool take(void *owner, enum receive_limit what, struct receive_limit_answer *why)
+{
+	(void)owner;
+	(void)what;
+	(void)why;
+	return true;
+}
+
+static void give_back(void *owner, uint64_t recipients)
+{
+	(void)owner;
+	(void)recipients;
+}
+
+static void take_rest(void *owner, int64_t ms)
+{
+	(void)owner;
+	(void)ms;
+}
+
+static unsigned offered_auth(void *owner)
+{
+	(void)owner;
+	return 0;
+}
+
+static bool ask_policy(void *owner, const struct policy_question *question)
+{
+	(void)owner;
+	(void)question;
+	return false;
+}
+
 static const struct receive_session_ops ops = {
 	.renew = renew,
 	.now_time = now_time,
@@ -107,6 +147,12 @@ static const struct receive_session_ops ops = {
 	.start_tls = start_tls,
 	.close = close_session,
 	.emit = emit,
+	.has_room = has_room,
+	.take = take,
+	.give_back = give_back,
+	.rest = take_rest,
+	.auth_offered = offered_auth,
+	.ask_policy = ask_policy,
 };
 
 static const struct config *load(void)

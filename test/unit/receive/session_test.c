@@ -2,219 +2,11 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
-#include <stdio.h>
-
-#include "../../../src/receive/session.h"
-
-/* ---------------------------------------------------------------- a world of one session */
-
-struct bench {
-	struct receive_session session;
-	const struct config *config;
-	struct buf said;    /* all that the client was told */
-	struct buf content; /* the draft */
-	struct buf stored;  /* the last message that was committed */
-	struct buf trace;
-	char recipients[512];
-	bool has_draft, committed, closed, tls_asked;
-	enum err open_err, write_err;
-	bool busy;
-	unsigned rejected;
-	const char *rule;
-};
-
-static void renew(void *owner)
-{
-	(void)owner;
-}
-
-static int64_t now_time(void *owner)
-{
-	(void)owner;
-	return INT64_C(1767225600000);
-}
-
-static struct id make_id(void *owner)
-{
-	(void)owner;
-	return (struct id){ { 1 } };
-}
-
-static enum err open_draft(void *owner, uint64_t declared_bytes)
-{
-	struct bench *b = owner;
-
-	(void)declared_bytes;
-	if (!b->open_err) {
-		b->has_draft = true;
-		buf_reset(&b->content);
-	}
-	return b->open_err;
-}
-
-static enum err write_draft(void *owner, struct text bytes)
-{
-	struct bench *b = owner;
-
-	assert_true(b->has_draft);
-	buf_add(&b->content, bytes);
-	return b->write_err;
-}
-
-static bool draft_is_busy(void *owner)
-{
-	struct bench *b = owner;
-
-	return b->busy;
-}
-
-static void abort_draft(void *owner)
-{
-	struct bench *b = owner;
-
-	assert_true(b->has_draft);
-	b->has_draft = false;
-}
-
-static void commit(void *owner, const struct queue_submission *submission)
-{
-	struct bench *b = owner;
-	const struct envelope *e = submission->envelope;
-	struct buf all = BUF(sizeof(b->recipients) - 1);
-
-	assert_true(b->has_draft);
-	b->has_draft = false;
-	b->committed = true;
-	buf_reset(&b->stored);
-	buf_add(&b->stored, buf_text(&b->content));
-	buf_reset(&b->trace);
-	buf_add(&b->trace, submission->prepended);
-	buf_add_format(&all, "<%.*s>", TEXT_ARGS(e->reverse_path));
-	for (size_t i = 0; i < e->recipient_count; i++)
-		buf_add_format(&all, " %.*s(%.*s)", TEXT_ARGS(e->recipients[i].forward_path),
-		               TEXT_ARGS(submission->keys[i]));
-	snprintf(b->recipients, sizeof(b->recipients), "%.*s", TEXT_ARGS(buf_text(&all)));
-	buf_fini(&all);
-}
-
-static void start_tls(void *owner)
-{
-	((struct bench *)owner)->tls_asked = true;
-}
-
-static void close_session(void *owner)
-{
-	((struct bench *)owner)->closed = true;
-}
-
-static void emit(void *owner, struct event *event)
-{
-	((struct bench *)owner)->rejected += event->kind == EVENT_REJECTED;
-}
-
-static const struct receive_session_ops ops = {
-	.renew = renew,
-	.now_time = now_time,
-	.make_id = make_id,
-	.open_draft = open_draft,
-	.write_draft = write_draft,
-	.draft_is_busy = draft_is_busy,
-	.abort_draft = abort_draft,
-	.commit = commit,
-	.start_tls = start_tls,
-	.close = close_session,
-	.emit = emit,
-};
-
-static enum err no_files(void *owner, struct text path, struct buf *out, struct buf *detail, struct buf *hint)
-{
-	(void)owner;
-	(void)path;
-	(void)out;
-	(void)detail;
-	(void)hint;
-	return ERR_NOT_FOUND;
-}
-
-static const struct config *load(const char *yaml)
-{
-	struct config_sources sources = { .file = TEXT("test.yaml"),
-		                          .text = text_from(yaml),
-		                          .read_file = no_files,
-		                          .machine_name = TEXT("relay.test") };
-	const struct config *config = NULL;
-	struct config_report report;
-	struct buf words = BUF(1u << 20);
-
-	config_report_init(&report);
-	if (config_load(&sources, &config, &report)) {
-		config_report_print(&report, &words);
-		fail_msg("%.*s", TEXT_ARGS(buf_text(&words)));
-	}
-	buf_fini(&words);
-	config_report_fini(&report);
-	return config;
-}
-
-static void bench_open(struct bench *b, const char *yaml, bool trusted)
-{
-	*b = (struct bench){ .config = load(yaml) };
-	b->said = BUF(1u << 20);
-	b->content = BUF(1u << 22);
-	b->stored = BUF(1u << 22);
-	b->trace = BUF(1u << 16);
-	receive_session_init(&b->session, &ops, b, b->config, &b->config->listen.items[0],
-	                     ip_from_v4(0x7f000001), 4711, true);
-	b->session.may_relay = trusted;
-}
-
-static void collect(struct bench *b)
-{
-	buf_add(&b->said, buf_text(&b->session.out));
-	buf_reset(&b->session.out);
-}
-
-static void decide(struct bench *b, enum err err)
-{
-	struct queue_decision decision = { .err = err, .stored = true };
-
-	assert_true(b->committed);
-	b->committed = false;
-	receive_session_decided(&b->session, &decision);
-}
-
-/* Feeds in pieces of `piece` octets as a stream would: what is not taken comes again with more behind it. */
-static void feed(struct bench *b, struct text all, size_t piece)
-{
-	size_t start = 0, end = 0;
-
-	while (start < all.len && !b->closed) {
-		size_t taken;
-
-		end = MIN(end + piece, all.len);
-		taken = receive_session_feed(&b->session, text_of(all.at + start, end - start));
-		start += taken;
-		if (b->committed)
-			decide(b, ERR_OK);
-		else if (end == all.len && taken == 0)
-			break;
-	}
-	collect(b);
-}
-
-static void bench_close(struct bench *b)
-{
-	receive_session_fini(&b->session);
-	assert_false(b->has_draft);
-	buf_fini(&b->said);
-	buf_fini(&b->content);
-	buf_fini(&b->stored);
-	buf_fini(&b->trace);
-	config_unref(&b->config);
-}
+#include "support/receive_bench.h"
 
 static const char relay_yaml[] =
 	"hostname: relay.test\n"
@@ -242,7 +34,9 @@ static const struct {
 } dialogues[] = {
 	{ "HELO", LIT("HELO c.test\r\n"), HELLO },
 	{ "EHLO names the extensions", LIT("EHLO c.test\r\n"),
-	  "250-relay.test\r\n250-PIPELINING\r\n250-SIZE 65536\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 STARTTLS\r\n" },
+	  "250-relay.test\r\n250-PIPELINING\r\n250-SIZE 65536\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-STARTTLS\r\n"
+	  "250-CHUNKING\r\n250-BINARYMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250-LIMITS RCPTMAX=100\r\n250-DELIVERBY\r\n"
+	  "250-FUTURERELEASE 604800 2026-01-08T00:00:00Z\r\n250 MT-PRIORITY\r\n" },
 	{ "EHLO without a name", LIT("EHLO\r\n"), "501 5.5.4 *" },
 	{ "MAIL before EHLO", LIT("MAIL FROM:<a@example.com>\r\n"), "503 5.5.1 EHLO first\r\n" },
 	{ "RCPT before MAIL", LIT("HELO c\r\nRCPT TO:<b@example.net>\r\n"),
@@ -331,7 +125,7 @@ static void dialogues_go_as_written(void **state)
 			struct text told;
 
 			bench_open(&b, relay_yaml, true);
-			feed(&b, dialogues[i].said, piece);
+			bench_feed(&b, dialogues[i].said, piece);
 			told = buf_text(&b.said);
 			if (!text_starts(told, TEXT(GREETING)) ||
 			    !fits(dialogues[i].told, text_skip(told, strlen(GREETING))))
@@ -350,7 +144,7 @@ static void a_message_is_handed_over_whole(void **state)
 
 	(void)state;
 	bench_open(&b, relay_yaml, true);
-	feed(&b,
+	bench_feed(&b,
 	     TEXT("EHLO c.test\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@Example.NET>\r\nRCPT TO:<postmaster>\r\n"
 	          "RCPT TO:<b@Example.NET>\r\nDATA\r\n..dot\r\n\r\nend\r\n.\r\n"),
 	     4096);
@@ -372,12 +166,12 @@ static void the_250_comes_from_the_decision_only(void **state)
 	(void)state;
 	bench_open(&b, relay_yaml, true);
 	taken = receive_session_feed(&b.session, said);
-	collect(&b);
+	bench_collect(&b);
 	assert_int_equal(taken, said.len - strlen("NOOP\r\n"));
 	assert_false(receive_session_wants_input(&b.session));
 	assert_true(text_ends(buf_text(&b.said), TEXT("354 Go ahead, end with CR LF . CR LF\r\n")));
-	decide(&b, ERR_OK);
-	collect(&b);
+	bench_decide(&b, ERR_OK);
+	bench_collect(&b);
 	assert_true(text_ends(buf_text(&b.said), TEXT("250 2.0.0 queued as 01000000000000000000000000\r\n")));
 	assert_true(receive_session_wants_input(&b.session));
 	bench_close(&b);
@@ -390,14 +184,14 @@ static void a_full_spool_is_452(void **state)
 	(void)state;
 	bench_open(&b, relay_yaml, true);
 	receive_session_feed(&b.session, TEXT(OPEN "DATA\r\nhello\r\n.\r\n"));
-	decide(&b, ERR_FULL);
-	collect(&b);
+	bench_decide(&b, ERR_FULL);
+	bench_collect(&b);
 	assert_true(text_find(buf_text(&b.said), TEXT("\r\n452 4.3.1 ")) < b.said.len);
 	b.open_err = ERR_FULL;
 	receive_session_feed(&b.session,
 	                     TEXT("MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n"));
 	buf_reset(&b.said);
-	collect(&b);
+	bench_collect(&b);
 	assert_true(text_find(buf_text(&b.said), TEXT("\r\n452 4.3.1 ")) < b.said.len);
 	bench_close(&b);
 }
@@ -409,7 +203,7 @@ static void a_disk_that_fails_in_the_data_is_451_after_the_dot(void **state)
 	(void)state;
 	bench_open(&b, relay_yaml, true);
 	b.write_err = ERR_IO;
-	feed(&b, TEXT(OPEN "DATA\r\nhello\r\nworld\r\n.\r\nNOOP\r\n"), 9);
+	bench_feed(&b, TEXT(OPEN "DATA\r\nhello\r\nworld\r\n.\r\nNOOP\r\n"), 9);
 	assert_true(text_find(buf_text(&b.said), TEXT("451 4.3.0 ")) < b.said.len);
 	assert_true(text_ends(buf_text(&b.said), TEXT("250 2.0.0 Ok\r\n")));
 	bench_close(&b);
@@ -426,7 +220,7 @@ static void a_message_over_the_limit_is_read_to_its_end(void **state)
 	for (int i = 0; i < 2000; i++)
 		buf_add_string(&said, "a line that is repeated until the message is too large\r\n");
 	buf_add_string(&said, ".\r\nNOOP\r\n");
-	feed(&b, buf_text(&said), 1000);
+	bench_feed(&b, buf_text(&said), 1000);
 	assert_true(
 		text_ends(buf_text(&b.said),
 	                  TEXT("552 5.3.4 The message is too large for this relay (access.max_message_size) "
@@ -441,7 +235,9 @@ static void a_stranger_may_not_relay_and_learns_no_rule(void **state)
 
 	(void)state;
 	bench_open(&b, relay_yaml, false);
-	feed(&b, TEXT("HELO c\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.net>\r\n"), 100);
+	/* waits for the answer to HELO, as a stranger has to */
+	bench_feed(&b, TEXT("HELO c\r\n"), 100);
+	bench_feed(&b, TEXT("MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.net>\r\n"), 100);
 	assert_true(text_find(buf_text(&b.said), TEXT("550 5.7.1 b@example.net may not be sent to")) <
 	            b.said.len);
 	assert_true(text_find(buf_text(&b.said), TEXT("(")) == b.said.len);
@@ -464,7 +260,7 @@ static void what_follows_starttls_is_not_acted_on(void **state)
 	receive_session_tls_done(&b.session, ERR_OK, &info);
 	buf_reset(&b.session.out);
 	/* the EHLO from before is forgotten, and TLS is not offered again */
-	feed(&b, TEXT("MAIL FROM:<>\r\nSTARTTLS\r\nEHLO c\r\n"), 100);
+	bench_feed(&b, TEXT("MAIL FROM:<>\r\nSTARTTLS\r\nEHLO c\r\n"), 100);
 	assert_true(text_starts(buf_text(&b.said),
 	                        TEXT("503 5.5.1 EHLO first\r\n503 5.5.1 TLS is running already\r\n250-")));
 	assert_true(text_find(buf_text(&b.said), TEXT("STARTTLS")) == b.said.len);
@@ -480,7 +276,7 @@ static void where_tls_is_demanded_nothing_passes_before_it(void **state)
 	           "hostname: relay.test\nlisten: [{address: 127.0.0.1:25, tls: require, cert: a, key: b}]\n"
 	           "routes: [{to: any, via: direct}]\n",
 	           true);
-	feed(&b, TEXT("EHLO c\r\nMAIL FROM:<>\r\nNOOP\r\n"), 100);
+	bench_feed(&b, TEXT("EHLO c\r\nMAIL FROM:<>\r\nNOOP\r\n"), 100);
 	assert_true(text_find(buf_text(&b.said), TEXT("\r\n530 5.7.0 STARTTLS first\r\n250 2.0.0 Ok\r\n")) <
 	            b.said.len);
 	bench_close(&b);
@@ -493,16 +289,16 @@ static void the_101st_recipient_is_452(void **state)
 
 	(void)state;
 	bench_open(&b, relay_yaml, true);
-	feed(&b, TEXT("HELO c\r\nMAIL FROM:<>\r\n"), 100);
+	bench_feed(&b, TEXT("HELO c\r\nMAIL FROM:<>\r\n"), 100);
 	for (int i = 0; i < 101; i++) {
 		int n = snprintf(line, sizeof(line), "RCPT TO:<user%d@example.net>\r\n", i);
 
 		buf_reset(&b.said);
-		feed(&b, text_of(line, (size_t)n), 100);
+		bench_feed(&b, text_of(line, (size_t)n), 100);
 		assert_true(
 			text_starts(buf_text(&b.said), i < 100 ? TEXT("250 2.1.5 ") : TEXT("452 4.5.3 ")));
 	}
-	feed(&b, TEXT("DATA\r\nx\r\n.\r\n"), 100);
+	bench_feed(&b, TEXT("DATA\r\nx\r\n.\r\n"), 100);
 	assert_true(text_ends(buf_text(&b.said), TEXT("250 2.0.0 queued as 01000000000000000000000000\r\n")));
 	bench_close(&b);
 }
@@ -513,9 +309,9 @@ static void silence_is_421(void **state)
 
 	(void)state;
 	bench_open(&b, relay_yaml, true);
-	feed(&b, TEXT(OPEN "DATA\r\nhalf a mess"), 100);
+	bench_feed(&b, TEXT(OPEN "DATA\r\nhalf a mess"), 100);
 	receive_session_timed_out(&b.session);
-	collect(&b);
+	bench_collect(&b);
 	assert_true(b.closed);
 	assert_true(text_find(buf_text(&b.said), TEXT("421 4.4.2 relay.test ")) < b.said.len);
 	bench_close(&b);
@@ -527,12 +323,12 @@ static void a_stop_waits_for_the_transaction(void **state)
 
 	(void)state;
 	bench_open(&b, relay_yaml, true);
-	feed(&b, TEXT(OPEN), 100);
+	bench_feed(&b, TEXT(OPEN), 100);
 	assert_false(receive_session_stop(&b.session));
-	feed(&b, TEXT("DATA\r\nx\r\n.\r\n"), 100);
+	bench_feed(&b, TEXT("DATA\r\nx\r\n.\r\n"), 100);
 	assert_true(text_ends(buf_text(&b.said), TEXT("queued as 01000000000000000000000000\r\n")));
 	assert_true(receive_session_stop(&b.session));
-	collect(&b);
+	bench_collect(&b);
 	assert_true(
 		text_ends(buf_text(&b.said), TEXT("421 4.3.2 relay.test is stopping, come back soon\r\n")));
 	assert_true(b.closed);
@@ -545,7 +341,7 @@ static void a_second_message_with_bare_line_ends_ends_the_session(void **state)
 
 	(void)state;
 	bench_open(&b, relay_yaml, true);
-	feed(&b,
+	bench_feed(&b,
 	     TEXT(OPEN
 	          "DATA\r\na\nb\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.net>\r\nDATA\r\na\nb\r\n.\r\nNOOP\r\n"),
 	     50);
@@ -567,7 +363,7 @@ static void a_busy_draft_holds_up_the_input(void **state)
 	assert_false(receive_session_wants_input(&b.session));
 	assert_int_equal(receive_session_feed(&b.session, TEXT("more\r\n")), 0);
 	b.busy = false;
-	feed(&b, TEXT("more\r\n.\r\n"), 100);
+	bench_feed(&b, TEXT("more\r\n.\r\n"), 100);
 	assert_int_equal(b.stored.len, strlen("first line\r\nmore\r\n"));
 	bench_close(&b);
 }
