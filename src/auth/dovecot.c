@@ -436,10 +436,17 @@ static void on_closed(void *owner, enum err why)
 	free(w);
 }
 
+/* What is written at a time is bounded by those who wait for an answer. */
+static void on_drained(void *owner)
+{
+	(void)owner;
+}
+
 static const struct io_stream_events wire_events = {
 	.on_connected = on_connected,
 	.on_data = on_data,
 	.on_eof = on_eof,
+	.on_drained = on_drained,
 	.on_closed = on_closed,
 };
 

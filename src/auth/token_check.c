@@ -288,11 +288,14 @@ static const struct http_call_events http_events = {
 static void on_later(void *owner)
 {
 	struct auth_call *c = owner;
+	struct buf user = c->user; /* outlives the call */
 
-	if (c->user.len)
-		finish(c, &(struct auth_result){ .verdict = AUTH_SAYS_YES, .user = buf_text(&c->user) });
+	c->user = BUF(0);
+	if (user.len)
+		finish(c, &(struct auth_result){ .verdict = AUTH_SAYS_YES, .user = buf_text(&user) });
 	else
 		finish_with(c, AUTH_SAYS_LATER, c->why);
+	buf_fini(&user);
 }
 
 static void fail_later(struct auth_call *c, const char *why)

@@ -35,9 +35,15 @@ static void on_closed(void *owner, enum err why)
 	free(s);
 }
 
+static void on_drained(void *owner)
+{
+	(void)owner;
+}
+
 static const struct io_stream_events events = {
 	.on_data = on_data,
 	.on_eof = on_eof,
+	.on_drained = on_drained,
 	.on_closed = on_closed,
 };
 

@@ -644,6 +644,27 @@ static void what_is_too_long_for_dovecot_is_not_sent(void **state)
 	end(&w);
 }
 
+static void a_dovecot_that_does_not_read_for_a_while_gets_it_all_later(void **state)
+{
+	static char many[9000];
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	memset(many, 'a', sizeof(many));
+	w.respond = says_ok;
+	io_stream_pause(session_of(&w)->stream);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		assert_int_equal(try_login(&w.clients[i], AUTH_PLAIN, text_of(many, sizeof(many))), ERR_OK);
+	sim_run(w.sim, 2000);
+	assert_int_equal(w.clients[0].results, 0);
+	io_stream_resume(session_of(&w)->stream);
+	sim_run(w.sim, 1000);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		assert_int_equal(w.clients[i].verdict, AUTH_SAYS_YES);
+	end(&w);
+}
+
 static void there_is_a_limit_to_dialogues(void **state)
 {
 	static struct client crowd[1001];
@@ -710,6 +731,7 @@ int main(void)
 		cmocka_unit_test(closing_is_later_for_all),
 		cmocka_unit_test(a_result_may_close_the_backend),
 		cmocka_unit_test(what_is_too_long_for_dovecot_is_not_sent),
+		cmocka_unit_test(a_dovecot_that_does_not_read_for_a_while_gets_it_all_later),
 		cmocka_unit_test(there_is_a_limit_to_dialogues),
 		cmocka_unit_test(memory_that_runs_out_is_later),
 	};
