@@ -1,6 +1,7 @@
 #include <postrider/config/pattern.h>
 
 #include <postrider/base/auto.h>
+#include <postrider/base/utf8.h>
 #include <postrider/smtp/path.h>
 
 #include "pattern.h"
@@ -211,10 +212,27 @@ static enum err copy_lower(struct arena *arena, struct text t, struct text *out)
 	return ERR_OK;
 }
 
+/* In small letters and as the DNS has it: the addresses of envelopes come so. */
+static enum err copy_domain(struct arena *arena, struct text t, struct text *out)
+{
+	struct buf ascii = BUF(SMTP_DOMAIN_MAX);
+
+	if (utf8_is_ascii(t))
+		return copy_lower(arena, t, out);
+	enum err err = smtp_domain_to_ascii(t, &ascii);
+
+	if (!err)
+		err = arena_text(arena, buf_text(&ascii), out);
+	buf_fini(&ascii);
+	return err == ERR_TOO_BIG ? ERR_SYNTAX : err;
+}
+
 static enum err parse_address(struct arena *arena, struct text t, struct config_pattern *p)
 {
+	struct smtp_path path;
+
 	/* a star may stand in a local part, but who writes it here means something else */
-	if (!mailbox_is_valid(t) || text_find_octet(t, '*') < t.len)
+	if (smtp_mailbox_parse_utf8(t, &path) || text_find_octet(t, '*') < t.len)
 		return ERR_SYNTAX;
 	enum err err = arena_text(arena, t, &p->text);
 
@@ -228,7 +246,7 @@ static enum err parse_address(struct arena *arena, struct text t, struct config_
 		return ERR_NOMEM;
 	p->kind = CONFIG_PATTERN_ADDRESS;
 	p->local = text_of(local, len);
-	return copy_lower(arena, m.domain, &p->domain);
+	return copy_domain(arena, m.domain, &p->domain);
 }
 
 enum err pattern_parse(struct arena *arena, struct text t, struct config_pattern *out)
@@ -246,12 +264,14 @@ enum err pattern_parse(struct arena *arena, struct text t, struct config_pattern
 		err = parse_address(arena, t, &p);
 	} else {
 		bool subdomains = t.len > 1 && t.at[0] == '.';
+		struct text domain = text_skip(t, subdomains);
 
-		if (!domain_is_valid(text_skip(t, subdomains)))
+		if (utf8_is_ascii(t) && !domain_is_valid(domain))
 			return ERR_SYNTAX;
 		p.kind = subdomains ? CONFIG_PATTERN_SUBDOMAINS : CONFIG_PATTERN_DOMAIN;
 		err = copy_lower(arena, t, &p.text);
-		p.domain = text_skip(p.text, subdomains);
+		if (!err)
+			err = copy_domain(arena, domain, &p.domain);
 	}
 	if (!err)
 		*out = p;

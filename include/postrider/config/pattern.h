@@ -3,7 +3,8 @@
  *   .example.com      every address in its subdomains, not in itself
  *   any               every address           <>             the null reverse-path (`any` matches it too)
  * Letters compare without case in both parts: RFC 5321 section 2.4 allows a case-sensitive local part, and nobody
- * who writes a pattern means it. An address literal is written as in mail: ann@[192.0.2.1], [192.0.2.1]. */
+ * who writes a pattern means it. An address literal is written as in mail: ann@[192.0.2.1], [192.0.2.1].
+ * Domains may be written in UTF-8: they are kept, and compared, as A-labels, which is what the addresses of envelopes have. */
 #ifndef POSTRIDER_CONFIG_PATTERN_H
 #define POSTRIDER_CONFIG_PATTERN_H
 

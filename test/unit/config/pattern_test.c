@@ -19,6 +19,24 @@ static const struct {
 	{ "ann@example.com", "ann@example.com", true },
 	{ "ann@example.com", "ANN@Example.COM", true },
 	{ "ann@example.com", "joann@example.com", false },
+	{ "b\xc3\xbc"
+	  "cher.example",
+	  "ann@xn--bcher-kva.example", true },
+	{ "B\xc3\x9c"
+	  "CHER.example",
+	  "ann@XN--bcher-KVA.example", true },
+	{ "xn--bcher-kva.example", "ann@xn--bcher-kva.example", true },
+	{ ".b\xc3\xbc"
+	  "cher.example",
+	  "ann@sub.xn--bcher-kva.example", true },
+	{ ".b\xc3\xbc"
+	  "cher.example",
+	  "ann@xn--bcher-kva.example", false },
+	{ "j\xc3\xb6rg@b\xc3\xbc"
+	  "cher.example",
+	  "j\xc3\xb6rg@xn--bcher-kva.example", true },
+	{ "j\xc3\xb6rg@example.com", "J\xc3\xb6RG@example.com", true },
+	{ "j\xc3\xb6rg@example.com", "jorg@example.com", false },
 	{ "ann@example.com", "ann@sub.example.com", false },
 	{ "ann@example.com", "\"ann\"@example.com", true },
 	{ "ann@example.com", "\"a\\nn\"@example.com", true },
