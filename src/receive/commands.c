@@ -113,14 +113,6 @@ static void on_vrfy(struct receive_session *s, struct text args)
 	receive_session_count_junk(s);
 }
 
-static void on_help(struct receive_session *s, struct text args)
-{
-	(void)args;
-	receive_session_reply(s, 214, "2.0.0",
-	                      "HELO EHLO STARTTLS MAIL RCPT DATA RSET NOOP VRFY QUIT; see RFC 5321");
-	receive_session_count_junk(s);
-}
-
 static void on_mail(struct receive_session *s, struct text args)
 {
 	receive_transaction_mail(s, args);
@@ -140,6 +132,8 @@ static void on_data(struct receive_session *s, struct text args)
 	}
 	receive_transaction_data(s);
 }
+
+static void on_help(struct receive_session *s, struct text args);
 
 #define BEFORE_MAIL (BIT(PHASE_START) | BIT(PHASE_READY))
 #define ANY_TIME (BEFORE_MAIL | BIT(PHASE_MAIL) | BIT(PHASE_RCPT) | BIT(PHASE_CHUNKS))
@@ -167,12 +161,79 @@ static const struct command {
 	[SMTP_HELP] = { ANY_TIME, true, NULL, on_help },
 };
 
+/* ---------------------------------------------------------------- HELP */
+
+static const struct {
+	enum smtp_verb verb;
+	const char *syntax;
+} helps[] = {
+	{ SMTP_HELO, "HELO name" },
+	{ SMTP_EHLO, "EHLO name; names the extensions" },
+	{ SMTP_STARTTLS, "STARTTLS; EHLO again behind it" },
+	{ SMTP_AUTH, "AUTH mechanism [initial response in base64]" },
+	{ SMTP_MAIL, "MAIL FROM:<address> [parameters of the extensions that EHLO names]" },
+	{ SMTP_RCPT, "RCPT TO:<address> [parameters of the extensions that EHLO names]" },
+	{ SMTP_DATA, "DATA; then the message, and a dot alone in a line" },
+	{ SMTP_BDAT, "BDAT octets [LAST]; then so many octets of the message" },
+	{ SMTP_RSET, "RSET; forgets the transaction" },
+	{ SMTP_NOOP, "NOOP; does nothing" },
+	{ SMTP_VRFY, "VRFY address; is never told more than that mail will be tried" },
+	{ SMTP_HELP, "HELP [command]" },
+	{ SMTP_QUIT, "QUIT" },
+};
+
+/* Commands that an extension brings go with it when it is hidden. BDAT refuses by itself, behind its octets. */
+static bool is_hidden(const struct receive_session *s, enum smtp_verb verb)
+{
+	if (s->listener->hide.count == 0 || verb == SMTP_BDAT)
+		return false;
+	return ehlo_keyword_of(smtp_verb_text(verb)) & receive_extensions_hidden(s);
+}
+
+static bool help_on(struct receive_session *s, enum smtp_verb verb)
+{
+	for (size_t i = 0; i < ARRAY_LEN(helps); i++) {
+		if (helps[i].verb != verb || is_hidden(s, verb))
+			continue;
+		receive_session_reply(s, 214, "2.0.0", helps[i].syntax);
+		return true;
+	}
+	return false;
+}
+
+static void on_help(struct receive_session *s, struct text args)
+{
+	struct smtp_command topic;
+	struct buf words = BUF(512);
+
+	receive_session_count_junk(s);
+	if (args.len) {
+		if (smtp_command_parse(args, &topic) || !help_on(s, topic.verb)) {
+			receive_session_reply(s, 504, "5.5.4", "No help on that; HELP alone names the commands");
+			receive_session_count_error(s);
+		}
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(helps); i++) {
+		if (is_hidden(s, helps[i].verb))
+			continue;
+		buf_add(&words, smtp_verb_text(helps[i].verb));
+		buf_add_octet(&words, ' ');
+	}
+	receive_session_reply_format(s, 214, "2.0.0", "%.*sas in RFC 5321", TEXT_ARGS(buf_text(&words)));
+	buf_fini(&words);
+}
+
+/* ---------------------------------------------------------------- running */
+
 static void out_of_sequence(struct receive_session *s, enum smtp_verb verb, const struct command *c)
 {
 	if (verb == SMTP_MAIL && s->phase == PHASE_START)
 		receive_session_reply(s, 503, "5.5.1", "EHLO first");
 	else if (verb == SMTP_MAIL)
 		receive_session_reply(s, 503, "5.5.1", "A transaction is open already: RSET, or go on");
+	else if (s->phase == PHASE_CHUNKS)
+		receive_session_reply(s, 503, "5.5.1", "The content has begun: BDAT, or RSET");
 	else if (verb == SMTP_DATA)
 		/* RFC 2920 section 3.1: what a group of refused RCPT ends in; 554 where RCPT failed, 503 without any */
 		receive_session_reply(s, s->phase == PHASE_MAIL ? 554 : 503, "5.5.1",
@@ -202,14 +263,24 @@ static void refuse_unknown(struct receive_session *s, const struct smtp_command 
 	receive_session_count_error(s);
 }
 
+void receive_command_faulty(struct receive_session *s, struct text line, const char *words)
+{
+	/* octets that nobody has counted follow: they must not be taken for commands */
+	if (text_starts_nocase(line, TEXT("BDAT"))) {
+		receive_bdat_command(s, TEXT_EMPTY);
+		return;
+	}
+	receive_session_reply(s, 500, "5.5.2", words);
+	receive_session_count_error(s);
+}
+
 void receive_command_run(struct receive_session *s, struct text line)
 {
 	struct smtp_command command;
 	const struct command *c;
 
 	if (smtp_command_parse(line, &command)) {
-		receive_session_reply(s, 500, "5.5.2", "That is no command");
-		receive_session_count_error(s);
+		receive_command_faulty(s, line, "That is no command");
 		return;
 	}
 	if (command.verb == SMTP_HTTP) {
@@ -217,7 +288,7 @@ void receive_command_run(struct receive_session *s, struct text line)
 		return;
 	}
 	c = &commands[command.verb];
-	if (!c->run) {
+	if (!c->run || is_hidden(s, command.verb)) {
 		refuse_unknown(s, &command);
 	} else if (!c->before_tls && s->listener->tls == CONFIG_TLS_REQUIRE && !s->tls_running) {
 		receive_session_reply(s, 530, "5.7.0", "STARTTLS first");

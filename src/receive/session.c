@@ -350,19 +350,18 @@ static void refuse_and_close(struct receive_session *s, const char *words)
 	receive_session_close(s);
 }
 
-static void faulty_line(struct receive_session *s, enum line_fault fault)
+static void faulty_line(struct receive_session *s, const struct line *line)
 {
-	if (fault == LINE_BARE_LF) {
+	if (line->fault == LINE_BARE_LF) {
 		/* What stands behind it may be part of what somebody put into an address: not acted on. */
 		receive_session_reply(s, 500, "5.5.2", "Only CR LF ends a line; closing");
 		receive_session_close(s);
 		return;
 	}
-	if (fault == LINE_TOO_LONG)
-		receive_session_reply(s, 500, "5.5.2", "Line too long");
-	else
-		receive_session_reply(s, 500, "5.5.2", "Only CR LF ends a line, and NUL has no place in one");
-	receive_session_count_error(s);
+	receive_command_faulty(s, line->text,
+	                       line->fault == LINE_TOO_LONG
+	                               ? "Line too long"
+	                               : "Only CR LF ends a line, and NUL has no place in one");
 }
 
 /* A record of TLS in place of a first command: the client believes that this port speaks TLS from the first octet. */
@@ -386,7 +385,7 @@ static void take_line(struct receive_session *s, struct line *line)
 	if (s->phase == PHASE_AUTH && line->fault != LINE_BARE_LF)
 		receive_auth_line(s, line->text, line->fault);
 	else if (line->fault)
-		faulty_line(s, line->fault);
+		faulty_line(s, line);
 	else
 		receive_command_run(s, line->text);
 }

@@ -251,7 +251,8 @@ struct refusal {
 };
 void receive_session_refuse(struct receive_session *s, const struct refusal *r);
 
-void receive_command_run(struct receive_session *s, struct text line);      /* commands.c */
+void receive_command_run(struct receive_session *s, struct text line); /* commands.c */
+void receive_command_faulty(struct receive_session *s, struct text line, const char *words); /* 500 */
 void receive_transaction_mail(struct receive_session *s, struct text args); /* transaction.c */
 void receive_transaction_rcpt(struct receive_session *s, struct text args);
 void receive_transaction_data(struct receive_session *s);
