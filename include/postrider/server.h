@@ -37,6 +37,7 @@ struct server_options {
 	void *owner;
 	const struct ip *own;        /* addresses of this machine: an MX that leads there leads back to us; copied */
 	size_t own_count;
+	bool has_folders;            /* the drop and the pick-up directory, in the real file system */
 	/* The control socket, for a process of this user; false: none. */
 	bool has_admin;
 	uint32_t uid, gid;

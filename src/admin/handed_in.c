@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include <postrider/base/auto.h>
+#include <postrider/base/time.h>
 #include <postrider/io/stream.h>
 #include <postrider/mail/header.h>
 #include <postrider/mail/local_text.h>
@@ -279,6 +280,8 @@ enum err handed_in_finish(struct handed_in *h, struct buf *problem)
 		return h->err;
 	if (h->bytes == 0)
 		buf_add(problem, TEXT("the message is empty"));
+	else if (h->lines.has_nul)
+		buf_add(problem, TEXT("the message holds octets of zero, which mail cannot carry"));
 	else if (h->header.counts[HEADER_RECEIVED] > h->config->access.max_hops)
 		buf_add(problem,
 		        TEXT("too many Received fields: this mail goes round in circles (access.max_hops)"));
@@ -341,6 +344,25 @@ static enum err add_trace(struct handed_in *h, struct buf *out)
 	return buf_err(out);
 }
 
+/* RFC 6409 section 8: what a submission may lack. */
+static void add_missing(struct handed_in *h, struct buf *out)
+{
+	const struct envelope *e = h->envelope;
+	struct id_text id = id_to_text(e->id);
+
+	if (h->header.counts[HEADER_DATE] == 0) {
+		buf_add(out, TEXT("Date: "));
+		time_add_rfc5322(out, e->received_time);
+		buf_add(out, TEXT("\r\n"));
+	}
+	if (h->header.counts[HEADER_MESSAGE_ID] == 0)
+		buf_add_format(out, "Message-ID: <%.*s@%.*s>\r\n", ID_CHARS, id.at,
+		               TEXT_ARGS(h->config->hostname));
+	if (h->header.counts[HEADER_FROM] == 0)
+		buf_add_format(out, "From: %.*s\r\n",
+		               TEXT_ARGS(e->reverse_path.len ? e->reverse_path : h->config->bounce.from));
+}
+
 enum err handed_in_commit(struct handed_in *h, struct text fields, struct observe *observe, int code,
                           queue_decided_fn *decided, void *owner)
 {
@@ -348,6 +370,8 @@ enum err handed_in_commit(struct handed_in *h, struct text fields, struct observ
 	enum err err = add_trace(h, &prepended);
 
 	buf_add(&prepended, fields);
+	if (h->options.add_missing)
+		add_missing(h, &prepended);
 	if (err || buf_err(&prepended))
 		return ERR_NOMEM;
 	struct queue_submission submission = { .envelope = h->envelope,

@@ -20,9 +20,15 @@ struct server {
 	struct deliver *deliver;
 	struct schedule *schedule;
 	struct auth *auth;
+	struct policy_service *policy; /* NULL: none was ever configured */
+	struct memory_watch *memory_watch;
 	struct receive *receive;
 	struct admin *admin;
 	struct certificates *certificates;
+	struct folder *drop, *pickup; /* NULL: none */
+	int folders_going;            /* closed, and not gone yet */
+	void (*on_doors_closed)(void *owner);
+	struct io_later doors_closed;
 	struct observe_consumer to_history;
 	struct io_timer watch;
 	bool was_full, failed;
@@ -45,6 +51,22 @@ enum err client_context_with_ca(void *owner, const struct tls_client_options *o,
 
 /* logins.c: who may log in */
 MUST_USE enum err server_open_auth(struct server *s, struct buf *problem);
+
+/* question.c: whom to ask about recipients. Everything is as before after an error. */
+MUST_USE enum err server_question(struct server *s, const struct config *config, struct buf *problem);
+
+/* doors.c: the directories that mail comes in by. A reload plans first, which may fail and changes nothing; then the plan is
+ * carried out or dropped. */
+struct doors_plan {
+	bool keep_drop, keep_pickup;
+	struct folder *drop, *pickup; /* opened for the new configuration */
+};
+MUST_USE enum err server_open_doors(struct server *s, struct buf *problem);
+MUST_USE enum err server_plan_doors(struct server *s, const struct config *c, struct doors_plan *plan,
+                                    struct buf *problem);
+void server_change_doors(struct server *s, const struct config *c, struct doors_plan *plan);
+void server_drop_plan(struct server *s, struct doors_plan *plan);
+void server_close_doors(struct server *s, void (*on_closed)(void *owner)); /* owner: s */
 
 /* names.c: where names are looked up */
 MUST_USE enum err server_names(struct server *s, const struct config *config);

@@ -211,6 +211,7 @@ static enum err start(struct process *p, const struct config *config, struct buf
 		                          .owner = p,
 		                          .own = own,
 		                          .own_count = io_uv_own_addresses(own, OWN_ADDRESSES_MAX),
+		                          .has_folders = true,
 		                          .has_admin = true,
 		                          .uid = (uint32_t)geteuid(),
 		                          .gid = (uint32_t)getegid(),

@@ -1,5 +1,7 @@
 #include "certificates.h"
+#include "folder.h"
 #include "internal.h"
+#include "memory.h"
 
 #define WATCH_MS SECOND_MS
 #define SETTLE_WAIT_MS 2
@@ -165,8 +167,12 @@ static enum err open_rooms(struct server *s, struct buf *problem)
 	err = server_open_auth(s, problem);
 	if (err)
 		return err;
+	err = server_question(s, s->config, problem);
+	if (err)
+		return err;
 	receive = (struct receive_options){ .io = s->io,
 		                            .auth = s->auth,
+		                            .policy = s->policy,
 		                            .queue = s->queue,
 		                            .observe = s->observe,
 		                            .config = s->config,
@@ -178,6 +184,8 @@ static enum err open_rooms(struct server *s, struct buf *problem)
 		                                                      : server_context_from_files,
 		                            .owner = s->options.server_context ? s->options.tls_owner : s };
 	err = receive_new(&receive, &s->receive);
+	if (!err && s->options.use_system_files)
+		err = memory_watch_new(s, &s->memory_watch);
 	if (!err)
 		err = schedule_start(s->schedule);
 	if (!err)
@@ -194,11 +202,17 @@ static void on_closed(void *owner)
 
 static void give_up(struct server *s)
 {
+	if (s->drop)
+		folder_close(&s->drop, on_closed, NULL);
+	if (s->pickup)
+		folder_close(&s->pickup, on_closed, NULL);
 	if (s->admin)
 		admin_close(&s->admin, 0, on_closed, NULL);
 	certificates_free(&s->certificates);
+	memory_watch_free(&s->memory_watch);
 	receive_free(&s->receive);
 	auth_free(&s->auth);
+	policy_service_free(&s->policy);
 	schedule_free(&s->schedule);
 	deliver_free(&s->deliver);
 	dns_free(&s->dns);
@@ -273,6 +287,8 @@ enum err server_start(const struct server_options *options, struct server **out,
 		err = certificates_adopt(s->certificates, s->config);
 	if (!err)
 		err = io_timer_start(s->io, &s->watch, io_now_at(s->io) + WATCH_MS, on_watch, s);
+	if (!err)
+		err = server_open_doors(s, problem);
 	if (err) {
 		if (!problem->len)
 			buf_add_string(problem, err_text(err));
@@ -296,6 +312,20 @@ static bool needs_restart(const struct config *old, const struct config *new, st
 	return problem->len > 0;
 }
 
+static enum err change_intake(struct server *s, const struct config *config, struct buf *problem)
+{
+	enum err err = auth_configure(s->auth, config, problem);
+
+	if (err)
+		return err;
+	err = server_question(s, config, problem);
+	if (!err)
+		err = receive_configure(s->receive, config, problem);
+	if (err && (auth_configure(s->auth, s->config, problem) || server_question(s, s->config, problem)))
+		buf_add_string(problem, "; and the users of before could not be restored: restart soon");
+	return err;
+}
+
 /* All rooms that can say no, or none. */
 static enum err change_rooms(struct server *s, const struct config *config, struct buf *problem)
 {
@@ -307,14 +337,27 @@ static enum err change_rooms(struct server *s, const struct config *config, stru
 	}
 	err = server_names(s, config);
 	if (!err)
-		err = auth_configure(s->auth, config, problem);
-	if (!err)
-		err = receive_configure(s->receive, config, problem);
+		err = change_intake(s, config, problem);
 	/* the last one left everything as it was: only those before it have to go back */
-	if (err && (deliver_configure(s->deliver, s->config) || server_names(s, s->config) ||
-	            auth_configure(s->auth, s->config, problem)))
+	if (err && (deliver_configure(s->deliver, s->config) || server_names(s, s->config)))
 		buf_add_string(problem,
 		               "; and the old configuration could not be restored in whole: restart soon");
+	return err;
+}
+
+/* The directories too: the new ones are there before anything is changed. */
+static enum err change_all(struct server *s, const struct config *config, struct buf *problem)
+{
+	struct doors_plan plan;
+	enum err err = server_plan_doors(s, config, &plan, problem);
+
+	if (err)
+		return err;
+	err = change_rooms(s, config, problem);
+	if (err)
+		server_drop_plan(s, &plan);
+	else
+		server_change_doors(s, config, &plan);
 	return err;
 }
 
@@ -327,7 +370,7 @@ enum err server_reload(struct server *s, const struct config *config, struct buf
 		buf_add_string(problem, "the daemon is stopping");
 		return ERR_BUSY;
 	}
-	err = needs_restart(old, config, problem) ? ERR_CONFIG : change_rooms(s, config, problem);
+	err = needs_restart(old, config, problem) ? ERR_CONFIG : change_all(s, config, problem);
 	if (err) {
 		certificates_forget(s->certificates);
 		if (!problem->len)
@@ -382,8 +425,10 @@ static void on_admin_closed(void *owner)
 {
 	struct server *s = owner;
 
+	memory_watch_free(&s->memory_watch);
 	receive_free(&s->receive);
 	auth_free(&s->auth);
+	policy_service_free(&s->policy);
 	schedule_free(&s->schedule);
 	deliver_free(&s->deliver);
 	dns_free(&s->dns);
@@ -453,8 +498,9 @@ void server_stop(struct server *s, void (*on_stopped)(void *owner), void *owner)
 	}
 	s->stopping = true;
 	certificates_free(&s->certificates);
-	s->waits = 2;
+	s->waits = 3;
 	say(s, EVENT_STOPPING, LEVEL_INFO, "stopping: no new mail; what runs is finished");
+	server_close_doors(s, on_rooms_stopped);
 	receive_stop(s->receive, s->config->stop.linger_ms, on_rooms_stopped, s);
 	s->drain_until_at = io_now_at(s->io) + s->config->stop.drain_ms;
 	on_drain(s);
@@ -468,6 +514,7 @@ void server_free(struct server **slot)
 	if (!s)
 		return;
 	io_later_cancel(s->io, &s->over);
+	io_later_cancel(s->io, &s->doors_closed);
 	observe_remove_consumer(&s->to_history);
 	config_unref(&s->config);
 	free(s);

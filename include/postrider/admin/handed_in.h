@@ -20,6 +20,7 @@ struct handed_in_options {
 	struct text listener, protocol, client;
 	struct text
 		local_user; /* for the Received field, "userid 1000"; empty: it says where the message was taken */
+	bool add_missing;             /* Date, Message-ID and From are put on top where there are none */
 	void (*on_room)(void *owner); /* a busy draft can take more */
 	void *owner;
 };
