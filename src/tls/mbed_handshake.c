@@ -190,18 +190,22 @@ static void on_step_done(struct io_job *job)
 		io_layer_read(&l->base.layer, IO_WIRE_ON);
 }
 
-/* On a thread of the CPU lane. A certificate shows that keys are agreed on anew. */
+/* On a thread of the CPU lane. A certificate shows that keys are agreed on anew. To mbedTLS a handshake is over when its
+ * tickets have yet to be written: it is to us when nothing of it is left. */
 static void run_step(struct io_job *job)
 {
 	struct handshake *h = CONTAINER_OF(job, struct handshake, job);
 	mbedtls_ssl_context *ssl = &h->layer->ssl;
+	const int *state = &ssl->MBEDTLS_PRIVATE(state);
 
 	if (atomic_load(&h->abandoned))
 		return;
 	do {
-		h->signs |= ssl->MBEDTLS_PRIVATE(state) == MBEDTLS_SSL_SERVER_CERTIFICATE;
+		h->signs |= *state == MBEDTLS_SSL_SERVER_CERTIFICATE;
 		h->status = mbedtls_ssl_handshake_step(ssl);
-	} while (h->status == 0 && !mbedtls_ssl_is_handshake_over(ssl));
+	} while (h->status == 0 && *state != MBEDTLS_SSL_HANDSHAKE_OVER);
+	if (h->status == 0)
+		mbed_drop_handshake(h->layer);
 }
 
 static void go_on(struct mbed_layer *l)

@@ -102,5 +102,6 @@ bool mbed_unpack(struct mbed_layer *l);
 void mbed_pin(struct mbed_layer *l);
 void mbed_pack(struct mbed_layer *l);
 void mbed_pack_free(struct mbed_layer *l);      /* with the layer */
+void mbed_drop_handshake(struct mbed_layer *l); /* what mbedTLS keeps of a handshake that is done; on any thread */
 
 #endif

@@ -141,6 +141,24 @@ static bool restore(struct mbed_layer *l)
 	return true;
 }
 
+/* Under TLS 1.3 mbedTLS keeps what it needed for the handshake until the end of the connection, 6 KiB. A server over TCP
+ * has no use for it any more; a client might, for tickets. We let mbedTLS free it as the rest of a context that has nothing
+ * else. */
+void mbed_drop_handshake(struct mbed_layer *l)
+{
+	mbedtls_ssl_context rest;
+
+	if (mbed_context_of(l)->is_client || !SSL(handshake) || SSL(session_negotiate))
+		return;
+	mbedtls_ssl_init(&rest);
+	rest.MBEDTLS_PRIVATE(conf) = SSL(conf);
+	rest.MBEDTLS_PRIVATE(handshake) = TAKE(SSL(handshake));
+#if defined(MBEDTLS_SSL_PROTO_TLS1_2)
+	rest.MBEDTLS_PRIVATE(transform_negotiate) = TAKE(SSL(transform_negotiate));
+#endif
+	mbedtls_ssl_free(&rest);
+}
+
 bool mbed_unpack(struct mbed_layer *l)
 {
 	struct mbed_world *w = l->world;
@@ -171,6 +189,11 @@ void mbed_pack_free(struct mbed_layer *l)
 }
 
 #else
+
+void mbed_drop_handshake(struct mbed_layer *l)
+{
+	(void)l;
+}
 
 bool mbed_unpack(struct mbed_layer *l)
 {
