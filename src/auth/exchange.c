@@ -8,7 +8,6 @@
 
 /* The longest challenge: SCRAM's with both nonces, or what Dovecot says. */
 #define CHALLENGE_MAX AUTH_LINE_MAX
-#define CHANNEL_BINDING_MAX 64
 #define WHY_MAX 512
 
 /* ---------------------------------------------------------------- its end, and steps */
@@ -98,6 +97,14 @@ void exchange_malformed(struct auth_exchange *x, const char *why)
 {
 	guard_return(&x->ticket, false);
 	step(x, AUTH_MALFORMED, why, 0);
+}
+
+void exchange_failed(struct auth_exchange *x, enum err err, const char *why)
+{
+	if (err == ERR_SYNTAX)
+		exchange_malformed(x, why);
+	else
+		exchange_temporary(x, "no memory for a message");
 }
 
 void exchange_wrong(struct auth_exchange *x, const char *why)
@@ -261,10 +268,8 @@ static void take_line(struct auth_exchange *x, struct text line)
 	buf_reserve(&x->message, BASE64_OCTETS(line.len));
 	enum err err = base64_decode(line, &x->message);
 
-	if (err == ERR_SYNTAX)
-		exchange_malformed(x, "no base64");
-	else if (err)
-		exchange_temporary(x, "no memory for a line");
+	if (err)
+		exchange_failed(x, err, "no base64");
 	else
 		take_octets(x);
 }

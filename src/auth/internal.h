@@ -11,6 +11,8 @@
 #include "secret_key.h"
 #include "users.h"
 
+#define CHANNEL_BINDING_MAX 64
+
 struct watch;
 
 struct auth {
@@ -118,6 +120,8 @@ void exchange_challenge_then_done(struct auth_exchange *x, struct text octets);
 void exchange_challenge_then_wrong(struct auth_exchange *x, struct text octets, const char *why);
 void exchange_done(struct auth_exchange *x); /* x->name is it */
 void exchange_wrong(struct auth_exchange *x, const char *why);
+/* By what a parser said: ERR_SYNTAX is malformed, the others are ours. */
+void exchange_failed(struct auth_exchange *x, enum err err, const char *why);
 void exchange_malformed(struct auth_exchange *x, const char *why);
 void exchange_temporary(struct auth_exchange *x, const char *why);
 /* Sets x->name. False: it cannot be one, and the exchange is over. */
@@ -155,7 +159,7 @@ struct gs2 {
 };
 bool gs2_parse(struct text *rest, struct gs2 *out);
 /* saslname: "," is =2C and "=" is =3D, nothing else stands behind a "=". */
-bool saslname_decode(struct text t, struct buf *out);
+MUST_USE enum err saslname_decode(struct text t, struct buf *out);
 void scram_take(struct auth_exchange *x, struct text octets);
 void scram_init(struct scram_state *s);
 void scram_fini(struct scram_state *s);

@@ -32,7 +32,7 @@ void scram_fini(struct scram_state *s)
 
 /* ---------------------------------------------------------------- the client's first message */
 
-bool saslname_decode(struct text t, struct buf *out)
+enum err saslname_decode(struct text t, struct buf *out)
 {
 	while (t.len) {
 		if (t.at[0] != '=') {
@@ -45,10 +45,10 @@ bool saslname_decode(struct text t, struct buf *out)
 		else if (text_starts_nocase(t, TEXT("=3D")))
 			buf_add_octet(out, '=');
 		else
-			return false;
+			return ERR_SYNTAX;
 		t = text_skip(t, 3);
 	}
-	return buf_err(out) == ERR_OK;
+	return buf_err(out);
 }
 
 bool gs2_parse(struct text *rest, struct gs2 *out)
@@ -88,8 +88,12 @@ static bool take_names(struct auth_exchange *x, struct text name, struct text id
 {
 	AUTO(buf_fini) struct buf decoded = BUF(AUTH_LINE_MAX), acts_for = BUF(AUTH_LINE_MAX);
 
-	if (!saslname_decode(name, &decoded) || !saslname_decode(identity, &acts_for)) {
-		exchange_malformed(x, "a name with an equals sign that stands for nothing");
+	enum err err = saslname_decode(name, &decoded);
+
+	if (!err)
+		err = saslname_decode(identity, &acts_for);
+	if (err) {
+		exchange_failed(x, err, "a name with an equals sign that stands for nothing");
 		return false;
 	}
 	if (!exchange_take_name(x, buf_text(&decoded)))
@@ -226,36 +230,20 @@ static bool parse_final(struct text octets, struct final *out)
 /* The header of the first message again, and with -PLUS what both ends know of their TLS. */
 static bool binding_fits(const struct auth_exchange *x, struct text chars)
 {
-	AUTO(buf_fini) struct buf said = BUF(AUTH_LINE_MAX), expected = BUF(AUTH_LINE_MAX);
+	struct text header = buf_text(&x->scram.header), binding = TEXT_EMPTY;
+	char said[HEADER_MAX + CHANNEL_BINDING_MAX];
+	size_t len;
 
-	buf_add(&expected, buf_text(&x->scram.header));
 	if (x->mechanism->bit == AUTH_SCRAM_SHA_256_PLUS)
-		buf_add(&expected, buf_text(&x->channel_binding));
-	return base64_decode(chars, &said) == ERR_OK && buf_err(&expected) == ERR_OK &&
-	       crypto_equal(buf_text(&said), buf_text(&expected));
-}
-
-/* ClientKey = proof XOR HMAC(StoredKey, AuthMessage); is StoredKey its digest? */
-static bool proof_fits(const struct scram_state *s, const struct text *message, size_t count,
-                       struct text proof)
-{
-	struct crypto_sha256 key = crypto_hmac_sha256(crypto_sha256_text(&s->verifier.stored), message,
-	                                              count),
-			     digest;
-	const struct text piece = crypto_sha256_text(&key);
-
-	for (size_t i = 0; i < sizeof(key.at); i++)
-		key.at[i] ^= (unsigned char)proof.at[i];
-	digest = crypto_sha256(&piece, 1);
-	crypto_wipe(&key, sizeof(key));
-	return crypto_equal(crypto_sha256_text(&digest), crypto_sha256_text(&s->verifier.stored)) &&
-	       !s->pretends;
+		binding = buf_text(&x->channel_binding);
+	return base64_decode_to(chars, said, sizeof(said), &len) == ERR_OK &&
+	       len == header.len + binding.len && crypto_equal(text_of(said, header.len), header) &&
+	       crypto_equal(text_of(said + header.len, binding.len), binding);
 }
 
 static void say_signature(struct auth_exchange *x, const struct text *message, size_t count)
 {
-	struct crypto_sha256 signature =
-		crypto_hmac_sha256(crypto_sha256_text(&x->scram.verifier.server), message, count);
+	struct crypto_sha256 signature = scram_signature(&x->scram.verifier, message, count);
 	AUTO(buf_fini) struct buf last = BUF(64);
 
 	buf_add_string(&last, "v=");
@@ -268,13 +256,14 @@ static void say_signature(struct auth_exchange *x, const struct text *message, s
 
 static void judge(struct auth_exchange *x)
 {
-	AUTO(secret_fini) struct buf proof = BUF(64);
 	struct scram_state *s = &x->scram;
 	struct final final;
 	const struct text comma = LIT(",");
+	char proof[CRYPTO_SHA256_BYTES];
+	size_t len;
 
-	if (!parse_final(buf_text(&x->message), &final) || base64_decode(final.proof, &proof) ||
-	    proof.len != CRYPTO_SHA256_BYTES) {
+	if (!parse_final(buf_text(&x->message), &final) ||
+	    base64_decode_to(final.proof, proof, sizeof(proof), &len) || len != sizeof(proof)) {
 		exchange_malformed(x, "no SCRAM message: binding, nonce and proof of 32 octets are wanted");
 		return;
 	}
@@ -287,7 +276,8 @@ static void judge(struct auth_exchange *x)
 		exchange_wrong(
 			x,
 			"the channel binding does not fit: somebody stands between, or the client has a fault");
-	else if (!proof_fits(s, message, ARRAY_LEN(message), buf_text(&proof)))
+	else if (!scram_proof_fits(&s->verifier, message, ARRAY_LEN(message), text_of(proof, len)) ||
+	         s->pretends)
 		exchange_wrong(x, "wrong name or password");
 	else
 		say_signature(x, message, ARRAY_LEN(message));

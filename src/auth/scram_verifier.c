@@ -2,26 +2,13 @@
 
 #include <assert.h>
 
-#include <postrider/base/auto.h>
 #include <postrider/base/base64.h>
-
-static bool decode(struct text chars, char *room, size_t most, size_t *len)
-{
-	AUTO(buf_fini) struct buf octets = BUF(SCRAM_VERIFIER_MAX);
-
-	if (chars.len > SCRAM_VERIFIER_MAX || base64_decode(chars, &octets) || octets.len == 0 ||
-	    octets.len > most)
-		return false;
-	memcpy(room, octets.at, octets.len);
-	*len = octets.len;
-	return true;
-}
 
 static bool decode_digest(struct text chars, struct crypto_sha256 *out)
 {
 	size_t len = 0;
 
-	return decode(chars, (char *)out->at, sizeof(out->at), &len) && len == sizeof(out->at);
+	return base64_decode_to(chars, out->at, sizeof(out->at), &len) == ERR_OK && len == sizeof(out->at);
 }
 
 enum err scram_verifier_parse(struct text t, struct scram_verifier *out, const char **why)
@@ -37,7 +24,7 @@ enum err scram_verifier_parse(struct text t, struct scram_verifier *out, const c
 		*why = "the iterations before the first comma are not a number up to 1000000";
 	else if (iterations < SCRAM_LEAST_ITERATIONS)
 		*why = "less than 4096 iterations are too few";
-	else if (!decode(salt, out->room, sizeof(out->room), &salt_len))
+	else if (base64_decode_to(salt, out->room, sizeof(out->room), &salt_len) || salt_len == 0)
 		*why = "the salt is not base64 of 1 to 64 octets";
 	else if (!decode_digest(stored, &out->stored))
 		*why = "the stored key is not base64 of 32 octets";
@@ -101,4 +88,25 @@ bool scram_verifier_fits(const struct scram_verifier *v, struct text password)
 	crypto_wipe(&salted, sizeof(salted));
 	crypto_wipe(&stored, sizeof(stored));
 	return fits;
+}
+
+/* ClientKey = proof XOR HMAC(StoredKey, AuthMessage); is StoredKey its digest? */
+bool scram_proof_fits(const struct scram_verifier *v, const struct text *message, size_t count,
+                      struct text proof)
+{
+	struct crypto_sha256 key = crypto_hmac_sha256(crypto_sha256_text(&v->stored), message, count), digest;
+	const struct text piece = crypto_sha256_text(&key);
+
+	if (proof.len != sizeof(key.at))
+		return false;
+	for (size_t i = 0; i < sizeof(key.at); i++)
+		key.at[i] ^= (unsigned char)proof.at[i];
+	digest = crypto_sha256(&piece, 1);
+	crypto_wipe(&key, sizeof(key));
+	return crypto_equal(crypto_sha256_text(&digest), crypto_sha256_text(&v->stored));
+}
+
+struct crypto_sha256 scram_signature(const struct scram_verifier *v, const struct text *message, size_t count)
+{
+	return crypto_hmac_sha256(crypto_sha256_text(&v->server), message, count);
 }

@@ -25,6 +25,12 @@ MUST_USE enum err scram_verifier_parse(struct text t, struct scram_verifier *out
 void scram_verifier_make(struct text password, struct text salt, uint32_t iterations,
                          struct scram_verifier *out);
 void scram_verifier_add(struct buf *out, const struct scram_verifier *v);
+/* The proof of a client that knows the password, 32 octets, over the AuthMessage, which comes in pieces. */
+bool scram_proof_fits(const struct scram_verifier *v, const struct text *message, size_t count,
+                      struct text proof);
+/* What a server that has the verifier says to that. */
+struct crypto_sha256 scram_signature(const struct scram_verifier *v, const struct text *message,
+                                     size_t count);
 /* Whether it is the password's. As slow. */
 bool scram_verifier_fits(const struct scram_verifier *v, struct text password);
 

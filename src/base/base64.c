@@ -38,11 +38,10 @@ void base64_add(struct buf *out, struct text octets)
 	buf_grew(out, BASE64_CHARS(octets.len));
 }
 
-/* Four characters, of which the last `padding` are "=". */
-static bool decode_group(const char *at, size_t padding, struct buf *out)
+/* Four characters, of which the last `padding` are "=", to 3 - padding octets. */
+static bool decode_group(const char *at, size_t padding, char *out)
 {
 	uint32_t bits = 0;
-	char octets[3];
 	int bad = 0;
 
 	for (size_t i = 0; i < 4; i++) {
@@ -53,26 +52,50 @@ static bool decode_group(const char *at, size_t padding, struct buf *out)
 	}
 	if (bad < 0 || (bits & (BIT(8 * padding) - 1)) != 0)
 		return false;
-	octets[0] = (char)(bits >> 16);
-	octets[1] = (char)(bits >> 8);
-	octets[2] = (char)bits;
-	buf_add_bytes(out, octets, 3 - padding);
+	for (size_t i = 0; i < 3 - padding; i++)
+		out[i] = (char)(bits >> (16 - 8 * i));
 	return true;
+}
+
+static size_t padding_of(struct text t)
+{
+	size_t padding = 0;
+
+	while (padding < 2 && padding < t.len && t.at[t.len - 1 - padding] == '=')
+		padding++;
+	return padding;
+}
+
+enum err base64_decode_to(struct text t, void *out, size_t room, size_t *len)
+{
+	size_t padding = padding_of(t), octets = BASE64_OCTETS(t.len) - (t.len ? padding : 0);
+	char *to = out;
+
+	if (t.len % 4 != 0)
+		return ERR_SYNTAX;
+	if (octets > room)
+		return ERR_TOO_BIG;
+	for (size_t i = 0; i < t.len; i += 4, to += 3) {
+		if (!decode_group(t.at + i, i + 4 == t.len ? padding : 0, to))
+			return ERR_SYNTAX;
+	}
+	*len = octets;
+	return ERR_OK;
 }
 
 enum err base64_decode(struct text t, struct buf *out)
 {
-	size_t before = out->len, padding = 0;
+	size_t most = BASE64_OCTETS(t.len), len = 0;
+	char *room;
+	enum err err;
 
 	if (t.len % 4 != 0)
 		return ERR_SYNTAX;
-	while (padding < 2 && padding < t.len && t.at[t.len - 1 - padding] == '=')
-		padding++;
-	for (size_t i = 0; i < t.len; i += 4) {
-		if (decode_group(t.at + i, i + 4 == t.len ? padding : 0, out))
-			continue;
-		buf_cut(out, before);
-		return ERR_SYNTAX;
-	}
-	return buf_err(out);
+	room = buf_reserve(out, most - MIN(padding_of(t), most));
+	if (!room)
+		return buf_err(out);
+	err = base64_decode_to(t, room, most, &len);
+	if (!err)
+		buf_grew(out, len);
+	return err;
 }

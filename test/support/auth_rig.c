@@ -129,7 +129,11 @@ static void on_step(void *owner, const struct auth_step *step)
 
 void auth_talk_init(struct auth_talk *t, struct auth_rig *r)
 {
-	*t = (struct auth_talk){ .rig = r, .challenge = BUF(65536), .name = BUF(65536), .why = BUF(65536) };
+	*t = (struct auth_talk){ .rig = r, .challenge = BUF(16384), .name = BUF(1024), .why = BUF(1024) };
+	/* now: a test may let auth's allocations fail, and ours would count */
+	assert_non_null(buf_reserve(&t->challenge, 16384));
+	assert_non_null(buf_reserve(&t->name, 1024));
+	assert_non_null(buf_reserve(&t->why, 1024));
 }
 
 void auth_talk_fini(struct auth_talk *t)

@@ -12,5 +12,7 @@
 void base64_add(struct buf *out, struct text octets);
 /* Adds what t stands for; the empty text is fine. ERR_SYNTAX: out is as it was. Else out's own error. */
 MUST_USE enum err base64_decode(struct text t, struct buf *out);
+/* The same into memory of the caller's. ERR_TOO_BIG: more than room; what is there then says nothing. */
+MUST_USE enum err base64_decode_to(struct text t, void *out, size_t room, size_t *len);
 
 #endif

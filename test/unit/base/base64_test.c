@@ -72,6 +72,22 @@ static void characters_become_octets(void **state)
 	}
 }
 
+static void octets_go_into_the_callers_memory(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+		size_t exact = pairs[i].octets.len, len = 99;
+		char *room = alone(pairs[i].octets);
+
+		CHECK_INT(pairs[i].name, base64_decode_to(pairs[i].chars, room, exact, &len), ERR_OK);
+		CHECK_TEXT(pairs[i].name, text_of(room, len), pairs[i].octets);
+		if (exact)
+			CHECK_INT(pairs[i].name, base64_decode_to(pairs[i].chars, room, exact - 1, &len),
+			          ERR_TOO_BIG);
+		free(room);
+	}
+}
+
 static void what_is_no_base64_leaves_nothing(void **state)
 {
 	(void)state;
@@ -131,6 +147,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(octets_become_characters),
 		cmocka_unit_test(characters_become_octets),
+		cmocka_unit_test(octets_go_into_the_callers_memory),
 		cmocka_unit_test(what_is_no_base64_leaves_nothing),
 		cmocka_unit_test(every_octet_goes_there_and_back),
 		cmocka_unit_test(a_full_buf_and_no_memory_are_said),
