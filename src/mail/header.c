@@ -120,7 +120,7 @@ static const struct {
 	[HEADER_DATE] = { LIT("Date"), true },
 	[HEADER_MESSAGE_ID] = { LIT("Message-ID"), true },
 	[HEADER_SUBJECT] = { LIT("Subject"), true },
-	[HEADER_SENDER] = { LIT("Sender"), false },
+	[HEADER_SENDER] = { LIT("Sender"), true },
 	[HEADER_TO] = { LIT("To"), false },
 	[HEADER_CC] = { LIT("Cc"), false },
 	[HEADER_BCC] = { LIT("Bcc"), false },

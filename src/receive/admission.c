@@ -121,15 +121,15 @@ static size_t quotas_of(struct connection *c, struct quota out[QUOTAS], char net
 
 	if (q->per_user.count && user.len)
 		out[count++] =
-			(struct quota){ &r->users, user, &q->per_user, "Too many recipients by your login",
+			(struct quota){ &r->users, user, &q->per_user, "is one recipient too many for your login",
 			                "access.quotas.per_user" };
 	if (q->per_sender.count)
 		out[count++] =
 			(struct quota){ &r->senders, s->transaction->envelope->reverse_path, &q->per_sender,
-			                "Too many recipients by this sender", "access.quotas.per_sender" };
+			                "is one recipient too many for this sender", "access.quotas.per_sender" };
 	if (q->per_network.count && s->client.family != IP_NONE)
 		out[count++] = (struct quota){ &r->networks, client_network_key(network_key, s->client, 24),
-			                       &q->per_network, "Too many recipients by your network",
+			                       &q->per_network, "is one recipient too many for your network",
 			                       "access.quotas.per_network" };
 	return count;
 }

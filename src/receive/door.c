@@ -66,7 +66,7 @@ void door_say_refused(struct connection *c, enum stage stage, enum reason reason
 	if (c->session.config)
 		c->session.ops->emit(c, &event);
 	else
-		say_refused(c->receive, c->listener, io_stream_peer(c->stream)->ip.ip,
+		say_refused(c->receive, c->listener, c->shown.ip,
 		            c->more ? c->more->via.ip : (struct ip){ .family = IP_NONE }, &event);
 }
 

@@ -210,7 +210,7 @@ static void a_very_long_pipelined_group_is_answered_in_full(void **state)
 	for (int i = 0; i < 20000; i++)
 		buf_add_format(&b, "RCPT TO:<b%d@x>\r\n", i);
 	for (int i = 0; i < 20000; i++)
-		buf_add_string(&b, "HELP\r\n");
+		buf_add_string(&b, "RCPT TO:<b@x>\r\n");
 	buf_add_octet(&b, 0);
 	(void)say(&g, b.at);
 	sim_run(w.sim, 60000);

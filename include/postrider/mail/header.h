@@ -61,7 +61,7 @@ struct header_scan {
 	uint64_t bytes;                       /* of the header section so far */
 	bool is_8bit;                         /* some value has octets above 127 */
 	unsigned counts[HEADER_WANTED_COUNT]; /* how many fields of each name */
-	/* Of the first of each; only From, Date, Message-ID, Subject and TLS-Required are kept. */
+	/* Of the first of each; only From, Sender, Date, Message-ID, Subject and TLS-Required are kept. */
 	struct buf values[HEADER_WANTED_COUNT];
 
 	/* of the line at hand */
