@@ -91,7 +91,7 @@ static enum err fill_envelope(struct receive_session *s, struct envelope *e, con
 	if (!err)
 		err = envelope_set(e, &e->protocol,
 		                   trace_protocol(s->extended, s->tls_running, s->more && s->more->user_name,
-		                                  e->smtputf8));
+		                                  wishes->smtputf8));
 	return err ? err : receive_parameters_keep(wishes, e);
 }
 

@@ -319,7 +319,7 @@ static const struct config *load(bool tls_demanded, bool repair)
 	                       "routes: [{to: any, via: direct}]\n")
 		: repair
 			? TEXT("listen: [{address: 127.0.0.1:2525, max_errors: 20, bare_lf: repair, xclient: [127.0.0.1]}]\n"
-	                       "access: {max_recipients: 3}\nroutes: [{to: any, via: direct}]\n")
+	                       "access: {max_recipients: 100}\nroutes: [{to: any, via: direct}]\n")
 			: TEXT("listen: [{address: 127.0.0.1:2525, max_errors: 20}]\n"
 	                       "access: {max_message_size: 64KiB, max_recipients: 100, senders: [example.com]}\n"
 	                       "rewrite: {recipients: {postmaster: admin@example.com}}\n"
