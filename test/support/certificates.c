@@ -73,7 +73,7 @@ static mbedtls_x509_san_list host_name(const char *name, mbedtls_x509_san_list *
 
 static void add_names(struct maker *m, const struct certificate_options *o)
 {
-	mbedtls_x509_san_list address = { 0 }, second, first;
+	mbedtls_x509_san_list address = { 0 }, second, first, mailbox;
 
 	address.node.type = MBEDTLS_X509_SAN_IP_ADDRESS;
 	address.node.san.unstructured_name.p = (unsigned char *)o->address;
@@ -81,6 +81,11 @@ static void add_names(struct maker *m, const struct certificate_options *o)
 	if (o->second_name)
 		second = host_name(o->second_name, o->address ? &address : NULL);
 	first = host_name(o->name, o->second_name ? &second : o->address ? &address : NULL);
+	if (o->mailbox) {      /* the last here is the first there */
+		mailbox = host_name(o->mailbox, NULL);
+		mailbox.node.type = MBEDTLS_X509_SAN_RFC822_NAME;
+		first.next = &mailbox;
+	}
 	assert_int_equal(mbedtls_x509write_crt_set_subject_alternative_name(&m->writer, &first), 0);
 }
 

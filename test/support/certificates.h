@@ -16,6 +16,7 @@ struct certificate {
 struct certificate_options {
 	const char *name;                         /* host name; of a CA any words. Also the common name */
 	const char *second_name;                  /* another host name, or NULL */
+	const char *mailbox;                      /* the first of the names, without second_name and address; or NULL */
 	const unsigned char *address;             /* 4 octets of IPv4, or NULL */
 	const struct certificate *ca;             /* who signs; NULL: itself, and it may sign others */
 	bool only_common_name;                    /* no alternative names, as certificates once were */
