@@ -1,4 +1,5 @@
 #include "cli.h"
+#include "sendmail.h"
 
 static enum exit_code dispatch(struct cli *cli)
 {
@@ -24,6 +25,10 @@ static enum exit_code dispatch(struct cli *cli)
 
 int cli_main(const struct cli_world *world)
 {
+	int name_at = sendmail_name_at(world->argc, world->argv);
+
+	if (name_at >= 0)
+		return sendmail_main(world, name_at);
 	struct cli cli = { .world = world, .out = world->out, .err = world->err };
 	enum exit_code code = dispatch(&cli);
 

@@ -167,6 +167,8 @@ enum exit_code run_sink(struct cli *cli);
 enum exit_code run_act(struct cli *cli); /* retry, hold, release, drop */
 enum exit_code run_verify(struct cli *cli);
 enum exit_code run_health(struct cli *cli);
+enum exit_code run_users(struct cli *cli);
+enum exit_code run_sendmail(struct cli *cli);
 enum exit_code run_version(struct cli *cli);
 enum exit_code run_help(struct cli *cli);
 

@@ -67,6 +67,11 @@ static const struct flag sink_flags[] = {
 	{ "ledger", 0, "FILE", "append a line for each message", false },
 };
 
+static const struct flag users_flags[] = {
+	{ "senders", 0, "LIST", "with add: whom this user may write as, ann@example.com,example.net; default any", false },
+	{ "file", 0, "FILE", "the users file; default access.users_file of the configuration", false },
+};
+
 static const struct flag health_flags[] = {
 	{ "ready", 0, NULL, "0 only if it takes mail (the default)", false },
 	{ "live", 0, NULL, "0 if it answers at all", false },
@@ -117,6 +122,14 @@ const struct verb cli_verbs[] = {
 	  .flags = act_flags, .flag_count = ARRAY_LEN(act_flags), .selects = true, .run = run_act },
 	{ .name = "health", .arguments = "", .summary = "whether the relay lives and is ready, for probes",
 	  .flags = health_flags, .flag_count = ARRAY_LEN(health_flags), .run = run_health },
+	{ .name = "users", .arguments = "add|list|check [NAME]", .summary = "who may log in, and whether a password is right",
+	  .details = "The password is asked for on a terminal, or is the first line of standard input. `add` makes a yescrypt hash\n"
+	             "and a verifier for SCRAM-SHA-256, or makes them anew where the user is there already; a running relay takes\n"
+	             "the changed file at once.",
+	  .examples = "postrider users add ann --senders ann@example.com,news.example.com\n"
+	              "pwgen 24 1 | tee secret | postrider users add app\npostrider users check ann",
+	  .flags = users_flags, .flag_count = ARRAY_LEN(users_flags), .least_arguments = 1, .most_arguments = 2,
+	  .run = run_users },
 	{ .name = "verify", .arguments = "[SPOOL]", .summary = "read the whole spool and compare its checksums",
 	  .details = "Changes nothing, and may run beside the relay. Without SPOOL the configured one is read.",
 	  .most_arguments = 1, .run = run_verify },
@@ -125,6 +138,15 @@ const struct verb cli_verbs[] = {
 	             "drop, silent, with anything behind it.",
 	  .examples = "postrider sink --greylist --save mails\npostrider sink -l 127.0.0.1:2600 --fail 5% --slow 2s",
 	  .flags = sink_flags, .flag_count = ARRAY_LEN(sink_flags), .run = run_sink },
+	{ .name = "sendmail", .arguments = "[OPTION...] [RECIPIENT...]",
+	  .summary = "take a message from standard input, as other programs hand it to sendmail",
+	  .details = "Works as the first word, and under the name itself: make `sendmail`, `mailq` and `newaliases` links to this\n"
+	             "program. The message waits in the drop directory until the relay takes it, also while the relay is down.\n"
+	             "  -t recipients from To, Cc, Bcc     -i a line with a dot alone does not end it    -f SENDER  -F NAME\n"
+	             "  -bs SMTP on standard input         -bp list the queue, as mailq does             -q try all now\n"
+	             "  -N never|success,failure,delay  -R full|hdrs  -V ENVELOPE-ID                     -C CONFIGURATION\n"
+	             "Exit codes are those of sysexits.h: 0, 64 usage, 65 message, 75 try again later, 77 permissions.",
+	  .examples = "postrider sendmail -t < message\nln -s postrider /usr/sbin/sendmail", .run = run_sendmail },
 	{ .name = "version", .arguments = "", .summary = "version, commit, libraries and their versions", .run = run_version },
 	{ .name = "help", .arguments = "[COMMAND]", .summary = "what a command does and takes", .most_arguments = 1,
 	  .run = run_help },

@@ -112,8 +112,6 @@ void drop_add(struct buf *b, const struct drop *d)
 		add_line(b, "ret", d->ret == ENVELOPE_RET_FULL ? TEXT("full") : TEXT("hdrs"));
 	if (d->envid.len > 0)
 		add_line(b, "envid", d->envid);
-	if (d->is_8bit)
-		add_line(b, "body", TEXT("8bit"));
 	buf_add_octet(b, '\n');
 }
 
@@ -181,20 +179,12 @@ static enum err take_envid(struct reader *r, struct text value)
 	return ERR_OK;
 }
 
-static enum err take_body(struct reader *r, struct text value)
-{
-	if (r->d.is_8bit || !text_eq(value, TEXT("8bit")))
-		return ERR_SYNTAX;
-	r->d.is_8bit = true;
-	return ERR_OK;
-}
-
 static const struct {
 	struct text word;
 	enum err (*take)(struct reader *r, struct text value);
 } lines[] = {
 	{ LIT("from"), take_from }, { LIT("to"), take_to },       { LIT("notify"), take_notify },
-	{ LIT("ret"), take_ret },   { LIT("envid"), take_envid }, { LIT("body"), take_body },
+	{ LIT("ret"), take_ret },   { LIT("envid"), take_envid },
 };
 
 static enum err take_line(struct reader *r, struct text line)

@@ -24,6 +24,8 @@ static void settle(struct local_text *l, struct buf *out)
 		l->phase = IN_LINE;
 	}
 	if (phase == AFTER_CR || phase == AFTER_DOT_CR) {
+		if (!l->has_bare_cr)
+			l->bare_cr_at = out->len;
 		l->has_bare_cr = true;
 		end_line(l, out);
 	}

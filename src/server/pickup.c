@@ -101,8 +101,9 @@ static enum err parse(struct folder_file *f)
 		buf_add(&f->problem, TEXT("its header section does not end within 1 MiB"));
 		return ERR_SYNTAX;
 	}
-	if (lines.has_bare_cr)
-		buf_add(&f->problem, TEXT("a CR stands alone in it: lines end in LF or CR LF"));
+	if (lines.has_bare_cr && lines.bare_cr_at <= section + 1)
+		buf_add(&f->problem,
+		        TEXT("a CR stands alone in its header section: lines end in LF or CR LF"));
 	if (f->problem.len > 0)
 		return ERR_SYNTAX;
 	f->content = text_skip(buf_text(&f->head), section);

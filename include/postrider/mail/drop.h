@@ -3,10 +3,9 @@
  *   postrider-drop 1            the format
  *   from ann@example.com        nothing behind the word: the null reverse-path
  *   to bob@example.net          one or more
- *   notify success,failure      with never and delay: RFC 3461; may be missing, as the next three
+ *   notify success,failure      with never and delay: RFC 3461; may be missing, as the next two
  *   ret full                    or hdrs
  *   envid XTEXT
- *   body 8bit                   there are octets above 127
  *
  * Whoever may write into the directory may write anything into a file: what is read here is a stranger's. */
 #ifndef POSTRIDER_MAIL_DROP_H
@@ -24,7 +23,6 @@ struct drop {
 	unsigned notify; /* of enum envelope_notify, for all recipients */
 	enum envelope_ret ret;
 	struct text envid; /* xtext */
-	bool is_8bit;
 };
 
 /* The lines and the blank one. */

@@ -13,6 +13,7 @@ struct local_text {
 	bool has_nul;     /* such content cannot be sent; the octets are left as they are */
 	bool has_bare_cr; /* a CR that stood alone: became a line end, as it is one for some reader on the way */
 	bool has_8bit;
+	size_t bare_cr_at; /* out->len where the first such line end begins */
 
 	unsigned char phase;
 };

@@ -37,7 +37,6 @@ static const struct {
 	{ "another ret", LIT(HEAD PAIR "ret all\n\n"), ERR_SYNTAX, "line 4 cannot be used" },
 	{ "an envid that is no xtext", LIT(HEAD PAIR "envid a+0\n\n"), ERR_SYNTAX, "line 4 cannot be used" },
 	{ "an envid with a space", LIT(HEAD PAIR "envid a b\n\n"), ERR_SYNTAX, "line 4 cannot be used" },
-	{ "another body", LIT(HEAD PAIR "body binary\n\n"), ERR_SYNTAX, "line 4 cannot be used" },
 };
 
 static void test_refused(void **state)
@@ -64,7 +63,6 @@ static void check_same(const struct drop *a, const struct drop *b)
 	CHECK_INT("notify", a->notify, b->notify);
 	CHECK_INT("ret", a->ret, b->ret);
 	CHECK_TEXT("envid", a->envid, b->envid);
-	CHECK_INT("8bit", a->is_8bit, b->is_8bit);
 }
 
 static void test_there_and_back(void **state)
@@ -72,7 +70,7 @@ static void test_there_and_back(void **state)
 	struct text to[] = { LIT("b@b.example"), LIT("\"c d\"@[192.0.2.1]"), LIT("postmaster") };
 	const struct drop all[] = {
 		{ .from = LIT("a@a.example"), .to = to, .to_count = 1 },
-		{ .from = LIT(""), .to = to, .to_count = 3, .is_8bit = true },
+		{ .from = LIT(""), .to = to, .to_count = 3 },
 		{ .from = LIT("a@a.example"),
 		  .to = to,
 		  .to_count = 2,
