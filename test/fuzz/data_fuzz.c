@@ -90,6 +90,30 @@ static void check_encoder(struct text content, size_t step)
 	buf_fini(&back);
 }
 
+static void check_repairer(struct text content, size_t step, bool has_dots)
+{
+	struct data_repairer r;
+	struct buf out = BUF(content.len * 2 + 10), plain = BUF(content.len * 2 + 10);
+	struct text span;
+
+	data_repairer_init(&r, has_dots);
+	for (struct text rest = content; rest.len; rest = text_skip(rest, step)) {
+		struct text piece = text_head(rest, step);
+
+		while (data_repair(&r, &piece, &span) == ERR_OK) {
+			assert(span.len > 0);
+			buf_add(&out, span);
+		}
+	}
+	while (data_repair_end(&r, &span) == ERR_OK)
+		buf_add(&out, span);
+	plain_data_repair(content, has_dots, &plain);
+	assert(text_eq(buf_text(&out), buf_text(&plain)) && data_is_clean(buf_text(&out)));
+	assert((r.repaired_count == 0) == data_is_clean(content));
+	buf_fini(&out);
+	buf_fini(&plain);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size < 2 || size > 1u << 20)
@@ -98,5 +122,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	check_decoder(octets, data[0] + 1u);
 	check_encoder(octets, data[0] + 1u);
+	check_repairer(octets, data[0] + 1u, false);
+	check_repairer(octets, data[0] + 1u, true);
 	return 0;
 }

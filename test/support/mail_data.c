@@ -83,3 +83,31 @@ bool plain_data_encode(struct text content, struct buf *wire)
 	buf_add_string(wire, ".\r\n");
 	return true;
 }
+
+void plain_data_repair(struct text content, bool has_dots, struct buf *out)
+{
+	bool repaired = false; /* a line end that was none came last */
+	size_t crs = 0;
+
+	for (size_t i = 0; i < content.len; i++) {
+		char c = content.at[i];
+
+		if (c == '\r') {
+			crs++;
+			continue;
+		}
+		if (c == '\n') {
+			repaired = crs == 0;
+			crs = 0;
+			buf_add_string(out, "\r\n");
+			continue;
+		}
+		for (; crs > 0; crs--, repaired = true)
+			buf_add_string(out, "\r\n");
+		if (!(repaired && has_dots && c == '.'))
+			buf_add_octet(out, c);
+		repaired = false;
+	}
+	for (; crs > 0; crs--)
+		buf_add_string(out, "\r\n");
+}

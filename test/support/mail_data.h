@@ -20,4 +20,7 @@ void plain_data_fini(struct plain_data *p);
 /* What the content should look like on the wire, with the end; false: it has a bare CR or LF. */
 bool plain_data_encode(struct text content, struct buf *wire);
 
+/* The content with its line ends repaired. */
+void plain_data_repair(struct text content, bool has_dots, struct buf *out);
+
 #endif

@@ -432,6 +432,144 @@ static void the_fast_way_to_find_octets_finds_what_the_plain_way_does(void **sta
 	}
 }
 
+/* ---------------------------------------------------------------- chunks and repair */
+
+static void octets_in_chunks_are_counted_like_those_behind_data(void **state)
+{
+	struct random random;
+
+	(void)state;
+	random_init(&random, 5);
+	for (int round = 0; round < 1000; round++) {
+		struct buf content = BUF(10000), wire = BUF(20000);
+		struct data_decoder d;
+		struct plain_data p;
+
+		add_random(&content, &random, random_below(&random, 300));
+		/* what a decoder would have given out as this content: every dot doubled that it would take away */
+		for (size_t i = 0; i < content.len; i++) {
+			if (content.at[i] == '.' &&
+			    (i == 0 || (i > 1 && content.at[i - 1] == '\n' && content.at[i - 2] == '\r')))
+				buf_add_octet(&wire, '.');
+			buf_add_octet(&wire, content.at[i]);
+		}
+		plain_data_decode(&p, buf_text(&wire));
+		data_decoder_init(&d);
+		for (struct text rest = buf_text(&content); rest.len;) {
+			size_t len = MIN(1 + random_below(&random, 100), rest.len);
+
+			data_decoder_count(&d, text_head(rest, len));
+			rest = text_skip(rest, len);
+		}
+		CHECK_INT("content", d.content_bytes, content.len);
+		CHECK_INT("bare LF", d.bare_lf_count, p.bare_lf);
+		CHECK_INT("bare CR", d.bare_cr_count, p.bare_cr);
+		CHECK_INT("NUL", d.nul_count, p.nul);
+		CHECK_INT("8 bit", d.has_8bit, p.has_8bit);
+		data_decoder_count_end(&d);
+		CHECK_INT("CR at the end", d.bare_cr_count,
+		          p.bare_cr + (content.len && content.at[content.len - 1] == '\r'));
+		plain_data_fini(&p);
+		buf_fini(&content);
+		buf_fini(&wire);
+	}
+}
+
+static void repair(struct data_repairer *r, struct text piece, struct buf *out)
+{
+	struct text span;
+
+	while (data_repair(r, &piece, &span) == ERR_OK) {
+		assert_true(span.len > 0);
+		buf_add(out, span);
+	}
+	assert_int_equal(piece.len, 0);
+}
+
+static void repair_end(struct data_repairer *r, struct buf *out)
+{
+	struct text span;
+
+	while (data_repair_end(r, &span) == ERR_OK)
+		buf_add(out, span);
+}
+
+static const struct {
+	const char *name;
+	struct text content, repaired, with_dots;
+	uint64_t count;
+} broken[] = {
+	{ "nothing", LIT(""), LIT(""), LIT(""), 0 },
+	{ "clean", LIT("a\r\n.b\r\n"), LIT("a\r\n.b\r\n"), LIT("a\r\n.b\r\n"), 0 },
+	{ "LF", LIT("\n"), LIT("\r\n"), LIT("\r\n"), 1 },
+	{ "LF LF", LIT("a\n\nb"), LIT("a\r\n\r\nb"), LIT("a\r\n\r\nb"), 2 },
+	{ "CR", LIT("\r"), LIT("\r\n"), LIT("\r\n"), 1 },
+	{ "CR CR", LIT("a\r\rb"), LIT("a\r\n\r\nb"), LIT("a\r\n\r\nb"), 2 },
+	{ "CR CR LF", LIT("a\r\r\nb"), LIT("a\r\nb"), LIT("a\r\nb"), 1 },
+	{ "CR CR CR LF", LIT("a\r\r\r\nb"), LIT("a\r\nb"), LIT("a\r\nb"), 1 },
+	{ "LF CR", LIT("a\n\rb"), LIT("a\r\n\r\nb"), LIT("a\r\n\r\nb"), 2 },
+	{ "LF dot", LIT("a\n.b"), LIT("a\r\n.b"), LIT("a\r\nb"), 1 },
+	{ "LF dot dot", LIT("a\n..b"), LIT("a\r\n..b"), LIT("a\r\n.b"), 1 },
+	{ "CR dot", LIT("a\r.b"), LIT("a\r\n.b"), LIT("a\r\nb"), 1 },
+	{ "CR CR LF dot", LIT("a\r\r\n.b"), LIT("a\r\n.b"), LIT("a\r\n.b"), 1 },
+	{ "LF CR LF dot", LIT("a\n\r\n.b"), LIT("a\r\n\r\n.b"), LIT("a\r\n\r\n.b"), 1 },
+	{ "LF dot LF", LIT("a\n.\nb"), LIT("a\r\n.\r\nb"), LIT("a\r\n\r\nb"), 2 },
+};
+
+static void line_ends_are_repaired_however_they_are_cut(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
+		struct text content = broken[i].content;
+
+		for (size_t cut = 0; cut <= content.len; cut++) {
+			for (int dots = 0; dots < 2; dots++) {
+				struct data_repairer r;
+				struct buf out = BUF(100);
+
+				data_repairer_init(&r, dots);
+				repair(&r, text_head(content, cut), &out);
+				repair(&r, text_skip(content, cut), &out);
+				repair_end(&r, &out);
+				CHECK_TEXT(broken[i].name, buf_text(&out),
+				           dots ? broken[i].with_dots : broken[i].repaired);
+				CHECK_INT(broken[i].name, r.repaired_count, broken[i].count);
+				buf_fini(&out);
+			}
+		}
+	}
+}
+
+static void random_content_is_repaired_as_the_plain_way_says(void **state)
+{
+	struct random random;
+
+	(void)state;
+	random_init(&random, 6);
+	for (int round = 0; round < 4000; round++) {
+		struct buf content = BUF(10000), out = BUF(20000), plain = BUF(20000);
+		struct data_repairer r;
+		bool dots = round % 2;
+
+		add_random(&content, &random, random_below(&random, round % 10 ? 200 : 3000));
+		data_repairer_init(&r, dots);
+		for (struct text rest = buf_text(&content); rest.len;) {
+			size_t len = MIN(1 + random_below(&random, round % 3 ? 10 : 300), rest.len);
+
+			repair(&r, text_head(rest, len), &out);
+			rest = text_skip(rest, len);
+		}
+		repair_end(&r, &out);
+		plain_data_repair(buf_text(&content), dots, &plain);
+		CHECK_TEXT("random", buf_text(&out), buf_text(&plain));
+		assert_true(data_is_clean(buf_text(&out)));
+		assert_true((r.repaired_count == 0) == data_is_clean(buf_text(&content)));
+		buf_fini(&content);
+		buf_fini(&out);
+		buf_fini(&plain);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -446,6 +584,9 @@ int main(void)
 		cmocka_unit_test(what_left_comes_back_as_it_was),
 		cmocka_unit_test(clean_content_leaves_as_one_span),
 		cmocka_unit_test(the_fast_way_to_find_octets_finds_what_the_plain_way_does),
+		cmocka_unit_test(octets_in_chunks_are_counted_like_those_behind_data),
+		cmocka_unit_test(line_ends_are_repaired_however_they_are_cut),
+		cmocka_unit_test(random_content_is_repaired_as_the_plain_way_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
