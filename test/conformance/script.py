@@ -152,7 +152,7 @@ def fits(seen, pattern):
 
 def fits_one(seen, pattern):
     if pattern == "any":
-        return seen[0].isdigit() or seen in ("closed", "yes", "no", "arrived", "nothing")
+        return seen[0].isdigit() or seen in ("closed", "open", "yes", "no", "arrived", "nothing")
     if pattern.startswith("!"):
         return seen != "silence" and not fits_one(seen, pattern[1:])
     code, _, enhanced = seen.partition(" ")
@@ -408,7 +408,7 @@ class Player:
             return "closed"
         if not line:
             return "closed"
-        if self.reply.startswith(b"250"):
+        if self.reply.startswith(b"250-"):
             self.keywords = [one[4:].decode("latin-1").strip().upper().split(" ") for one in self.reply.splitlines()[1:]]
         enhanced = re.match(rb"\d\d\d[ -](\d\.\d{1,3}\.\d{1,3})(?=\s)", line)
         return line[:3].decode("latin-1") + (" " + enhanced[1].decode() if enhanced else "")

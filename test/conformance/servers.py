@@ -22,6 +22,7 @@ import sys
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "test/peer/support"))
+import accounts  # noqa: E402
 import peers  # noqa: E402
 
 ROLES = ("relay", "implicit", "plainauth", "submission", "tlsreq", "stranger", "proxy", "xclient", "repair")
@@ -48,7 +49,7 @@ class Ours:
         cert, key = certificate(world)
         self.ports = {role: peers.free_port() for role in ROLES}
         users = world.path / "users"
-        users.write_text("")
+        users.write_text("".join(accounts.line(*user) for user in USERS))
         pair = f"cert: {cert}, key: {key}"
         how = {
             "relay": "auth: optional", "implicit": "tls: implicit, auth: optional",
@@ -57,7 +58,8 @@ class Ours:
             "tlsreq": "tls: require", "stranger": "allow: [192.0.2.0/24], accept_for: [gate.example]",
             "proxy": "proxy_protocol: [127.0.0.0/8]", "xclient": "xclient: [127.0.0.0/8]", "repair": "bare_lf: repair",
         }
-        listeners = "".join(f"  - {{{{name: {role}, address: 127.0.0.1:{self.ports[role]}, {pair}, {more}}}}}\n"
+        listeners = "".join(f"  - {{{{name: {role}, address: 127.0.0.1:{self.ports[role]}, {pair}, {more}, "
+                            "per_client: {{auth_failures: 0}}}}\n"
                             for role, more in how.items())
         yaml = ("hostname: relay.example\nspool: {{path: {dir}/spool, max_size: 2GB}}\n"
                 f"listen:\n{listeners}"
