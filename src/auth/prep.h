@@ -2,10 +2,9 @@
 #ifndef AUTH_PREP_H
 #define AUTH_PREP_H
 
-#include <postrider/base/buf.h>
+#include <postrider/auth/users_file.h>
 
-#define AUTH_NAME_MAX 255     /* octets of a user's name */
-#define AUTH_PASSWORD_MAX 512 /* octets; crypt(3) takes no more */
+#define AUTH_NAME_MAX 255 /* octets of a user's name */
 
 /* Wipes what a buf holds and held, then frees it. A buf for secrets gets its room before the first octet (buf_reserve), so
  * that it never leaves a copy behind by moving. */
