@@ -1,84 +1,16 @@
 /* What a client may do to us: sessions, errors, sizes, recipients, time; and clients that go away at bad moments. */
 #include "scripts.h"
 
-struct guest {
-	struct relay_world *world;
-	struct io_stream *stream;
-	struct buf told;
-	bool closed, reads;
-};
-
-static size_t on_data(void *owner, struct text bytes)
-{
-	struct guest *g = owner;
-
-	buf_add(&g->told, bytes);
-	return bytes.len;
-}
-
-static void on_nothing(void *owner)
-{
-	(void)owner;
-}
-
-static void on_eof(void *owner)
-{
-	io_stream_close(((struct guest *)owner)->stream);
-}
-
-static void on_closed(void *owner, enum err why)
-{
-	(void)why;
-	((struct guest *)owner)->closed = true;
-}
-
-static const struct io_stream_events guest_events = { on_nothing, on_data, on_eof, on_nothing, on_closed };
+#include "../support/guest.h"
 
 static void come_from(struct relay_world *w, struct guest *g, unsigned char last)
 {
-	struct ip from = { IP_V4, { 127, 0, 0, last } };
-
-	*g = (struct guest){ .world = w, .told = BUF(16u << 20) };
-	assert_int_equal(io_connect(sim_io(w->sim), &(struct io_address){ .ip = RELAY_AT }, &from,
-	                            &guest_events, g, &g->stream),
-	                 ERR_OK);
-	sim_run(w->sim, 100);
-}
-
-static void come(struct relay_world *w, struct guest *g)
-{
-	come_from(w, g, 1);
+	guest_come_from(w, g, (struct ip){ IP_V4, { 127, 0, 0, last } }, RELAY_AT);
 }
 
 static void put(struct guest *g, const char *words)
 {
-	struct text t = text_from(words);
-
-	if (!g->closed)
-		io_stream_write(g->stream, &t, 1);
-}
-
-static const char *say(struct guest *g, const char *words)
-{
-	buf_reset(&g->told);
-	put(g, words);
-	sim_run(g->world->sim, 100);
-	buf_add_octet(&g->told, 0);
-	return g->told.at;
-}
-
-static bool heard(struct guest *g, const char *words)
-{
-	return text_find(buf_text(&g->told), text_from(words)) < g->told.len;
-}
-
-static void leave(struct guest *g)
-{
-	if (!g->closed)
-		io_stream_close(g->stream);
-	sim_run(g->world->sim, 20000);
-	assert_true(g->closed);
-	buf_fini(&g->told);
+	guest_put(g, text_from(words));
 }
 
 #define LISTEN(limits)                                                                                   \
@@ -93,18 +25,18 @@ static void too_many_sessions_are_told_421(void **state)
 	(void)state;
 	relay_world_open(&w, 1, LISTEN("max_sessions: 3"), NULL);
 	for (unsigned i = 0; i < 4; i++)
-		come(&w, &g[i]);
-	assert_true(heard(&g[2], "220 "));
-	assert_true(heard(&g[3], "421 4.7.0"));
+		guest_come(&w, &g[i]);
+	assert_true(guest_heard(&g[2], "220 "));
+	assert_true(guest_heard(&g[3], "421 4.7.0"));
 	sim_run(w.sim, 2000);
 	assert_true(g[3].closed);
 	assert_int_equal(receive_count(server_receive(w.server)).refused_connections, 1);
-	leave(&g[0]);
-	leave(&g[3]);
-	come(&w, &g[3]);
-	assert_true(heard(&g[3], "220 "));
+	guest_leave(&g[0]);
+	guest_leave(&g[3]);
+	guest_come(&w, &g[3]);
+	assert_true(guest_heard(&g[3], "220 "));
 	for (unsigned i = 1; i < 4; i++)
-		leave(&g[i]);
+		guest_leave(&g[i]);
 	assert_int_equal(receive_count(server_receive(w.server)).sessions, 0);
 	end_world(&w);
 }
@@ -117,13 +49,13 @@ static void too_many_sessions_of_one_client_leave_room_for_another(void **state)
 	(void)state;
 	relay_world_open(&w, 2, LISTEN("per_client: {sessions: 2}"), NULL);
 	for (unsigned i = 0; i < 3; i++)
-		come(&w, &g[i]);
+		guest_come(&w, &g[i]);
 	come_from(&w, &g[3], 9);
-	assert_true(heard(&g[1], "220 "));
-	assert_true(heard(&g[2], "421 4.7.0"));
-	assert_true(heard(&g[3], "220 "));
+	assert_true(guest_heard(&g[1], "220 "));
+	assert_true(guest_heard(&g[2], "421 4.7.0"));
+	assert_true(guest_heard(&g[3], "220 "));
 	for (unsigned i = 0; i < 4; i++)
-		leave(&g[i]);
+		guest_leave(&g[i]);
 	end_world(&w);
 }
 
@@ -134,13 +66,13 @@ static void too_many_errors_end_the_session(void **state)
 
 	(void)state;
 	relay_world_open(&w, 3, LISTEN("max_errors: 5"), NULL);
-	come(&w, &g);
-	(void)say(&g, "EHLO c\r\nX\r\nX\r\nX\r\nX\r\nNOOP\r\nX\r\nNOOP\r\n");
-	assert_true(heard(&g, "250 2.0.0"));
-	assert_true(heard(&g, "421 4.7.0"));
+	guest_come(&w, &g);
+	(void)guest_say(&g, "EHLO c\r\nX\r\nX\r\nX\r\nX\r\nNOOP\r\nX\r\nNOOP\r\n");
+	assert_true(guest_heard(&g, "250 2.0.0"));
+	assert_true(guest_heard(&g, "421 4.7.0"));
 	sim_run(w.sim, 2000);
 	assert_true(g.closed);
-	leave(&g);
+	guest_leave(&g);
 	end_world(&w);
 }
 
@@ -203,7 +135,7 @@ static void a_very_long_pipelined_group_is_answered_in_full(void **state)
 
 	(void)state;
 	relay_world_open(&w, 6, YAML_UPSTREAM "access: {max_recipients: 100}\n", NULL);
-	come(&w, &g);
+	guest_come(&w, &g);
 	buf_add_string(&b, "EHLO c\r\nMAIL FROM:<>\r\n");
 	for (int i = 0; i < 20000; i++)
 		buf_add_string(&b, "RCPT TO:<b@x>\r\n");
@@ -212,13 +144,13 @@ static void a_very_long_pipelined_group_is_answered_in_full(void **state)
 	for (int i = 0; i < 20000; i++)
 		buf_add_string(&b, "RCPT TO:<b@x>\r\n");
 	buf_add_octet(&b, 0);
-	(void)say(&g, b.at);
+	(void)guest_say(&g, b.at);
 	sim_run(w.sim, 60000);
 	for (size_t i = 0; i < g.told.len; i++)
 		answers += g.told.at[i] == '\n';
 	assert_false(g.closed);
 	assert_true(answers >= 60000 + 5);
-	leave(&g);
+	guest_leave(&g);
 	buf_fini(&b);
 	end_world(&w);
 }
@@ -239,15 +171,15 @@ static void silence_is_told_421_at_every_place(void **state)
 		struct guest g;
 
 		relay_world_open(&w, 700 + i, LISTEN("timeout: 2m"), NULL);
-		come(&w, &g);
-		(void)say(&g, places[i]);
+		guest_come(&w, &g);
+		(void)guest_say(&g, places[i]);
 		sim_run(w.sim, MINUTE_MS);
 		assert_false(g.closed);
 		sim_run(w.sim, 2 * MINUTE_MS);
-		assert_true(g.closed && heard(&g, "421 4.4.2"));
+		assert_true(g.closed && guest_heard(&g, "421 4.4.2"));
 		assert_int_equal(receive_count(server_receive(w.server)).sessions, 0);
 		assert_int_equal(queue_space(server_queue(w.server)).body_memory_bytes, 0);
-		leave(&g);
+		guest_leave(&g);
 		end_world(&w);
 	}
 }
@@ -260,14 +192,14 @@ static void a_command_that_never_gets_whole_is_silence(void **state)
 
 	(void)state;
 	relay_world_open(&w, 8, LISTEN("timeout: 2m"), NULL);
-	come(&w, &g);
-	(void)say(&g, "EHLO c\r\n");
+	guest_come(&w, &g);
+	(void)guest_say(&g, "EHLO c\r\n");
 	for (int i = 0; i < 6 && !g.closed; i++) {
-		(void)say(&g, "N");
+		(void)guest_say(&g, "N");
 		sim_run(w.sim, MINUTE_MS);
 	}
 	assert_true(g.closed);
-	leave(&g);
+	guest_leave(&g);
 	end_world(&w);
 }
 
@@ -286,7 +218,7 @@ static void a_client_gone_behind_its_dot_is_counted(void **state)
 
 		relay_world_open(&w, 800 + (uint64_t)after_ms, YAML_UPSTREAM, NULL);
 		p = relay_world_peer(&w, NEXT_HOP, TAKES_ALL);
-		come(&w, &g);
+		guest_come(&w, &g);
 		put(&g, WHOLE);
 		sim_run(w.sim, after_ms);
 		sim_cut(w.sim, RELAY_AT);
@@ -295,7 +227,7 @@ static void a_client_gone_behind_its_dot_is_counted(void **state)
 		assert_int_equal(relay_world_count(&w, "received"), relay_world_count(&w, "delivered"));
 		assert_int_equal(sim_peer_messages(p), relay_world_count(&w, "received"));
 		assert_int_equal(receive_count(server_receive(w.server)).sessions, 0);
-		leave(&g);
+		guest_leave(&g);
 		stop_world(&w);
 		sim_peer_free(&p);
 		end_world(&w);
@@ -312,16 +244,16 @@ static void half_close_after(const char *words, const char *last)
 
 		relay_world_open(&w, 900 + (uint64_t)after_ms, YAML_UPSTREAM, NULL);
 		p = relay_world_peer(&w, NEXT_HOP, TAKES_ALL);
-		come(&w, &g);
+		guest_come(&w, &g);
 		put(&g, words);
 		sim_run(w.sim, after_ms);
 		sim_half_close(g.stream);
 		sim_run(w.sim, 10000);
-		if (!heard(&g, "queued as") || !heard(&g, last))
+		if (!guest_heard(&g, "queued as") || !guest_heard(&g, last))
 			fail_msg("closed %lld ms after the dot: %.*s", (long long)after_ms,
 			         TEXT_ARGS(buf_text(&g.told)));
 		assert_int_equal(sim_peer_messages(p), 1);
-		leave(&g);
+		guest_leave(&g);
 		stop_world(&w);
 		sim_peer_free(&p);
 		end_world(&w);
