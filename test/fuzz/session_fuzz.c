@@ -199,6 +199,15 @@ static bool ask_policy(void *owner, const struct policy_question *question)
 	return false;
 }
 
+static bool client_changed(void *owner, struct receive_limit_answer *why)
+{
+	struct fuzz *f = owner;
+
+	assert(f->session.may_xclient);
+	*why = (struct receive_limit_answer){ .code = 421, .enhanced = "4.7.0", .text = "Not you" };
+	return !(f->bits & 64);
+}
+
 static const struct receive_session_ops ops = {
 	.renew = renew,
 	.now_time = now_time,
@@ -217,6 +226,7 @@ static const struct receive_session_ops ops = {
 	.rest = take_rest,
 	.auth_offered = offered_auth,
 	.ask_policy = ask_policy,
+	.client_changed = client_changed,
 };
 
 /* ---------------------------------------------------------------- what it answers */

@@ -143,6 +143,13 @@ static bool ask_policy(void *owner, const struct policy_question *question)
 	return false;
 }
 
+static bool client_changed(void *owner, struct receive_limit_answer *why)
+{
+	(void)owner;
+	(void)why;
+	return true;
+}
+
 static const struct receive_session_ops ops = {
 	.renew = renew,
 	.now_time = now_time,
@@ -161,6 +168,7 @@ static const struct receive_session_ops ops = {
 	.rest = rest,
 	.auth_offered = offered_auth,
 	.ask_policy = ask_policy,
+	.client_changed = client_changed,
 };
 
 static enum err no_files(void *owner, struct text path, struct buf *out, struct buf *detail, struct buf *hint)
