@@ -149,6 +149,9 @@ struct text auth_user_name(const struct auth_user *user);
 /* Whether the mailbox of a reverse-path or of a From field is one that this user may send as. The null reverse-path always
  * is; without senders in the users file every one is. */
 bool auth_user_may_send(const struct auth_user *user, struct text mailbox);
+/* Somebody whom others vouch for: a certificate, a trusted peer. With what the users file says of the name's senders; a name that
+ * is not there may send as everybody. ERR_DENIED: it is shut out there. */
+MUST_USE enum err auth_user_new(const struct auth *auth, struct text name, struct auth_user **out);
 struct auth_user *auth_user_ref(struct auth_user *user);
 void auth_user_unref(struct auth_user **user);
 

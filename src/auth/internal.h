@@ -38,11 +38,6 @@ MUST_USE enum err watch_new(struct auth *auth, struct text path, const struct au
                             struct watch **out);
 void watch_free(struct watch **w);
 
-/* ---------------------------------------------------------------- auth_user.c */
-
-/* With what the users file says of the name's senders, if it is there. ERR_DENIED: it is shut out. */
-MUST_USE enum err auth_user_new(const struct auth *auth, struct text name, struct auth_user **out);
-
 /* ---------------------------------------------------------------- exchange.c: for mechanisms */
 
 /* A mechanism takes the client's octets, one message after the other, and for each calls one of the exchange_ functions below,

@@ -163,6 +163,23 @@ void receive_session_auth_step(struct receive_session *s, const struct auth_step
 		receive_session_count_error(s);
 }
 
+enum err receive_auth_vouch(struct receive_session *s, char **place, struct text name)
+{
+	struct auth_user *user = NULL;
+	char *copy = text_dup(name);
+	enum err err = copy ? s->ops->auth_find(s->owner, name, &user) : ERR_NOMEM;
+
+	if (err) {
+		free(copy);
+		return err;
+	}
+	free(*place);
+	*place = copy;
+	auth_user_unref(&s->more->user);
+	s->more->user = user;
+	return ERR_OK;
+}
+
 void receive_auth_forget(struct receive_session *s)
 {
 	if (!s->more)

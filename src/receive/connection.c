@@ -329,6 +329,14 @@ static void cancel_auth(void *owner)
 		auth_cancel(&c->more->auth);
 }
 
+/* Without anybody who knows users, the name is all there is. */
+static enum err find_user(void *owner, struct text name, struct auth_user **out)
+{
+	struct connection *c = owner;
+
+	return c->receive->options.auth ? auth_user_new(c->receive->options.auth, name, out) : ERR_OK;
+}
+
 static bool client_changed(void *owner, struct receive_limit_answer *why)
 {
 	struct connection *c = owner;
@@ -396,6 +404,7 @@ static const struct receive_session_ops session_ops = {
 	.auth_begin = begin_auth,
 	.auth_answer = answer_auth,
 	.auth_cancel = cancel_auth,
+	.auth_find = find_user,
 	.ask_policy = ask_policy,
 	.client_changed = client_changed,
 };

@@ -437,17 +437,17 @@ void receive_session_decided(struct receive_session *s, const struct queue_decis
 		receive_transaction_decided(s, decision);
 }
 
+/* Whom the users file shuts out no certificate lets in. */
 static enum err keep_certificate_user(struct receive_session *s, struct text user)
 {
-	struct session_more *more = user.len ? receive_session_more(s) : NULL;
+	enum err err;
 
 	if (user.len == 0)
 		return ERR_OK;
-	if (!more)
+	if (!receive_session_more(s))
 		return ERR_NOMEM;
-	free(more->certificate_user);
-	more->certificate_user = text_dup(user);
-	return more->certificate_user ? ERR_OK : ERR_NOMEM;
+	err = receive_auth_vouch(s, &s->more->certificate_user, user);
+	return err == ERR_DENIED ? ERR_OK : err;
 }
 
 static int hex_digit(char c)

@@ -94,6 +94,8 @@ struct receive_session_ops {
 	enum err (*auth_begin)(void *owner, struct text mechanism, bool has_initial, struct text initial);
 	void (*auth_answer)(void *owner, struct text line);
 	void (*auth_cancel)(void *owner); /* fine when there is none */
+	/* A user whom a certificate or a trusted peer names: auth_user_new. */
+	enum err (*auth_find)(void *owner, struct text name, struct auth_user **out);
 
 	/* False: there is no service to ask, or no memory to. receive_session_policy_answered is called later. */
 	bool (*ask_policy)(void *owner, const struct policy_question *question);
@@ -139,7 +141,7 @@ struct chunk {
 
 /* What few sessions have: who they are when the address does not say it. */
 struct session_more {
-	struct auth_user *user;  /* of AUTH */
+	struct auth_user *user;  /* whose senders count: who has logged in, else whom the certificate names; NULL: nobody */
 	char *user_name;         /* of AUTH or XCLIENT; NULL: nobody has logged in */
 	char *certificate_user;  /* of a client certificate that was checked */
 	char *client_name;       /* of XCLIENT, a host name; NULL: not known */
@@ -286,6 +288,9 @@ void receive_auth_add_mechanisms(const struct receive_session *s, struct buf *b)
 void receive_auth_command(struct receive_session *s, struct text args);
 void receive_auth_line(struct receive_session *s, struct text line, enum line_fault fault);
 void receive_auth_forget(struct receive_session *s); /* at STARTTLS and XCLIENT */
+/* Whom others vouch for is the user from now on, under the name in *place, which is one of `more`. ERR_DENIED: the users file
+ * shuts it out; nothing has changed. */
+MUST_USE enum err receive_auth_vouch(struct receive_session *s, char **place, struct text name);
 /* Whether MAIL has to wait for a login. */
 bool receive_auth_is_missing(const struct receive_session *s);
 /* Refused already when false. */

@@ -224,8 +224,8 @@ static enum err become(struct receive_session *s, const struct said *said)
 	receive_auth_forget(s);
 	if (said->has[NAME])
 		err = keep(&more->client_name, said->values[NAME]);
-	if (!err && said->has[LOGIN])
-		err = keep(&more->user_name, said->values[LOGIN]);
+	if (!err && said->values[LOGIN].len)
+		err = receive_auth_vouch(s, &more->user_name, said->values[LOGIN]);
 	if (!err)
 		err = keep(&s->helo, said->values[HELO]);
 	if (said->has[ADDR])
@@ -235,9 +235,10 @@ static enum err become(struct receive_session *s, const struct said *said)
 	return err;
 }
 
-static void start_again(struct receive_session *s)
+static void start_again(struct receive_session *s, bool is_shut_out)
 {
-	struct receive_limit_answer why = { 0 };
+	struct receive_limit_answer why = { 554, "5.7.1", "No service for this user", "access.users_file", 0,
+		                            REASON_POLICY };
 
 	s->extended = false;
 	s->hasty = false;
@@ -245,7 +246,7 @@ static void start_again(struct receive_session *s)
 	s->junk = 0;
 	if (s->phase != PHASE_START)
 		receive_session_enter(s, PHASE_START);
-	if (!s->ops->client_changed(s->owner, &why)) {
+	if (is_shut_out || !s->ops->client_changed(s->owner, &why)) {
 		receive_session_refuse_limit(s, &why, TEXT_EMPTY, STAGE_CONNECT);
 		receive_session_close(s);
 		return;
@@ -261,11 +262,13 @@ void receive_xclient_command(struct receive_session *s, struct text args)
 	if (!may_use(s, "XCLIENT"))
 		return;
 	if (take_all(s, args, true, &said)) {
-		if (become(s, &said)) {
+		enum err err = become(s, &said);
+
+		if (err == ERR_OK || err == ERR_DENIED) {
+			start_again(s, err == ERR_DENIED);
+		} else {
 			receive_session_reply(s, 421, "4.3.0", "Out of memory, closing");
 			receive_session_close(s);
-		} else {
-			start_again(s);
 		}
 	}
 	buf_fini(&said.room);

@@ -2,14 +2,16 @@
  * SMTP, and no dot is answered twice or by more than one 250.
  *
  * The first four octets choose: bits (1 trusted, 2 TLS demanded, 4 a draft may be busy, 8 the handshake fails, 16 silence after
- * the last octet, 32 the daemon stops after it, 64 limits are met, 128 line ends are repaired), the largest piece, how the queue decides, which write fails. The rest is what
- * the client says. */
+ * the last octet, 32 the daemon stops after it, 64 limits are met, 128 line ends are repaired), the largest piece, how the queue decides (and 8 there is AUTH, 16 a
+ * service is asked, 32 XCLIENT is allowed), which write fails and how logins and questions end. The rest is what the client
+ * says. */
 #include <assert.h>
 #include <stdlib.h>
 
 #include <postrider/base/utf8.h>
 #include <postrider/smtp/reply.h>
 
+#include "auth/internal.h"
 #include "receive/session.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -20,6 +22,7 @@ struct fuzz {
 	unsigned char bits, pattern, failing;
 	unsigned writes, commits, decisions, accepted, queued, takes, counted;
 	bool has_draft, committed, closed, tls_asked, busy, rests;
+	bool auth_runs, auth_thinks, policy_thinks;
 	bool is_clean; /* no message may hold a bare line end, unless it is declared binary */
 	bool after_cr;
 };
@@ -186,17 +189,60 @@ static void take_rest(void *owner, int64_t ms)
 	f->rests = true;
 }
 
+/* Pattern 8: there is AUTH. */
 static unsigned offered_auth(void *owner)
 {
-	(void)owner;
-	return 0;
+	struct fuzz *f = owner;
+
+	return f->pattern & 8 ? AUTH_PLAIN | AUTH_LOGIN : 0;
 }
 
+static enum err begin_auth(void *owner, struct text mechanism, bool has_initial, struct text initial)
+{
+	struct fuzz *f = owner;
+
+	assert(!f->auth_runs && !f->auth_thinks && (f->pattern & 8));
+	assert(mechanism.len > 0 && (has_initial || initial.len == 0));
+	assert(!f->session.more || !f->session.more->user_name);
+	if (f->failing % 16 == 15)
+		return ERR_NOMEM;
+	f->auth_runs = f->auth_thinks = true;
+	return ERR_OK;
+}
+
+static void answer_auth(void *owner, struct text line)
+{
+	struct fuzz *f = owner;
+
+	assert(f->auth_runs && !f->auth_thinks && line.len <= SMTP_AUTH_LINE_MAX);
+	f->auth_thinks = true;
+}
+
+static void cancel_auth(void *owner)
+{
+	struct fuzz *f = owner;
+
+	f->auth_runs = f->auth_thinks = false;
+}
+
+static enum err find_user(void *owner, struct text name, struct auth_user **out)
+{
+	static const struct auth nobody;
+	struct fuzz *f = owner;
+
+	assert(name.len > 0 && name.len <= 255);
+	return f->failing % 8 == 7 ? ERR_DENIED : auth_user_new(&nobody, name, out);
+}
+
+/* Pattern 16: there is a service to ask. */
 static bool ask_policy(void *owner, const struct policy_question *question)
 {
-	(void)owner;
-	(void)question;
-	return false;
+	struct fuzz *f = owner;
+
+	assert(!f->policy_thinks && question->instance.len == ID_CHARS);
+	assert(question->stage == POLICY_AT_RCPT ? question->recipient.len > 0 : f->has_draft);
+	f->policy_thinks = f->pattern & 16;
+	return f->policy_thinks;
 }
 
 static bool client_changed(void *owner, struct receive_limit_answer *why)
@@ -225,8 +271,12 @@ static const struct receive_session_ops ops = {
 	.give_back = give_back,
 	.rest = take_rest,
 	.auth_offered = offered_auth,
-	.ask_policy = ask_policy,
+	.auth_begin = begin_auth,
+	.auth_answer = answer_auth,
+	.auth_cancel = cancel_auth,
+	.auth_find = find_user,
 	.client_changed = client_changed,
+	.ask_policy = ask_policy,
 };
 
 /* ---------------------------------------------------------------- what it answers */
@@ -270,6 +320,39 @@ static void shake_hands(struct fuzz *f)
 	receive_session_tls_done(&f->session, f->bits & 8 ? ERR_TLS : ERR_OK, &info);
 }
 
+static void step_auth(struct fuzz *f)
+{
+	static const enum auth_step_kind kinds[] = { AUTH_CHALLENGE, AUTH_DONE,      AUTH_CHALLENGE,
+		                                     AUTH_WRONG,     AUTH_DONE,      AUTH_MALFORMED,
+		                                     AUTH_CANCELLED, AUTH_TEMPORARY, AUTH_CHALLENGE,
+		                                     AUTH_LOCKED,    AUTH_TOO_LONG };
+	static const struct auth nobody;
+	struct auth_step step = { .kind = kinds[(f->failing + f->decisions++) % ARRAY_LEN(kinds)],
+		                  .challenge = TEXT("VXNlcm5hbWU6"),
+		                  .name = TEXT("ann\r\n\xff"),
+		                  .why = TEXT("somehow") };
+
+	f->auth_thinks = false;
+	f->auth_runs = step.kind == AUTH_CHALLENGE;
+	if (step.kind == AUTH_DONE && auth_user_new(&nobody, TEXT("ann"), &step.user))
+		abort();
+	receive_session_auth_step(&f->session, &step);
+	assert(step.kind != AUTH_DONE || f->session.may_relay);
+	auth_user_unref(&step.user);
+}
+
+static void answer_policy(struct fuzz *f)
+{
+	struct policy_answer a = { .verdict = (enum policy_verdict)((f->failing + f->decisions++) % 5),
+		                   .reply = { f->failing & 64 ? 421 : 550, "", TEXT("not \x01 so") },
+		                   .field = TEXT("X-Seen: yes"),
+		                   .note = f->failing & 32 ? TEXT("a note") : TEXT_EMPTY };
+
+	memcpy(a.reply.enhanced, f->failing & 64 ? "4.7.1" : "5.7.1", 6);
+	f->policy_thinks = false;
+	receive_session_policy_answered(&f->session, &a);
+}
+
 /* Whatever is waited for comes. */
 static void go_on(struct fuzz *f)
 {
@@ -278,6 +361,10 @@ static void go_on(struct fuzz *f)
 		decide(f);
 	if (f->tls_asked && !f->closed)
 		shake_hands(f);
+	if (f->auth_thinks && !f->closed)
+		step_auth(f);
+	if (f->policy_thinks && !f->closed)
+		answer_policy(f);
 	f->busy = false;
 	if (f->rests && !f->closed)
 		receive_session_rested(&f->session);
@@ -296,6 +383,8 @@ static void talk(struct fuzz *f, struct text said, size_t piece)
 		taken = receive_session_feed(&f->session, text_of(said.at + start, end - start));
 		assert(taken <= end - start);
 		assert(!f->committed || !receive_session_wants_input(&f->session));
+		assert(!f->auth_thinks || !receive_session_wants_input(&f->session));
+		assert(!f->policy_thinks || !receive_session_wants_input(&f->session));
 		start += taken;
 		if (f->tls_asked)
 			start = end; /* came in plain text: forgotten */
@@ -356,6 +445,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	receive_session_init(&f.session, &ops, &f, config, &config->listen.items[0], ip_from_v4(0x7f000001),
 	                     4711, true);
 	f.session.may_relay = f.bits & 1;
+	f.session.may_xclient |= f.pattern & 32;
 	talk(&f, text_of((const char *)data + 4, size - 4), (size_t)data[1] + 1);
 	receive_session_fini(&f.session);
 	assert(!f.has_draft);

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "auth/internal.h"
+
 /* ---------------------------------------------------------------- what the session asks for */
 
 static void renew(void *owner)
@@ -136,18 +138,67 @@ static unsigned offered_auth(void *owner)
 	return ((struct bench *)owner)->auth_mechanisms;
 }
 
+static enum err begin_auth(void *owner, struct text mechanism, bool has_initial, struct text initial)
+{
+	struct bench *b = owner;
+
+	buf_reset(&b->auth_said);
+	buf_add(&b->auth_said, mechanism);
+	if (has_initial) {
+		buf_add_octet(&b->auth_said, ' ');
+		buf_add(&b->auth_said, initial);
+	}
+	b->auth_runs = !b->auth_err;
+	return b->auth_err;
+}
+
+static void answer_auth(void *owner, struct text line)
+{
+	struct bench *b = owner;
+
+	assert_true(b->auth_runs);
+	buf_reset(&b->auth_said);
+	buf_add(&b->auth_said, line);
+}
+
+static void cancel_auth(void *owner)
+{
+	((struct bench *)owner)->auth_runs = false;
+}
+
+static enum err find_user(void *owner, struct text name, struct auth_user **out)
+{
+	static const struct auth nobody;
+
+	if (text_eq(name, TEXT("shut-out")))
+		return ERR_DENIED;
+	return ((struct bench *)owner)->knows_users ? auth_user_new(&nobody, name, out) : ERR_OK;
+}
+
 static bool ask_policy(void *owner, const struct policy_question *question)
 {
-	(void)owner;
-	(void)question;
-	return false;
+	struct bench *b = owner;
+
+	if (!b->has_policy)
+		return false;
+	b->asked_stage = question->stage;
+	buf_reset(&b->asked);
+	buf_add_format(&b->asked, "%.*s %.*s>%.*s %llu", TEXT_ARGS(question->protocol_name),
+	               TEXT_ARGS(question->sender), TEXT_ARGS(question->recipient),
+	               (unsigned long long)question->recipient_count);
+	b->policy_runs = true;
+	return true;
 }
 
 static bool client_changed(void *owner, struct receive_limit_answer *why)
 {
-	(void)owner;
-	(void)why;
-	return true;
+	struct bench *b = owner;
+
+	*why = (struct receive_limit_answer){
+		.code = 421, .enhanced = "4.7.0", .text = "Too many", .rule = "a limit"
+	};
+	b->clients++;
+	return !b->limited;
 }
 
 static const struct receive_session_ops ops = {
@@ -167,8 +218,12 @@ static const struct receive_session_ops ops = {
 	.give_back = give_back,
 	.rest = rest,
 	.auth_offered = offered_auth,
-	.ask_policy = ask_policy,
+	.auth_begin = begin_auth,
+	.auth_answer = answer_auth,
+	.auth_cancel = cancel_auth,
+	.auth_find = find_user,
 	.client_changed = client_changed,
+	.ask_policy = ask_policy,
 };
 
 static enum err no_files(void *owner, struct text path, struct buf *out, struct buf *detail, struct buf *hint)
@@ -205,6 +260,8 @@ void bench_open(struct bench *b, const char *yaml, bool trusted)
 {
 	*b = (struct bench){ .config = bench_config(yaml) };
 	b->said = BUF(1u << 20);
+	b->auth_said = BUF(16384);
+	b->asked = BUF(4096);
 	b->content = BUF(1u << 22);
 	b->stored = BUF(1u << 22);
 	b->trace = BUF(1u << 16);
@@ -259,6 +316,8 @@ void bench_close(struct bench *b)
 	buf_fini(&b->content);
 	buf_fini(&b->stored);
 	buf_fini(&b->trace);
+	buf_fini(&b->auth_said);
+	buf_fini(&b->asked);
 	config_unref(&b->config);
 }
 

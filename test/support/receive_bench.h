@@ -23,6 +23,14 @@ struct bench {
 	bool limited;  /* every question of `take` is answered no */
 	uint64_t taken[3], given_back;
 	unsigned auth_mechanisms; /* offered */
+	enum err auth_err;        /* of beginning a dialogue */
+	bool auth_runs;
+	struct buf auth_said; /* by the client, in the dialogue: last */
+	bool knows_users;     /* whom others vouch for gets a user */
+	bool has_policy, policy_runs;
+	enum policy_stage asked_stage; /* of the last question, and "protocol sender>recipient count" */
+	struct buf asked;
+	unsigned clients; /* that XCLIENT named */
 	unsigned rejected;
 	const char *rule;
 };
