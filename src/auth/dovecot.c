@@ -1,10 +1,13 @@
-/* One connection to Dovecot, many dialogues on it.
+/* Many dialogues on a connection to Dovecot.
  *
- *   PAUSING -> CONNECTING -> GREETING -> UP -> PAUSING ...
+ * Dovecot's old auth process serves those who are connected for as long as they stay, also when Dovecot was stopped or started
+ * anew. So the connection is made anew now and then: `coming` becomes `serving` when it is greeted, and what was serving is
+ * `leaving`, for the dialogues that are on it, until the next one comes. When there is nobody to connect to any more, what is
+ * serving takes no new dialogues either.
  *
- * While Dovecot is greeting us, calls wait; during a pause they hear LATER at once. A call that is with the client when the
- * connection breaks hears it with the client's next line. */
-#include "dovecot_protocol.h"
+ * Without a connection calls wait as long as one is on its way, and hear LATER at once during a pause. A call that is with the
+ * client when its connection breaks hears it with the client's next line. */
+#include "dovecot_wire.h"
 
 #include <stdlib.h>
 
@@ -12,9 +15,9 @@
 #include <postrider/base/map.h>
 #include <postrider/base/random.h>
 #include <postrider/crypto.h>
-#include <postrider/io/stream.h>
 
-#define CONNECT_MS (5 * SECOND_MS)
+#define GREETING_MS (5 * SECOND_MS)
+#define RENEW_MS (30 * SECOND_MS)
 #define ANSWER_MS (30 * SECOND_MS) /* Dovecot lets those who failed wait, for 17 s at most */
 #define FIRST_PAUSE_MS 100
 #define LAST_PAUSE_MS (10 * SECOND_MS)
@@ -24,18 +27,15 @@
 #define USER_MAX 512
 #define WHY_MAX 512
 
-enum phase { PHASE_PAUSING, PHASE_CONNECTING, PHASE_GREETING, PHASE_UP };
-
 struct dovecot {
 	struct auth_backend backend; /* first */
 	struct io *io;
 	struct io_address address;
-	struct wire *wire; /* NULL while pausing */
-	enum phase phase;
-	struct io_timer timer; /* the pause, or how long connecting and greeting may take */
-	unsigned pauses;
+	struct dovecot_wire *coming, *serving, *leaving; /* NULL: none */
+	struct io_timer next;                            /* when a wire is to be made */
+	unsigned pauses;                                 /* that failed one after the other */
 	unsigned timeouts;
-	int64_t up_at;
+	int64_t serving_since_at;
 	bool has_greeted;
 	unsigned mechanisms;
 	struct map calls; /* by id */
@@ -44,15 +44,8 @@ struct dovecot {
 	bool is_closing; /* goes with its last call */
 };
 
-/* A connection. Its memory goes in on_closed, which may be after Dovecot's. */
-struct wire {
-	struct dovecot *dovecot; /* NULL: nobody wants it any more */
-	struct io_stream *stream;
-	struct dovecot_handshake handshake;
-};
-
 enum call_state {
-	CALL_WAITING,   /* for the connection to be up; line is what to send then */
+	CALL_WAITING,   /* for a wire; line is what to send then */
 	CALL_ASKED,     /* Dovecot's turn */
 	CALL_CONTINUED, /* the client's turn */
 	CALL_BROKEN,    /* the client's turn, and the dialogue is lost */
@@ -62,6 +55,7 @@ enum call_state {
 struct auth_call {
 	struct map_item item;
 	struct dovecot *dovecot;
+	struct dovecot_wire *wire; /* when ASKED or CONTINUED */
 	struct auth_call **slot;
 	auth_result_fn *on_result;
 	void *owner;
@@ -73,7 +67,7 @@ struct auth_call {
 	const char *why;
 };
 
-static void connect_to(struct dovecot *d);
+static void make_wire(struct dovecot *d);
 
 /* ---------------------------------------------------------------- the end of a call */
 
@@ -92,10 +86,31 @@ static void free_if_over(struct dovecot *d)
 	free(d);
 }
 
+static bool has_calls(struct dovecot *d, const struct dovecot_wire *w)
+{
+	for (struct map_item *it = map_next(&d->calls, NULL); it; it = map_next(&d->calls, it)) {
+		if (CONTAINER_OF(it, struct auth_call, item)->wire == w)
+			return true;
+	}
+	return false;
+}
+
+/* The last one to leave shuts the door. */
+static void leave_wire(struct auth_call *c)
+{
+	struct dovecot *d = c->dovecot;
+	const struct dovecot_wire *w = c->wire;
+
+	c->wire = NULL;
+	if (w && w == d->leaving && !has_calls(d, w))
+		dovecot_wire_drop(&d->leaving);
+}
+
 static void free_call(struct auth_call *c)
 {
 	struct dovecot *d = c->dovecot;
 
+	leave_wire(c);
 	map_remove(&d->calls, &c->item);
 	io_timer_stop(d->io, &c->deadline);
 	io_later_cancel(d->io, &c->later);
@@ -129,6 +144,7 @@ static void on_fail_later(void *owner)
 
 static void fail_later(struct auth_call *c, const char *why)
 {
+	leave_wire(c);
 	c->state = CALL_FAILING;
 	c->why = why;
 	io_timer_stop(c->dovecot->io, &c->deadline);
@@ -139,6 +155,7 @@ static void fail_later(struct auth_call *c, const char *why)
 static void lose(struct auth_call *c, const char *why)
 {
 	if (c->state == CALL_CONTINUED) {
+		leave_wire(c);
 		c->state = CALL_BROKEN;
 		c->why = why;
 	} else if (c->state != CALL_BROKEN && c->state != CALL_FAILING) {
@@ -146,91 +163,65 @@ static void lose(struct auth_call *c, const char *why)
 	}
 }
 
-static void lose_all(struct dovecot *d, const char *why)
+/* Those on a wire. NULL: those that wait for one. */
+static void lose_all(struct dovecot *d, const struct dovecot_wire *w, const char *why)
 {
-	for (struct map_item *it = map_next(&d->calls, NULL); it; it = map_next(&d->calls, it))
-		lose(CONTAINER_OF(it, struct auth_call, item), why);
-}
+	for (struct map_item *it = map_next(&d->calls, NULL); it; it = map_next(&d->calls, it)) {
+		struct auth_call *c = CONTAINER_OF(it, struct auth_call, item);
 
-/* ---------------------------------------------------------------- the connection */
-
-static void drop_wire(struct dovecot *d)
-{
-	struct wire *w = d->wire;
-
-	d->wire = NULL;
-	if (!w)
-		return;
-	w->dovecot = NULL;
-	if (w->stream)
-		io_stream_close(w->stream);
-}
-
-static void on_pause_over(void *owner)
-{
-	connect_to(owner);
-}
-
-/* 100 ms, 200 ms, ... 10 s, a quarter more or less; none when a connection broke that had served. */
-static void begin_pause(struct dovecot *d, bool had_served)
-{
-	int64_t pause_ms = MIN(FIRST_PAUSE_MS << MIN(d->pauses, 10u), LAST_PAUSE_MS);
-
-	pause_ms += (int64_t)random_below(&d->random, (uint64_t)pause_ms / 2) - pause_ms / 4;
-	d->phase = PHASE_PAUSING;
-	d->pauses++;
-	if (had_served) {
-		pause_ms = 0;
-		d->pauses = 0;
+		if (c->wire == w && (w || c->state == CALL_WAITING))
+			lose(c, why);
 	}
-	/* Without memory for a timer the next call connects. */
-	if (io_timer_start(d->io, &d->timer, io_now_at(d->io) + pause_ms, on_pause_over, d))
+}
+
+/* ---------------------------------------------------------------- asking */
+
+static void drop_wire(struct dovecot *d, struct dovecot_wire **w, const char *why)
+{
+	if (*w)
+		lose_all(d, *w, why);
+	dovecot_wire_drop(w);
+}
+
+static void send_cancel(struct auth_call *c)
+{
+	struct buf line = BUF(64);
+
+	dovecot_write_cancel(&line, c->id);
+	dovecot_wire_send(c->wire, buf_text(&line));
+	buf_fini(&line);
+}
+
+static void on_next(void *owner)
+{
+	make_wire(owner);
+}
+
+static void make_wire_in(struct dovecot *d, int64_t ms)
+{
+	/* Without memory for the timer the next call makes one. */
+	if (io_timer_start(d->io, &d->next, io_now_at(d->io) + ms, on_next, d))
 		return;
 }
-
-static void wire_broke(struct dovecot *d, const char *why)
-{
-	bool had_served = d->phase == PHASE_UP && io_now_at(d->io) - d->up_at >= STEADY_MS;
-
-	drop_wire(d);
-	lose_all(d, why);
-	begin_pause(d, had_served);
-}
-
-static void on_too_slow(void *owner)
-{
-	struct dovecot *d = owner;
-
-	wire_broke(d, d->phase == PHASE_CONNECTING ? "Dovecot did not take the connection in time"
-	                                           : "Dovecot did not greet in time");
-}
-
-static void send_text(struct dovecot *d, struct text t)
-{
-	io_stream_write(d->wire->stream, &t, 1);
-}
-
-/* ---------------------------------------------------------------- what Dovecot says */
 
 static void on_deadline(void *owner)
 {
 	struct auth_call *c = owner;
 	struct dovecot *d = c->dovecot;
-	struct buf cancel = BUF(64);
-	bool was_asked = c->state == CALL_ASKED;
+	bool is_serving = c->wire == d->serving;
 
-	if (was_asked) {
-		dovecot_write_cancel(&cancel, c->id);
-		send_text(d, buf_text(&cancel));
-	}
-	buf_fini(&cancel);
+	send_cancel(c);
 	fail_later(c, "Dovecot did not answer in time");
-	if (was_asked && ++d->timeouts >= TIMEOUTS_MAX)
-		wire_broke(d, "Dovecot does not answer");
+	if (++d->timeouts < TIMEOUTS_MAX || !is_serving)
+		return;
+	d->timeouts = 0;
+	drop_wire(d, &d->serving, "Dovecot does not answer");
+	if (!d->coming)
+		make_wire_in(d, 0);
 }
 
 /* Without memory for the timer the call cannot be bounded, and so is not made. */
-static void ask(struct auth_call *c)
+static void ask(struct auth_call *c, struct dovecot_wire *w)
 {
 	struct dovecot *d = c->dovecot;
 
@@ -239,25 +230,12 @@ static void ask(struct auth_call *c)
 		return;
 	}
 	c->state = CALL_ASKED;
-	send_text(d, buf_text(&c->line));
+	c->wire = w;
+	dovecot_wire_send(w, buf_text(&c->line));
 	wipe_line(&c->line);
 }
 
-static void be_up(struct dovecot *d)
-{
-	d->phase = PHASE_UP;
-	d->up_at = io_now_at(d->io);
-	d->timeouts = 0;
-	d->has_greeted = true;
-	d->mechanisms = d->wire->handshake.mechanisms;
-	io_timer_stop(d->io, &d->timer);
-	for (struct map_item *it = map_next(&d->calls, NULL); it; it = map_next(&d->calls, it)) {
-		struct auth_call *c = CONTAINER_OF(it, struct auth_call, item);
-
-		if (c->state == CALL_WAITING)
-			ask(c);
-	}
-}
+/* ---------------------------------------------------------------- what Dovecot says */
 
 /* Into out, as people may read it. */
 static void add_plain(struct buf *out, struct text escaped)
@@ -337,12 +315,13 @@ static struct auth_call *find_call(struct dovecot *d, uint32_t id)
 	return item ? CONTAINER_OF(item, struct auth_call, item) : NULL;
 }
 
-static void heard(struct dovecot *d, const struct dovecot_line *line)
+static void on_said(void *owner, struct dovecot_wire *w, const struct dovecot_line *line)
 {
+	struct dovecot *d = owner;
 	struct auth_call *c = find_call(d, line->id);
 
 	d->timeouts = 0;
-	if (!c)
+	if (!c || c->wire != w)
 		return; /* cancelled, or given up */
 	if (c->state == CALL_CONTINUED && line->kind == DOVECOT_FAIL)
 		lose(c, "Dovecot gave the dialogue up");
@@ -356,117 +335,109 @@ static void heard(struct dovecot *d, const struct dovecot_line *line)
 		heard_cont(c, line);
 }
 
-static void on_connected(void *owner)
-{
-	struct wire *w = owner;
-	struct dovecot *d = w->dovecot;
-	struct buf hello = BUF(128);
+/* ---------------------------------------------------------------- connections */
 
-	if (!d)
+/* 100 ms, 200 ms, ... 10 s, a quarter more or less. */
+static void begin_pause(struct dovecot *d)
+{
+	int64_t pause_ms = MIN(FIRST_PAUSE_MS << MIN(d->pauses, 10u), LAST_PAUSE_MS);
+
+	pause_ms += (int64_t)random_below(&d->random, (uint64_t)pause_ms / 2) - pause_ms / 4;
+	d->pauses++;
+	make_wire_in(d, pause_ms);
+}
+
+/* What is under way on it may still end, but not for ever. */
+static void let_serving_leave(struct dovecot *d)
+{
+	drop_wire(d, &d->leaving, "Dovecot was started anew");
+	if (d->serving && has_calls(d, d->serving)) {
+		d->leaving = d->serving;
+		d->serving = NULL;
+	}
+	drop_wire(d, &d->serving, "Dovecot was started anew");
+}
+
+static void on_up(void *owner, struct dovecot_wire *w)
+{
+	struct dovecot *d = owner;
+
+	let_serving_leave(d);
+	d->serving = w;
+	d->coming = NULL;
+	d->serving_since_at = io_now_at(d->io);
+	d->timeouts = 0;
+	d->has_greeted = true;
+	d->mechanisms = dovecot_wire_mechanisms(w);
+	make_wire_in(d, RENEW_MS);
+	for (struct map_item *it = map_next(&d->calls, NULL); it; it = map_next(&d->calls, it)) {
+		struct auth_call *c = CONTAINER_OF(it, struct auth_call, item);
+
+		if (c->state == CALL_WAITING)
+			ask(c, w);
+	}
+}
+
+static void no_wire_came(struct dovecot *d, enum err err, const char *why)
+{
+	bool is_gone = err == ERR_REFUSED || err == ERR_NOT_FOUND;
+
+	if (is_gone && d->serving)
+		let_serving_leave(d);
+	if (!d->serving)
+		lose_all(d, NULL, why);
+	begin_pause(d);
+}
+
+static void serving_broke(struct dovecot *d, const char *why)
+{
+	bool was_steady = io_now_at(d->io) - d->serving_since_at >= STEADY_MS;
+
+	drop_wire(d, &d->serving, why);
+	if (d->coming)
 		return;
-	d->phase = PHASE_GREETING;
-	dovecot_write_hello(&hello, (uint32_t)random_below(&d->random, INT32_MAX) + 1);
-	if (buf_err(&hello))
-		wire_broke(d, "out of memory");
-	else
-		send_text(d, buf_text(&hello));
-	buf_fini(&hello);
-}
-
-static const char *problem_of(enum err err)
-{
-	switch (err) {
-	case ERR_UNSUPPORTED:
-		return "Dovecot speaks another version of its protocol";
-	case ERR_TOO_BIG:
-		return "Dovecot's greeting has no end";
-	default:
-		return "what listens there does not speak Dovecot's auth protocol";
+	if (was_steady) {
+		d->pauses = 0;
+		make_wire_in(d, 0);
+	} else {
+		begin_pause(d);
 	}
 }
 
-/* False: the wire is gone. */
-static bool take_line(struct wire *w, struct text line)
+static void on_broken(void *owner, struct dovecot_wire *w, enum err err, const char *why)
 {
-	struct dovecot *d = w->dovecot;
-	struct dovecot_line said;
-	enum err err = dovecot_read(&w->handshake, line, &said);
+	struct dovecot *d = owner;
 
-	if (err)
-		wire_broke(d, problem_of(err));
-	else if (said.kind == DOVECOT_READY)
-		be_up(d);
-	else if (said.kind != DOVECOT_NOTHING)
-		heard(d, &said);
-	return w->dovecot != NULL;
-}
-
-static size_t on_data(void *owner, struct text bytes)
-{
-	struct wire *w = owner;
-	struct text rest = bytes;
-
-	while (w->dovecot && text_find_octet(rest, '\n') < rest.len) {
-		if (!take_line(w, text_cut(&rest, '\n')))
-			return bytes.len;
+	if (w == d->coming) {
+		dovecot_wire_drop(&d->coming);
+		no_wire_came(d, err, why);
+	} else if (w == d->serving) {
+		serving_broke(d, why);
+	} else {
+		drop_wire(d, &d->leaving, why);
 	}
-	if (w->dovecot && rest.len > DOVECOT_LINE_MAX)
-		wire_broke(w->dovecot, "Dovecot sent a line that is too long");
-	return w->dovecot ? bytes.len - rest.len : bytes.len;
 }
 
-static void on_eof(void *owner)
-{
-	struct wire *w = owner;
-
-	if (w->dovecot)
-		wire_broke(w->dovecot, "Dovecot closed the connection");
-}
-
-static void on_closed(void *owner, enum err why)
-{
-	struct wire *w = owner;
-
-	w->stream = NULL;
-	if (w->dovecot)
-		wire_broke(w->dovecot, why == ERR_DENIED ? "this user may not connect to Dovecot's socket"
-		                       : w->dovecot->phase == PHASE_CONNECTING
-		                               ? "Dovecot is down"
-		                               : "Dovecot closed the connection");
-	free(w);
-}
-
-/* What is written at a time is bounded by those who wait for an answer. */
-static void on_drained(void *owner)
-{
-	(void)owner;
-}
-
-static const struct io_stream_events wire_events = {
-	.on_connected = on_connected,
-	.on_data = on_data,
-	.on_eof = on_eof,
-	.on_drained = on_drained,
-	.on_closed = on_closed,
+static const struct dovecot_wire_events wire_events = {
+	.on_up = on_up,
+	.on_said = on_said,
+	.on_broken = on_broken,
 };
 
-static void connect_to(struct dovecot *d)
+static void make_wire(struct dovecot *d)
 {
-	struct wire *w = calloc(1, sizeof(*w));
-	enum err err = w ? io_connect(d->io, &d->address, NULL, &wire_events, w, &w->stream) : ERR_NOMEM;
+	const struct dovecot_wire_options options = {
+		.io = d->io,
+		.to = &d->address,
+		.client_id = (uint32_t)random_below(&d->random, INT32_MAX) + 1,
+		.greeting_ms = GREETING_MS,
+		.events = &wire_events,
+		.owner = d,
+	};
+	enum err err = d->coming ? ERR_OK : dovecot_wire_new(&options, &d->coming);
 
-	if (err) {
-		free(w);
-		lose_all(d, err == ERR_BUSY ? "too many descriptors are open to connect to Dovecot"
-		                            : "Dovecot is down");
-		begin_pause(d, false);
-		return;
-	}
-	w->dovecot = d;
-	d->wire = w;
-	d->phase = PHASE_CONNECTING;
-	if (io_timer_start(d->io, &d->timer, io_now_at(d->io) + CONNECT_MS, on_too_slow, d))
-		wire_broke(d, "out of memory");
+	if (err)
+		no_wire_came(d, err, dovecot_wire_problem(err));
 }
 
 /* ---------------------------------------------------------------- as a backend */
@@ -530,11 +501,11 @@ static enum err begin(struct auth_backend *b, const struct auth_request *request
 		return err;
 	}
 	*slot = c;
-	if (d->phase == PHASE_PAUSING && !io_timer_runs(&d->timer))
-		connect_to(d);
-	if (d->phase == PHASE_UP)
-		ask(c);
-	else if (d->phase == PHASE_PAUSING && d->pauses && c->state == CALL_WAITING)
+	if (!d->serving && !d->coming && !io_timer_runs(&d->next))
+		make_wire(d);
+	if (d->serving)
+		ask(c, d->serving);
+	else if (!d->coming && d->pauses && c->state == CALL_WAITING)
 		fail_later(c, "Dovecot is down");
 	return ERR_OK;
 }
@@ -549,15 +520,11 @@ static void answer(struct auth_call *c, struct text octets)
 	if (buf_reserve(&c->line, MIN(BASE64_CHARS(octets.len) + 64, (size_t)DOVECOT_REQUEST_MAX)))
 		dovecot_write_cont(&c->line, c->id, octets);
 	if (buf_err(&c->line)) {
-		struct buf cancel = BUF(64);
-
-		dovecot_write_cancel(&cancel, c->id);
-		send_text(c->dovecot, buf_text(&cancel));
-		buf_fini(&cancel);
+		send_cancel(c);
 		fail_later(c, "the answer does not fit into a line for Dovecot");
 		return;
 	}
-	ask(c);
+	ask(c, c->wire);
 }
 
 static void cancel(struct auth_call **slot)
@@ -567,24 +534,22 @@ static void cancel(struct auth_call **slot)
 	if (!c)
 		return;
 	*slot = NULL;
-	if (c->state == CALL_ASKED || c->state == CALL_CONTINUED) {
-		struct buf line = BUF(64);
-
-		dovecot_write_cancel(&line, c->id);
-		send_text(c->dovecot, buf_text(&line));
-		buf_fini(&line);
-	}
+	if (c->state == CALL_ASKED || c->state == CALL_CONTINUED)
+		send_cancel(c);
 	free_call(c);
 }
 
 static void close_backend(struct auth_backend **b)
 {
+	static const char why[] = "the configuration was changed";
 	struct dovecot *d = dovecot_of(*b);
 
 	*b = NULL;
-	io_timer_stop(d->io, &d->timer);
-	drop_wire(d);
-	lose_all(d, "the configuration was changed");
+	io_timer_stop(d->io, &d->next);
+	dovecot_wire_drop(&d->coming);
+	drop_wire(d, &d->serving, why);
+	drop_wire(d, &d->leaving, why);
+	lose_all(d, NULL, why);
 	d->is_closing = true;
 	free_if_over(d);
 }
@@ -627,7 +592,7 @@ enum err auth_dovecot_new(struct io *io, const struct config_endpoint *address, 
 	d->io = io;
 	map_init(&d->calls, false, io_random_u64(io));
 	random_init(&d->random, io_random_u64(io));
-	begin_pause(d, true);
+	make_wire_in(d, 0);
 	*out = &d->backend;
 	return ERR_OK;
 }

@@ -19,6 +19,7 @@
 #define DEFAULT_CONNECTIONS 20
 #define DEFAULT_WAITING 10000
 #define IDLE_MS (5 * MINUTE_MS)
+#define AGE_MS (10 * MINUTE_MS) /* then a line makes room for one to what the service has become meanwhile */
 #define FIRST_PAUSE_MS 100
 #define LAST_PAUSE_MS (10 * SECOND_MS)
 #define DOWN_AFTER_MS SECOND_MS
@@ -72,6 +73,7 @@ struct policy_line {
 	bool owes;             /* an answer for somebody who has gone */
 	bool has_served;       /* at least one answer */
 	bool is_spent;         /* not to be used again */
+	int64_t up_at;
 	struct io_timer timer; /* connecting, idle, or owing */
 };
 
@@ -369,7 +371,7 @@ static void be_idle(struct policy_line *l)
 {
 	l->request = NULL;
 	l->owes = false;
-	if (l->is_spent)
+	if (l->is_spent || io_now_at(l->io) - l->up_at >= AGE_MS)
 		drop_line(l);
 	else
 		set_line_timer(l, io_now_at(l->io) + IDLE_MS);
@@ -382,6 +384,7 @@ static void on_connected(void *owner)
 	if (!l->service)
 		return;
 	l->is_up = true;
+	l->up_at = io_now_at(l->io);
 	l->service->counts.open_connections++;
 	be_idle(l);
 	if (l->service)

@@ -145,7 +145,7 @@ static void end(struct world *w)
 {
 	if (w->backend)
 		w->backend->ops->close(&w->backend);
-	if (w->peer.listener)
+	if (w->peer.io)
 		service_peer_end(&w->peer);
 	sim_settle(w->sim, 60000);
 	sim_free(&w->sim);
@@ -307,7 +307,7 @@ static void a_dialogue_is_relayed(void **state)
 	sim_run(w.sim, 100);
 	assert_int_equal(c->verdict, AUTH_SAYS_MORE);
 	assert_string_equal(c->octets, "r=abc");
-	sim_run(w.sim, 60 * SECOND_MS); /* the client may think: its time is not ours to bound */
+	sim_run(w.sim, 20 * SECOND_MS); /* the client may think */
 	w.backend->ops->answer(c->call, TEXT("c=biws"));
 	sim_run(w.sim, 100);
 	assert_string_equal(c->octets, "v=xyz");
@@ -436,6 +436,84 @@ static void a_restart_is_later_for_those_under_way_and_nobody_else(void **state)
 	end(&w);
 }
 
+/* Its old auth process serves those who are connected for as long as they stay. */
+static void the_connection_is_made_anew_now_and_then(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	w.respond = says_scram;
+	assert_int_equal(try_login(&w.clients[0], AUTH_SCRAM_SHA_256, TEXT("n,,")), ERR_OK);
+	assert_int_equal(try_login(&w.clients[1], AUTH_SCRAM_SHA_256, TEXT("n,,")), ERR_OK);
+	sim_run(w.sim, 100);
+	w.greeting = "VERSION\t1\t2\nMECH\tXOAUTH2\nDONE\n";
+	sim_run(w.sim, 30 * SECOND_MS);
+	assert_int_equal(w.peer.accepted, 2);
+	assert_int_equal(w.peer.open, 2); /* the old one for the dialogues that are on it */
+	assert_int_equal(w.backend->ops->mechanisms(w.backend), AUTH_XOAUTH2);
+	w.clients[0].next = "";
+	w.backend->ops->answer(w.clients[0].call, TEXT("c=biws"));
+	sim_run(w.sim, 100);
+	assert_int_equal(w.clients[0].verdict, AUTH_SAYS_YES);
+	/* But not for ever. */
+	sim_run(w.sim, 30 * SECOND_MS);
+	assert_int_equal(w.peer.accepted, 3);
+	assert_int_equal(w.peer.open, 1);
+	w.backend->ops->answer(w.clients[1].call, TEXT("c=biws"));
+	sim_run(w.sim, 100);
+	assert_int_equal(w.clients[1].verdict, AUTH_SAYS_LATER);
+	assert_string_equal(w.clients[1].why, "Dovecot was started anew");
+	sim_run(w.sim, 300 * SECOND_MS);
+	assert_int_equal(w.peer.accepted, 13);
+	assert_int_equal(w.peer.open, 1);
+	end(&w);
+}
+
+/* Stopped: what is left of it gets no new dialogues, and may end those that it has. */
+static void a_dovecot_that_listens_no_more_is_down(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	w.respond = says_scram;
+	assert_int_equal(try_login(&w.clients[0], AUTH_SCRAM_SHA_256, TEXT("n,,")), ERR_OK);
+	io_listener_close(&w.peer.listener);
+	sim_run(w.sim, 31 * SECOND_MS);
+	assert_int_equal(w.peer.open, 1);
+	log_in(&w.clients[1]);
+	sim_run(w.sim, 10);
+	assert_int_equal(w.clients[1].verdict, AUTH_SAYS_LATER);
+	assert_string_equal(w.clients[1].why, "Dovecot is down");
+	w.clients[0].next = "";
+	w.backend->ops->answer(w.clients[0].call, TEXT("c=biws"));
+	sim_run(w.sim, 100);
+	assert_int_equal(w.clients[0].verdict, AUTH_SAYS_YES);
+	sim_run(w.sim, 15 * SECOND_MS);
+	assert_int_equal(w.peer.open, 0);
+	end(&w);
+}
+
+/* As when it has as many clients as it wants. */
+static void a_dovecot_that_takes_no_more_connections_serves_on_the_old_one(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	w.respond = says_ok;
+	assert_int_equal(sim_set_reach(w.sim, service_address(AT).ip, SIM_SILENT), ERR_OK);
+	for (unsigned i = 0; i < 30; i++) {
+		sim_run(w.sim, 7 * SECOND_MS);
+		log_in(&w.clients[i]);
+		sim_run(w.sim, 100);
+		assert_int_equal(w.clients[i].verdict, AUTH_SAYS_YES);
+	}
+	assert_int_equal(w.peer.open, 1);
+	end(&w);
+}
+
 static void a_dovecot_that_throws_everybody_out_is_asked_ever_more_seldom(void **state)
 {
 	struct world w;
@@ -480,7 +558,6 @@ static void one_that_is_never_answered_is_cancelled(void **state)
 	sim_run(w.sim, 31 * SECOND_MS);
 	assert_int_equal(w.clients[0].verdict, AUTH_SAYS_LATER);
 	assert_true(text_ends(buf_text(&w.heard), TEXT("\nCANCEL\t1\n")));
-	assert_int_equal(w.peer.accepted, 1);
 	w.respond = says_ok;
 	service_say(session_of(&w), "OK\t1\tuser=late\n");
 	log_in(&w.clients[1]);
@@ -721,6 +798,9 @@ int main(void)
 		cmocka_unit_test(a_dovecot_that_is_down_is_later_at_once),
 		cmocka_unit_test(who_comes_while_it_greets_waits),
 		cmocka_unit_test(a_restart_is_later_for_those_under_way_and_nobody_else),
+		cmocka_unit_test(the_connection_is_made_anew_now_and_then),
+		cmocka_unit_test(a_dovecot_that_listens_no_more_is_down),
+		cmocka_unit_test(a_dovecot_that_takes_no_more_connections_serves_on_the_old_one),
 		cmocka_unit_test(a_dovecot_that_throws_everybody_out_is_asked_ever_more_seldom),
 		cmocka_unit_test(a_dovecot_that_hangs_is_left),
 		cmocka_unit_test(one_that_is_never_answered_is_cancelled),

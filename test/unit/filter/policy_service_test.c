@@ -283,6 +283,25 @@ static void connections_stay_and_grow_old(void **state)
 	end(&w);
 }
 
+/* Also those that are never idle for long: who was connected before a restart may still be served by what was. */
+static void connections_are_renewed(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	open_service(&w);
+	for (unsigned i = 0; i < 45; i++) {
+		ask(&w.askers[i]);
+		sim_run(w.sim, 20 * SECOND_MS);
+		assert_int_equal(w.askers[i].answers, 1);
+		assert_false(w.askers[i].failed);
+	}
+	assert_int_equal(w.peer.accepted, 2);
+	assert_int_equal(w.peer.open, 1);
+	end(&w);
+}
+
 static void a_callback_may_ask_cancel_and_free(void **state)
 {
 	struct world w;
@@ -871,6 +890,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_asker_hears_its_own_answer),
 		cmocka_unit_test(connections_stay_and_grow_old),
+		cmocka_unit_test(connections_are_renewed),
 		cmocka_unit_test(a_callback_may_ask_cancel_and_free),
 		cmocka_unit_test(silence_is_answered_for_it),
 		cmocka_unit_test(on_error_may_accept),
