@@ -119,11 +119,25 @@ static bool refuse_line_ends(struct receive_session *s)
 	return true;
 }
 
+/* "CR LF NUL . CR LF" is the end of the data for a server that leaves out NULs, and would leave here as it came. */
+static bool refuse_nuls(struct receive_session *s)
+{
+	if (!s->transaction->decoder.nul_first_count || s->transaction->envelope->body == ENVELOPE_BINARY)
+		return false;
+	receive_session_refuse(s, &(struct refusal){ .code = 550,
+	                                             .enhanced = "5.6.0",
+	                                             .text = "A line of the message begins with NUL",
+	                                             .stage = STAGE_DATA,
+	                                             .reason = REASON_PROTOCOL });
+	receive_session_end_transaction(s);
+	return true;
+}
+
 static bool refuse_data(struct receive_session *s)
 {
 	struct transaction *t = s->transaction;
 
-	if (refuse_line_ends(s))
+	if (refuse_line_ends(s) || refuse_nuls(s))
 		return true;
 	if (t->over_limit) {
 		receive_session_refuse(s,

@@ -8,7 +8,7 @@
 
 void data_decoder_init(struct data_decoder *d)
 {
-	*d = (struct data_decoder){ .phase = DATA_LINE_START };
+	*d = (struct data_decoder){ .phase = DATA_LINE_START, .at_break = true };
 }
 
 static uint64_t count_bits(uint64_t mask)
@@ -29,6 +29,20 @@ static void count_lines(struct data_decoder *d, uint64_t line_ends, size_t len)
 	d->line_bytes = len - (64 - (size_t)__builtin_clzll(line_ends));
 }
 
+static void count_nuls(struct data_decoder *d, const struct octets64 *o, size_t len)
+{
+	uint64_t there = lowest_bits(len);
+	uint64_t breaks = (o->lf | o->cr) & there;
+	uint64_t first = (breaks << 1 | d->at_break) & there;
+	uint64_t first_dots = o->dot & first;
+	uint64_t behind_dots = first_dots << 1 | d->at_first_dot;
+
+	d->nul_count += count_bits(o->nul & there);
+	d->nul_first_count += count_bits(o->nul & (first | behind_dots) & there);
+	d->at_break = breaks >> (len - 1) & 1;
+	d->at_first_dot = first_dots >> (len - 1) & 1;
+}
+
 /* Counts `len` octets of content, 64 at most. True: they end with a line end. */
 static bool account(struct data_decoder *d, const struct octets64 *o, size_t len)
 {
@@ -39,7 +53,7 @@ static bool account(struct data_decoder *d, const struct octets64 *o, size_t len
 
 	d->bare_lf_count += count_bits(lf & ~behind_cr);
 	d->bare_cr_count += count_bits(behind_cr & ~lf);
-	d->nul_count += count_bits(o->nul & there);
+	count_nuls(d, o, len);
 	d->has_8bit |= (o->high & there) != 0;
 	d->content_bytes += len;
 	d->after_cr = cr >> (len - 1) & 1;

@@ -44,7 +44,8 @@ static void check_decoder(struct text wire, size_t step)
 	assert(ended == p.ended && used == p.used);
 	assert(d.content_bytes == p.content.len && d.bare_lf_count == p.bare_lf &&
 	       d.bare_cr_count == p.bare_cr);
-	assert(d.nul_count == p.nul && d.has_8bit == p.has_8bit && d.long_line_count == p.long_lines);
+	assert(d.nul_count == p.nul && d.nul_first_count == p.nul_first && d.has_8bit == p.has_8bit &&
+	       d.long_line_count == p.long_lines);
 	plain_data_fini(&p);
 	buf_fini(&content);
 }

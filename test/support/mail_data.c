@@ -17,6 +17,15 @@ static bool cut_line(struct text *rest, struct text *line)
 	return true;
 }
 
+/* Whether the content so far ends with a line end of any kind, a dot behind it left out. */
+static bool is_at_start(struct text so_far)
+{
+	if (so_far.len && so_far.at[so_far.len - 1] == '.' &&
+	    (so_far.len == 1 || so_far.at[so_far.len - 2] == '\r' || so_far.at[so_far.len - 2] == '\n'))
+		return true;
+	return so_far.len == 0 || so_far.at[so_far.len - 1] == '\r' || so_far.at[so_far.len - 1] == '\n';
+}
+
 static void add_content(struct plain_data *p, struct text line)
 {
 	for (size_t i = 0; i < line.len; i++) {
@@ -27,6 +36,7 @@ static void add_content(struct plain_data *p, struct text line)
 		if (c != '\n' && ends_with(&p->content, "\r"))
 			p->bare_cr++;
 		p->nul += c == '\0';
+		p->nul_first += c == '\0' && is_at_start(buf_text(&p->content));
 		p->has_8bit |= (unsigned char)c > 0x7f;
 		buf_add_octet(&p->content, c);
 	}

@@ -9,7 +9,7 @@ struct plain_data {
 	struct buf content;
 	bool ended;
 	size_t used; /* octets up to and with the end of data */
-	uint64_t bare_lf, bare_cr, nul, long_lines;
+	uint64_t bare_lf, bare_cr, nul, nul_first, long_lines;
 	bool has_8bit;
 };
 

@@ -18,11 +18,16 @@ enum data_phase { DATA_LINE_START, DATA_INSIDE_LINE, DATA_AFTER_DOT, DATA_AFTER_
 struct data_decoder {
 	enum data_phase phase;
 	bool after_cr;
-	bool has_8bit; /* an octet above 127 */
+	bool at_break;     /* the last octet was a CR or LF, or there was none yet */
+	bool at_first_dot; /* it was a dot behind one */
+	bool has_8bit;     /* an octet above 127 */
 	uint64_t content_bytes;
 	uint64_t bare_lf_count;
 	uint64_t bare_cr_count;
 	uint64_t nul_count;
+	/* NULs at the start of a line or behind a dot there, whatever ended the line before. Whoever leaves out NULs sees what
+	 * follows at the start of the line, and a dot there is not doubled. */
+	uint64_t nul_first_count;
 	uint64_t long_line_count; /* lines over DATA_LINE_MAX */
 	uint64_t line_bytes;      /* of the line at hand so far, CR included */
 };

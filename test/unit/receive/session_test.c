@@ -100,6 +100,14 @@ static const struct {
 	  OPENED "354 Go ahead, end with CR LF . CR LF\r\n550 5.5.2 *" },
 	{ "CR . CR ends nothing", LIT(OPEN "DATA\r\nhello\r.\rMAIL FROM:<x@example.com>\r\n.\r\n"),
 	  OPENED "354 Go ahead, end with CR LF . CR LF\r\n550 5.5.2 *" },
+	{ "a line that begins with NUL, and the next command in step",
+	  LIT(OPEN "DATA\r\nhello\r\n\0.\r\nworld\r\n.\r\nNOOP\r\n"),
+	  OPENED
+	  "354 Go ahead, end with CR LF . CR LF\r\n550 5.6.0 A line of the message begins with NUL [0100000000000]\r\n250 2.0.0 Ok\r\n" },
+	{ "a message that begins with NUL", LIT(OPEN "DATA\r\n\0.\r\n.\r\n"),
+	  OPENED "354 Go ahead, end with CR LF . CR LF\r\n550 5.6.0 *" },
+	{ "NUL inside a line", LIT(OPEN "DATA\r\nhel\0lo\r\n.\r\n"),
+	  OPENED "354 Go ahead, end with CR LF . CR LF\r\n250 2.0.0 *" },
 	{ "a loop",
 	  LIT(OPEN
 	      "DATA\r\nReceived: a\r\nReceived: b\r\nReceived: c\r\nReceived: d\r\nreceived: e\r\nRECEIVED: f\r\n\r\nx\r\n.\r\n"),
@@ -144,10 +152,11 @@ static void a_message_is_handed_over_whole(void **state)
 
 	(void)state;
 	bench_open(&b, relay_yaml, true);
-	bench_feed(&b,
-	     TEXT("EHLO c.test\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@Example.NET>\r\nRCPT TO:<postmaster>\r\n"
-	          "RCPT TO:<b@Example.NET>\r\nDATA\r\n..dot\r\n\r\nend\r\n.\r\n"),
-	     4096);
+	bench_feed(
+		&b,
+		TEXT("EHLO c.test\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@Example.NET>\r\nRCPT TO:<postmaster>\r\n"
+	             "RCPT TO:<b@Example.NET>\r\nDATA\r\n..dot\r\n\r\nend\r\n.\r\n"),
+		4096);
 	assert_string_equal(b.recipients,
 	                    "<a@example.com> b@Example.NET(example.net) admin@example.com(example.com)");
 	assert_int_equal(b.stored.len, strlen(".dot\r\n\r\nend\r\n"));
@@ -341,10 +350,11 @@ static void a_second_message_with_bare_line_ends_ends_the_session(void **state)
 
 	(void)state;
 	bench_open(&b, relay_yaml, true);
-	bench_feed(&b,
-	     TEXT(OPEN
-	          "DATA\r\na\nb\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.net>\r\nDATA\r\na\nb\r\n.\r\nNOOP\r\n"),
-	     50);
+	bench_feed(
+		&b,
+		TEXT(OPEN
+	             "DATA\r\na\nb\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.net>\r\nDATA\r\na\nb\r\n.\r\nNOOP\r\n"),
+		50);
 	assert_true(b.closed);
 	assert_true(text_ends(buf_text(&b.said),
 	                      TEXT("421 4.7.0 Line ends other than CR LF again, closing\r\n")));

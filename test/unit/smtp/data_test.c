@@ -48,6 +48,7 @@ static void check_against_plain(const char *name, struct decoded *r, const struc
 	CHECK_INT(name, r->d.bare_lf_count, p->bare_lf);
 	CHECK_INT(name, r->d.bare_cr_count, p->bare_cr);
 	CHECK_INT(name, r->d.nul_count, p->nul);
+	CHECK_INT(name, r->d.nul_first_count, p->nul_first);
 	CHECK_INT(name, r->d.has_8bit, p->has_8bit);
 	CHECK_INT(name, r->d.long_line_count, p->long_lines);
 }
