@@ -4,6 +4,7 @@
 #include <postrider/base/auto.h>
 
 #define LOOK_EVERY_MS 1000
+#define MISSING_LOOKS 2
 #define PROBLEM_MAX (16 * 1024)
 
 /* A look: belongs to the lane between submit and done. */
@@ -16,7 +17,8 @@ struct watch {
 	/* ---- the lane's while it runs */
 	char *path;
 	struct auth_file_mark mark; /* of what was read, or could not be */
-	bool was_there, changed;
+	unsigned missing;           /* looks in a row that found nothing */
+	bool changed;
 	enum err err;
 	struct users *users;
 	struct buf problem, notice;
@@ -82,22 +84,32 @@ enum err users_load(const struct auth_options *o, struct text path, struct users
 
 /* ---------------------------------------------------------------- in the lane */
 
-/* Somebody may be writing it at this moment: a mistake found then is none yet. */
-static bool has_changed_meanwhile(const struct watch *w, struct text path)
+static bool is_as_read(const struct watch *w, struct text path)
 {
 	struct auth_file_mark now;
 
-	return w->options.mark_file(w->options.files, path, &now) != ERR_OK || !same(&now, &w->mark);
+	return w->options.mark_file(w->options.files, path, &now) == ERR_OK && same(&now, &w->mark);
 }
 
 static void read_again(struct watch *w, struct text path)
 {
 	w->err = users_load(&w->options, path, &w->users, &w->mark, &w->problem, &w->notice);
 	w->changed = true;
-	if (w->err && has_changed_meanwhile(w, path)) {
-		w->mark = (struct auth_file_mark){ 0 };
-		w->changed = false;
-	}
+	if (!w->err || is_as_read(w, path))
+		return;
+	/* Somebody is writing it at this moment: a mistake is none yet. */
+	w->mark = (struct auth_file_mark){ 0 };
+	w->changed = false;
+}
+
+/* Editors put a new file in the place of the old one, some with a moment in between. */
+static void look_for_nothing(struct watch *w, struct text path)
+{
+	if (++w->missing != MISSING_LOOKS)
+		return;
+	w->err = users_load(&w->options, path, &w->users, &w->mark, &w->problem, &w->notice);
+	w->changed = true;
+	w->mark = (struct auth_file_mark){ 0 };
 }
 
 static void look(struct io_job *job)
@@ -105,11 +117,14 @@ static void look(struct io_job *job)
 	struct watch *w = CONTAINER_OF(job, struct watch, job);
 	struct text path = text_from(w->path);
 	struct auth_file_mark now;
-	bool is_there = w->options.mark_file(w->options.files, path, &now) == ERR_OK;
 
-	if (is_there ? !w->was_there || !same(&now, &w->mark) : w->was_there)
+	if (w->options.mark_file(w->options.files, path, &now) != ERR_OK) {
+		look_for_nothing(w, path);
+		return;
+	}
+	w->missing = 0;
+	if (!same(&now, &w->mark))
 		read_again(w, path);
-	w->was_there = is_there;
 }
 
 /* ---------------------------------------------------------------- on the loop */
@@ -199,7 +214,6 @@ enum err watch_new(struct auth *auth, struct text path, const struct auth_file_m
 	w->job.done = look_done;
 	w->path = text_dup(path);
 	w->mark = *mark;
-	w->was_there = true;
 	buf_init(&w->problem, PROBLEM_MAX);
 	buf_init(&w->notice, PROBLEM_MAX);
 	if (!w->path ||

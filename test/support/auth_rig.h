@@ -1,12 +1,14 @@
-/* support/auth_rig.h - a struct auth in a simulated world, its users file in memory, and a client at the keyboard. */
+/* support/auth_rig.h - a struct auth in a world of virtual time, its users file in memory, and a client at the keyboard. */
 #ifndef TEST_SUPPORT_AUTH_RIG_H
 #define TEST_SUPPORT_AUTH_RIG_H
 
 #include <postrider/auth.h>
-#include <postrider/sim.h>
+
+#include "support/fake_io.h"
 
 struct auth_rig {
-	struct sim *sim;
+	struct fake_io world;
+	struct io *io;
 	struct auth *auth;
 	const struct config *config;
 	enum err new_err; /* of auth_new */
@@ -33,6 +35,7 @@ struct auth_rig {
  * has no other merits. The rig's fields may be changed before and between dialogues. */
 void auth_rig_open(struct auth_rig *r, const char *users, const char *more);
 void auth_rig_close(struct auth_rig *r);
+void auth_rig_run(struct auth_rig *r, int64_t ms); /* lets time pass */
 /* The file has other octets now, and is another file. */
 void auth_rig_write_users(struct auth_rig *r, const char *users);
 

@@ -3,7 +3,7 @@
 #include <postrider/base/base64.h>
 #include <postrider/config.h>
 #include <postrider/crypto.h>
-#include <postrider/sim.h>
+#include <postrider/io/io.h>
 
 #include "support/alloc.h"
 #include "support/auth_rig.h"
