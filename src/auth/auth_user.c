@@ -3,13 +3,15 @@
 #include <postrider/base/arena.h>
 #include <postrider/base/auto.h>
 
-/* Patterns of the longest line, each with its texts. */
-#define ARENA_BYTES (128 * USERS_LINE_MAX)
+/* Patterns of the longest line, each with its texts, and as many of a backend. */
+#define ARENA_BYTES (256 * USERS_LINE_MAX)
 
 struct auth_user {
 	unsigned references;
 	struct text name;
 	struct config_patterns senders; /* of a line of the users file; none: all */
+	struct config_patterns limits;  /* a backend's; with is_limited none: nobody */
+	bool is_limited;
 	struct arena arena;
 };
 
@@ -42,6 +44,14 @@ enum err auth_user_new(const struct auth *auth, struct text name, struct auth_us
 	return err;
 }
 
+enum err auth_user_limit(struct auth_user *user, struct text senders)
+{
+	struct text bad;
+
+	user->is_limited = true;
+	return users_parse_senders(senders, &user->arena, &user->limits, &bad);
+}
+
 struct text auth_user_name(const struct auth_user *user)
 {
 	return user->name;
@@ -49,7 +59,11 @@ struct text auth_user_name(const struct auth_user *user)
 
 bool auth_user_may_send(const struct auth_user *user, struct text mailbox)
 {
-	return mailbox.len == 0 || user->senders.count == 0 || config_patterns_find(&user->senders, mailbox);
+	if (mailbox.len == 0)
+		return true;
+	if (user->is_limited && !config_patterns_find(&user->limits, mailbox))
+		return false;
+	return user->senders.count == 0 || config_patterns_find(&user->senders, mailbox);
 }
 
 struct auth_user *auth_user_ref(struct auth_user *user)

@@ -7,6 +7,8 @@
 
 #include <postrider/auth.h>
 
+#define AUTH_SENDERS_MAX 4096
+
 struct auth_backend; /* begins with ops: see below */
 struct auth_call;    /* one dialogue with it, of the backend's own making */
 
@@ -24,6 +26,9 @@ struct auth_result {
 		octets; /* MORE: the message, not base64; may be empty. YES from Dovecot: what the mechanism sends with
 	                     * success (SCRAM's v=...), which the engine sends as a last challenge; else empty */
 	struct text user; /* YES: the name, not empty, no control characters (checked by the engine too) */
+	/* YES: the only ones it may send as, written as in the users file, whose own limits for the name count too; empty and
+	 * not NULL: nobody. At NULL: nothing was said. AUTH_SENDERS_MAX octets at most, and checked. */
+	struct text senders;
 	struct text why;  /* NO, LATER: for the log, without anything of a credential */
 };
 

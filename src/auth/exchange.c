@@ -24,6 +24,7 @@ static void exchange_free(struct auth_exchange *x)
 	buf_fini(&x->certificate_user);
 	secret_fini(&x->channel_binding);
 	buf_fini(&x->name);
+	buf_fini(&x->senders);
 	secret_fini(&x->message);
 	secret_fini(&x->password);
 	scram_fini(&x->scram);
@@ -149,9 +150,12 @@ void exchange_done(struct auth_exchange *x)
 {
 	enum err err = auth_user_new(x->auth, buf_text(&x->name), &x->user);
 
+	if (!err && x->has_senders)
+		err = auth_user_limit(x->user, buf_text(&x->senders));
 	if (err == ERR_DENIED) {
 		exchange_wrong(x, "this user is shut out in the users file");
 	} else if (err) {
+		auth_user_unref(&x->user);
 		exchange_temporary(x, "no memory for the user");
 	} else {
 		guard_return(&x->ticket, false);
@@ -321,6 +325,7 @@ static struct auth_exchange *exchange_new(struct auth *auth, const struct auth_s
 	buf_init(&x->certificate_user, AUTH_LINE_MAX);
 	buf_init(&x->channel_binding, CHANNEL_BINDING_MAX);
 	buf_init(&x->name, AUTH_NAME_MAX);
+	buf_init(&x->senders, AUTH_SENDERS_MAX);
 	buf_init(&x->message, AUTH_LINE_MAX);
 	buf_init(&x->password, AUTH_LINE_MAX);
 	buf_init(&x->challenge, CHALLENGE_MAX);

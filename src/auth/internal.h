@@ -38,6 +38,11 @@ MUST_USE enum err watch_new(struct auth *auth, struct text path, const struct au
                             struct watch **out);
 void watch_free(struct watch **w);
 
+/* ---------------------------------------------------------------- auth_user.c */
+
+/* Of those whom it might, it may send only as these, which were checked before. ERR_NOMEM: as nobody. */
+MUST_USE enum err auth_user_limit(struct auth_user *user, struct text senders);
+
 /* ---------------------------------------------------------------- exchange.c: for mechanisms */
 
 /* A mechanism takes the client's octets, one message after the other, and for each calls one of the exchange_ functions below,
@@ -80,7 +85,9 @@ struct auth_exchange {
 	/* the dialogue */
 	unsigned messages; /* that came so far */
 	int64_t line_at;   /* when the last one did */
-	struct buf name;   /* whom the client wants to be */
+	struct buf name;    /* whom the client wants to be */
+	struct buf senders; /* whom a backend lets it send as, if it has said so */
+	bool has_senders;
 	struct buf message, password;
 	struct scram_state scram;
 

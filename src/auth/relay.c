@@ -22,6 +22,12 @@ static void take_yes(struct auth_exchange *x, const struct auth_result *result)
 	}
 	if (!exchange_take_name(x, result->user))
 		return;
+	x->has_senders = result->senders.at;
+	buf_add(&x->senders, result->senders);
+	if (buf_err(&x->senders)) {
+		exchange_temporary(x, "no memory for the senders of a user");
+		return;
+	}
 	if (result->octets.len)
 		exchange_challenge_then_done(x, result->octets);
 	else

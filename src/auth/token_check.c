@@ -1,15 +1,18 @@
 /* Bearer tokens, shown to a service of this machine: POST of a JSON object, answered with a status.
  *
- *   200 {"user": NAME, "expires_in": SECONDS}   yes; kept for so long, CACHE_MOST_MS at most, when the service says how long
+ *   200 {"user": NAME, "senders": [...], "expires_in": SECONDS}
+ *                                               yes; kept for so long, CACHE_MOST_MS at most, when the service says how long
  *   401, 403                                    no
  *   everything else, silence, no connection     later
  *
  * Each question is a connection of its own; so many at a time, the others wait. What is kept of an answer is found by an
  * HMAC of all that was asked, under a key that lives as long as the process: no token stays in memory. */
 #include "backend.h"
+#include "users.h"
 
 #include <stdlib.h>
 
+#include <postrider/base/arena.h>
 #include <postrider/base/map.h>
 #include <postrider/crypto.h>
 #include <postrider/http/client.h>
@@ -44,7 +47,7 @@ struct known {
 	struct list link;
 	struct crypto_sha256 digest;
 	int64_t until_at;
-	struct text user; /* behind this struct */
+	struct text user, senders; /* behind this struct; senders may be NULL */
 };
 
 struct auth_call {
@@ -61,7 +64,8 @@ struct auth_call {
 	struct buf body;
 	struct io_timer deadline;
 	struct io_later later;
-	struct buf user; /* of an answer that was known */
+	struct buf user, senders; /* of an answer that was known */
+	bool has_senders;
 	const char *why;
 };
 
@@ -117,6 +121,7 @@ static void free_call(struct auth_call *c)
 	io_later_cancel(t->io, &c->later);
 	buf_fini(&c->body);
 	buf_fini(&c->user);
+	buf_fini(&c->senders);
 	free(c);
 	t->call_count--;
 	start_waiting(t);
@@ -153,7 +158,7 @@ static struct known *find_known(struct token_check *t, const struct crypto_sha25
 }
 
 static void keep_known(struct token_check *t, const struct crypto_sha256 *digest, struct text user,
-                       int64_t keep_ms)
+                       struct text senders, int64_t keep_ms)
 {
 	struct known *k = find_known(t, digest);
 
@@ -161,12 +166,18 @@ static void keep_known(struct token_check *t, const struct crypto_sha256 *digest
 		forget(t, k);
 	if (t->known.count >= CACHE_ENTRIES)
 		forget(t, LIST_FIRST(&t->oldest_first, struct known, link));
-	k = malloc(sizeof(*k) + user.len);
+	k = malloc(sizeof(*k) + user.len + senders.len);
 	if (!k)
 		return; /* asked again next time */
 	*k = (struct known){ .digest = *digest, .until_at = io_now_at(t->io) + keep_ms };
 	memcpy(k + 1, user.at, user.len);
 	k->user = text_of((const char *)(k + 1), user.len);
+	if (senders.at) {
+		char *place = (char *)(k + 1) + user.len;
+
+		memcpy(place, senders.at, senders.len);
+		k->senders = text_of(place, senders.len);
+	}
 	if (map_add(&t->known, &k->item, crypto_sha256_text(&k->digest))) {
 		free(k);
 		return;
@@ -185,8 +196,39 @@ static bool is_user(struct text user)
 	return user.len > 0 && user.len <= USER_MAX;
 }
 
+/* Adds what the users file would have in its place: SENDER,SENDER... */
+static enum err add_senders(struct buf *out, const struct json *list)
+{
+	if (json_kind_of(list) != JSON_IS_ARRAY)
+		return ERR_SYNTAX;
+	for (size_t i = 0; i < json_count(list); i++) {
+		struct text sender = json_as_text(json_element(list, i));
+
+		if (sender.len == 0 || text_find_octet(sender, ',') < sender.len)
+			return ERR_SYNTAX;
+		if (i > 0)
+			buf_add_octet(out, ',');
+		buf_add(out, sender);
+	}
+	return buf_err(out);
+}
+
+/* What cannot be understood must not be taken for "all". */
+static bool read_senders(const struct json *answer, struct buf *out)
+{
+	AUTO(arena_fini) struct arena arena;
+	const struct json *list = json_member(answer, "senders");
+	struct config_patterns patterns;
+	struct text bad;
+
+	arena_init(&arena, 256 * AUTH_SENDERS_MAX);
+	return !add_senders(out, list) && !users_parse_senders(buf_text(out), &arena, &patterns, &bad);
+}
+
 static void accept(struct auth_call *c, const struct json *answer)
 {
+	AUTO(buf_fini) struct buf senders = BUF(AUTH_SENDERS_MAX);
+	bool has_senders = json_member(answer, "senders");
 	struct token_check *t = c->check;
 	struct text user = json_as_text(json_member(answer, "user"));
 	int64_t expires_s = json_as_number(json_member(answer, "expires_in"), 0);
@@ -195,9 +237,15 @@ static void accept(struct auth_call *c, const struct json *answer)
 		finish_with(c, AUTH_SAYS_LATER, "the token check said 200 without a user that could be one");
 		return;
 	}
+	if (has_senders && !read_senders(answer, &senders)) {
+		finish_with(c, AUTH_SAYS_LATER, "the token check said 200 with senders that cannot be such");
+		return;
+	}
+	struct text limit = has_senders ? buf_text(&senders) : (struct text){ 0 };
+
 	if (expires_s > 0)
-		keep_known(t, &c->digest, user, MIN(expires_s, CACHE_MOST_MS / SECOND_MS) * SECOND_MS);
-	finish(c, &(struct auth_result){ .verdict = AUTH_SAYS_YES, .user = user });
+		keep_known(t, &c->digest, user, limit, MIN(expires_s, CACHE_MOST_MS / SECOND_MS) * SECOND_MS);
+	finish(c, &(struct auth_result){ .verdict = AUTH_SAYS_YES, .user = user, .senders = limit });
 }
 
 static void judge_body(struct auth_call *c)
@@ -288,14 +336,17 @@ static const struct http_call_events http_events = {
 static void on_later(void *owner)
 {
 	struct auth_call *c = owner;
-	struct buf user = c->user; /* outlives the call */
+	struct buf user = c->user, senders = c->senders; /* outlive the call */
+	struct text limit = c->has_senders ? buf_text(&senders) : (struct text){ 0 };
 
-	c->user = BUF(0);
+	c->user = c->senders = BUF(0);
 	if (user.len)
-		finish(c, &(struct auth_result){ .verdict = AUTH_SAYS_YES, .user = buf_text(&user) });
+		finish(c, &(struct auth_result){
+				  .verdict = AUTH_SAYS_YES, .user = buf_text(&user), .senders = limit });
 	else
 		finish_with(c, AUTH_SAYS_LATER, c->why);
 	buf_fini(&user);
+	buf_fini(&senders);
 }
 
 static void fail_later(struct auth_call *c, const char *why)
@@ -367,11 +418,13 @@ static void write_question(struct auth_call *c, const struct auth_request *r)
 
 static void take_known(struct auth_call *c, const struct known *k)
 {
-	buf_add(&c->user, k->user);
+	buf_add(&c->senders, k->senders);
+	c->has_senders = k->senders.at;
+	if (!buf_err(&c->senders))
+		buf_add(&c->user, k->user);
 	wipe(&c->question);
 	list_append(&c->check->calls, &c->link);
-	if (buf_err(&c->user))
-		c->why = "out of memory";
+	c->why = "out of memory"; /* without a user */
 	io_later_run(c->check->io, &c->later, on_later, c);
 }
 
@@ -393,6 +446,7 @@ static struct auth_call *new_call(struct token_check *t, const struct auth_reque
 	c->owner = r->owner;
 	buf_init(&c->body, BODY_MAX);
 	buf_init(&c->user, USER_MAX);
+	buf_init(&c->senders, AUTH_SENDERS_MAX);
 	buf_init(&c->question, REQUEST_MAX);
 	/* At once, so that no copy of the token is left behind where it grew. */
 	if (buf_reserve(&c->question,

@@ -19,7 +19,8 @@ struct client {
 	struct auth_call *call;
 	unsigned results;
 	enum auth_verdict verdict;
-	char user[64], why[128];
+	char user[64], senders[64], why[128];
+	bool has_senders;
 	bool closes;
 	int64_t at;
 };
@@ -109,6 +110,8 @@ static void on_result(void *owner, const struct auth_result *result)
 	c->at = io_now_at(c->w->io);
 	snprintf(c->user, sizeof(c->user), "%.*s", TEXT_ARGS(result->user));
 	snprintf(c->why, sizeof(c->why), "%.*s", TEXT_ARGS(result->why));
+	snprintf(c->senders, sizeof(c->senders), "%.*s", TEXT_ARGS(result->senders));
+	c->has_senders = result->senders.at;
 	if (c->closes)
 		c->w->backend->ops->close(&c->w->backend);
 }
@@ -231,6 +234,53 @@ static void answers_are_understood(void **state)
 		CHECK_INT(row, w.clients[0].verdict, responses[i].verdict);
 		CHECK_TEXT(row, text_from(w.clients[0].user), text_from(responses[i].user));
 		CHECK_TEXT(row, text_from(w.clients[0].why), text_from(responses[i].why));
+		end(&w);
+	}
+}
+
+#define NO_SENDERS "the token check said 200 with senders that cannot be such"
+
+static const struct {
+	const char *json;
+	bool has_senders;
+	const char *senders, *why;
+} sender_cases[] = {
+	{ "[\"ann@example.org\",\"example.net\",\".example.com\"]", true,
+	  "ann@example.org,example.net,.example.com", "" },
+	{ "[]", true, "", "" },
+	{ "[\"any\"]", true, "any", "" },
+	{ "null", false, "", NO_SENDERS },
+	{ "\"ann@example.org\"", false, "", NO_SENDERS },
+	{ "[7]", false, "", NO_SENDERS },
+	{ "[\"\"]", false, "", NO_SENDERS },
+	{ "[\"a@example.org,any\"]", false, "", NO_SENDERS },
+	{ "[\"a@b@c\"]", false, "", NO_SENDERS },
+};
+
+/* What is not understood is no permission. */
+static void senders_are_handed_on(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(sender_cases); i++) {
+		const char *row = sender_cases[i].json;
+		char response[512];
+		struct world w;
+
+		begin(&w);
+		snprintf(response, sizeof(response), "%s{\"user\":\"a\",\"expires_in\":60,\"senders\":%s}",
+		         OK_JSON(""), row);
+		w.response = response;
+		w.closes = true;
+		for (unsigned k = 0; k < 2; k++) { /* the second time it is known */
+			show(&w.clients[k], "token");
+			sim_run(w.sim, 100);
+			CHECK_INT(row, w.clients[k].verdict,
+			          sender_cases[i].why[0] ? AUTH_SAYS_LATER : AUTH_SAYS_YES);
+			CHECK_INT(row, w.clients[k].has_senders, sender_cases[i].has_senders);
+			CHECK_TEXT(row, text_from(w.clients[k].senders), text_from(sender_cases[i].senders));
+			CHECK_TEXT(row, text_from(w.clients[k].why), text_from(sender_cases[i].why));
+		}
+		CHECK_INT(row, w.requests, sender_cases[i].why[0] ? 2 : 1);
 		end(&w);
 	}
 }
@@ -584,6 +634,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_question_is_json),
 		cmocka_unit_test(answers_are_understood),
+		cmocka_unit_test(senders_are_handed_on),
 		cmocka_unit_test(an_endless_answer_is_cut),
 		cmocka_unit_test(silence_is_bounded),
 		cmocka_unit_test(a_trickle_is_bounded_too),
