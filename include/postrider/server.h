@@ -37,6 +37,9 @@ struct server_options {
 	void *owner;
 	const struct ip *own;        /* addresses of this machine: an MX that leads there leads back to us; copied */
 	size_t own_count;
+	/* Sockets that are there before their listeners: see receive.h; may be NULL. */
+	enum err (*find_socket)(void *owner, const struct config_listener *l, struct receive_socket *out, struct buf *problem);
+	void *socket_owner;
 	bool has_folders;            /* the drop and the pick-up directory, in the real file system */
 	/* The control socket, for a process of this user; false: none. */
 	bool has_admin;
@@ -74,6 +77,8 @@ void server_use_system(struct config_sources *sources, char name[256]);
 struct server_main_options {
 	const struct config_sources *sources; /* read again at every reload */
 	int log_descriptor;                   /* events: 1 */
+	/* Stays as it is: no other user, no sandbox, no inherited sockets (--demo, which is more than a relay). */
+	bool is_open;
 	struct text version, commit;          /* what the control socket says of us */
 	/* Told once everything listens; may be NULL. */
 	void (*on_ready)(void *owner, struct server *server, struct io *io);

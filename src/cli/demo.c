@@ -174,6 +174,7 @@ static enum exit_code run_server(struct demo *d, struct text text)
 	sources.sources.environment = NULL; /* the demo is the same everywhere */
 	struct server_main_options options = { .sources = &sources.sources,
 		                               .log_descriptor = d->cli->world->out_descriptor,
+		                               .is_open = true,
 		                               .version = TEXT(POSTRIDER_VERSION),
 		                               .commit = cli_commit(),
 		                               .on_ready = on_ready,

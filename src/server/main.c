@@ -9,6 +9,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "rights.h"
+
 #define EXIT_CONFIG 78
 #define DISK_THREADS 16 /* syncs of large bodies at once: docs/performance.md */
 #define OWN_ADDRESSES_MAX 256
@@ -22,8 +24,10 @@ struct process {
 	struct observe *observe;
 	struct io_outlet *outlet;
 	struct observe_consumer to_log;
-	struct io_timer last_resort;
-	bool stopping;
+	struct io_timer last_resort, alive;
+	struct rights rights;
+	struct notify notify;
+	bool stopping, is_confined;
 	int code;
 };
 
@@ -100,13 +104,16 @@ static enum err open_log(struct process *p, const struct config *config)
 
 /* ---------------------------------------------------------------- configuration */
 
-static enum err load(const struct process *p, const struct config **out, struct buf *words)
+static enum err load(const struct process *p, struct reading *reading, const struct config **out,
+                     struct buf *words)
 {
+	const struct config_sources sources =
+		reading_begin(reading, p->options->sources, p->is_confined ? &p->rights.sandbox : NULL);
 	struct config_report report;
 	enum err err;
 
 	config_report_init(&report);
-	err = config_load(p->options->sources, out, &report);
+	err = config_load(&sources, out, &report);
 	config_report_print(&report, words);
 	config_report_fini(&report);
 	return err;
@@ -121,23 +128,44 @@ static void say(struct process *p, enum event_kind kind, enum event_level level,
 	observe_emit(p->observe, &event);
 }
 
+/* What the sandbox closes is known before anything is changed. */
+static enum err reload(struct process *p, struct reading *reading, const struct config *config,
+                       struct buf *problem)
+{
+	enum err err = p->is_confined ? rights_check(&p->rights, config, reading, problem) : ERR_OK;
+
+	if (err)
+		say(p, EVENT_RELOAD_FAILED, LEVEL_ERROR, buf_text(problem));
+	else
+		err = server_reload(p->server, config,
+		                    problem); /* what went wrong is in the event reload_failed */
+	if (!err)
+		p->to_log.least = least_level(config);
+	return err;
+}
+
 static void on_hup(void *owner, int number)
 {
 	struct process *p = owner;
 	const struct config *config = NULL;
 	struct buf words = BUF(256u << 10), problem = BUF(16u << 10);
+	struct reading reading;
+	enum err err;
 
 	(void)number;
 	if (p->stopping)
 		return;
-	if (load(p, &config, &words)) {
+	notify_say(&p->notify, "RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reading the configuration",
+	           (unsigned long long)io_clock_us(p->io));
+	err = load(p, &reading, &config, &words);
+	if (err)
 		say(p, EVENT_RELOAD_FAILED, LEVEL_ERROR, buf_text(&words));
-	} else {
-		/* what went wrong is in the event reload_failed */
-		if (!server_reload(p->server, config, &problem))
-			p->to_log.least = least_level(config);
-		config_unref(&config);
-	}
+	else
+		err = reload(p, &reading, config, &problem);
+	notify_say(&p->notify, "READY=1\nSTATUS=%s",
+	           err ? "ready, with the old configuration: the new one is wrong" : "ready");
+	config_unref(&config);
+	reading_fini(&reading);
 	buf_fini(&words);
 	buf_fini(&problem);
 }
@@ -166,6 +194,8 @@ static void on_term(void *owner, int number)
 	bool again = p->stopping;
 
 	(void)number;
+	if (!again)
+		notify_say(&p->notify, "STOPPING=1\nSTATUS=finishing what runs");
 	p->stopping = true;
 	server_stop(p->server, on_stopped, p);
 	if (again &&
@@ -212,6 +242,8 @@ static enum err start(struct process *p, const struct config *config, struct buf
 		                          .own = own,
 		                          .own_count = io_uv_own_addresses(own, OWN_ADDRESSES_MAX),
 		                          .has_folders = true,
+		                          .find_socket = p->is_confined ? rights_find_socket : NULL,
+		                          .socket_owner = &p->rights,
 		                          .has_admin = true,
 		                          .uid = (uint32_t)geteuid(),
 		                          .gid = (uint32_t)getegid(),
@@ -219,6 +251,23 @@ static enum err start(struct process *p, const struct config *config, struct buf
 		                          .commit = p->options->commit };
 
 	return server_start(&options, &p->server, problem);
+}
+
+/* A sign of life, from the loop: when that hangs, none comes. */
+static void on_alive(void *owner)
+{
+	struct process *p = owner;
+
+	notify_say(&p->notify, "WATCHDOG=1");
+	if (io_timer_start(p->io, &p->alive, io_now_at(p->io) + p->notify.watchdog_ms, on_alive, p))
+		complain("out of memory: no sign of life goes to the service manager any more", NULL);
+}
+
+static void say_ready(struct process *p)
+{
+	notify_say(&p->notify, "READY=1\nSTATUS=ready");
+	if (p->notify.watchdog_ms > 0)
+		on_alive(p);
 }
 
 static int run(struct process *p, const struct config *config)
@@ -230,6 +279,8 @@ static int run(struct process *p, const struct config *config)
 		err = watch_signals(p);
 	if (!err)
 		err = start(p, config, &problem);
+	if (!err && p->is_confined)
+		rights_say(&p->rights, config, p->observe);
 	if (err) {
 		if (!problem.len)
 			buf_add_string(&problem, err_text(err));
@@ -238,6 +289,7 @@ static int run(struct process *p, const struct config *config)
 		return 1;
 	}
 	buf_fini(&problem);
+	say_ready(p);
 	if (p->options->on_ready)
 		p->options->on_ready(p->options->owner, p->server, p->io);
 	io_uv_run(p->io);
@@ -254,20 +306,53 @@ static void keep_freed_memory(void)
 	mallopt(M_TRIM_THRESHOLD, 8 << 20);
 }
 
-int server_main(const struct server_main_options *options)
+/* Before the loop and its threads are made: what is given away here is given away for all of them. */
+static enum err confine(struct process *p, const struct config *config, const struct reading *reading)
 {
-	struct process p = { .options = options };
+	struct buf problem = BUF(16u << 10);
+	enum err err = rights_settle(&p->rights, config, reading, p->options->sources->environment, &problem);
+
+	if (err && !problem.len)
+		buf_add_string(&problem, err_text(err));
+	if (err)
+		complain("cannot start", &problem);
+	p->is_confined = true;
+	buf_fini(&problem);
+	return err;
+}
+
+static enum err prepare(struct process *p, const struct config **config)
+{
 	struct buf words = BUF(256u << 10);
-	const struct config *config = NULL;
-	enum err err = load(&p, &config, &words);
-	int code = EXIT_CONFIG;
+	struct reading reading;
+	enum err err = load(p, &reading, config, &words);
 
 	print(&words);
 	buf_fini(&words);
-	if (err)
+	if (!err) {
+		raise_descriptor_limit();
+		keep_freed_memory();
+		notify_open(&p->notify, p->options->sources->environment, getpid());
+	}
+	if (!err && !p->options->is_open && confine(p, *config, &reading))
+		err = ERR_DENIED;
+	reading_fini(&reading);
+	return err;
+}
+
+int server_main(const struct server_main_options *options)
+{
+	struct process p = { .options = options, .notify = { .fd = -1 } };
+	const struct config *config = NULL;
+	enum err err = prepare(&p, &config);
+	int code = EXIT_CONFIG;
+
+	if (err) {
+		rights_fini(&p.rights);
+		notify_close(&p.notify);
+		config_unref(&config);
 		return err == ERR_CONFIG ? EXIT_CONFIG : 1;
-	raise_descriptor_limit();
-	keep_freed_memory();
+	}
 	err = io_uv_new(&(struct io_uv_options){ .disk_threads = DISK_THREADS }, &p.io);
 	if (err) {
 		complain(err_text(err), NULL);
@@ -283,6 +368,8 @@ int server_main(const struct server_main_options *options)
 	observe_free(&p.observe);
 	if (p.io)
 		io_uv_free(&p.io);
+	rights_fini(&p.rights);
+	notify_close(&p.notify);
 	config_unref(&config);
 	return code;
 }

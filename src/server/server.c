@@ -182,7 +182,9 @@ static enum err open_rooms(struct server *s, struct buf *problem)
 		                            .server_context = s->options.server_context
 		                                                      ? s->options.server_context
 		                                                      : server_context_from_files,
-		                            .owner = s->options.server_context ? s->options.tls_owner : s };
+		                            .owner = s->options.server_context ? s->options.tls_owner : s,
+		                            .find_socket = s->options.find_socket,
+		                            .socket_owner = s->options.socket_owner };
 	err = receive_new(&receive, &s->receive);
 	if (!err && s->options.use_system_files)
 		err = memory_watch_new(s, &s->memory_watch);
