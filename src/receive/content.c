@@ -201,6 +201,9 @@ static void emit_received(struct receive_session *s, const struct queue_decision
 	event.size = (int64_t)e->content_bytes;
 	event.created_time = e->received_time;
 	event.subject = e->subject;
+	event.next_attempt_time = e->release_time > e->received_time ? e->release_time : 0;
+	if (s->transaction->repairer.repaired_count)
+		event.detail = TEXT("line ends were repaired");
 	event.code = 250;
 	event.ms.total = (int32_t)MIN(s->ops->now_time(s->owner) - e->received_time, INT32_MAX);
 	event.ms.queue = decision->disk_ms;

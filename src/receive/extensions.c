@@ -90,6 +90,16 @@ unsigned receive_extensions_offered(const struct receive_session *s)
 	return offered & ~receive_extensions_hidden(s);
 }
 
+/* Only this one is asked for: whether there is AUTH costs a little. */
+bool receive_extension_is_offered(const struct receive_session *s, enum ehlo_keyword keyword)
+{
+	for (size_t i = 0; i < ARRAY_LEN(extensions) && s->extended; i++)
+		if (extensions[i].keyword == keyword)
+			return (!extensions[i].is_offered || extensions[i].is_offered(s)) &&
+			       !(receive_extensions_hidden(s) & keyword);
+	return false;
+}
+
 #define ARGS_MAX 2048
 
 void receive_extensions_say(struct receive_session *s)

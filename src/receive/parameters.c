@@ -174,8 +174,6 @@ static void refuse_not_offered(struct receive_session *s, const struct parameter
 
 static bool take_all(struct reading *r, const struct smtp_param *params, size_t count, bool of_rcpt)
 {
-	unsigned offered = receive_extensions_offered(r->s);
-
 	for (size_t i = 0; i < count; i++) {
 		const struct parameter *p = find(params[i].keyword, of_rcpt);
 
@@ -183,7 +181,7 @@ static bool take_all(struct reading *r, const struct smtp_param *params, size_t 
 			refuse(r->s, 555, "5.5.4", params[i].keyword, "no such parameter here");
 			return false;
 		}
-		if (!(offered & p->needs)) {
+		if (!receive_extension_is_offered(r->s, p->needs)) {
 			refuse_not_offered(r->s, p);
 			return false;
 		}
@@ -210,7 +208,7 @@ static bool basics_are_offered(struct receive_session *s, const struct smtp_mail
 		refuse(s, 555, "5.5.4", TEXT("SIZE"), "no such parameter here");
 	else if (mail->body != SMTP_BODY_NONE && (hidden & EHLO_8BITMIME))
 		refuse(s, 555, "5.5.4", TEXT("BODY"), "no such parameter here");
-	else if (mail->body == SMTP_BODY_BINARYMIME && !(receive_extensions_offered(s) & EHLO_BINARYMIME))
+	else if (mail->body == SMTP_BODY_BINARYMIME && !receive_extension_is_offered(s, EHLO_BINARYMIME))
 		refuse(s, 501, "5.5.4", TEXT("BODY"), "BINARYMIME is not offered here");
 	else
 		return true;

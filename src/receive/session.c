@@ -48,7 +48,9 @@ void receive_session_check_out(struct receive_session *s, size_t before)
 
 static void add_reply(struct receive_session *s, int code, const char *enhanced, struct text words)
 {
-	struct reply reply = { .code = code, .text = words };
+	struct reply reply = { .code = code,
+		               .text = words,
+		               .utf8 = s->transaction && s->transaction->envelope->smtputf8 };
 	size_t before = s->out.len;
 
 	snprintf(reply.enhanced, sizeof(reply.enhanced), "%s", enhanced);

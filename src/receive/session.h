@@ -280,6 +280,7 @@ void receive_bdat_take(struct receive_session *s, struct text *bytes); /* while 
 /* extensions.c: bits of enum ehlo_keyword */
 unsigned receive_extensions_hidden(const struct receive_session *s);
 unsigned receive_extensions_offered(const struct receive_session *s);
+bool receive_extension_is_offered(const struct receive_session *s, enum ehlo_keyword keyword);
 void receive_extensions_say(struct receive_session *s); /* the answer to EHLO */
 
 /* auth.c: AUTH, and what a login allows */

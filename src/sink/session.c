@@ -129,6 +129,7 @@ static bool are_known(const struct session *s, const struct smtp_param *params, 
 		{ LIT("ENVID"), EHLO_DSN },
 		{ LIT("NOTIFY"), EHLO_DSN },
 		{ LIT("ORCPT"), EHLO_DSN },
+		{ LIT("SMTPUTF8"), EHLO_SMTPUTF8 },
 	};
 
 	for (size_t i = 0; i < count; i++) {
@@ -140,6 +141,15 @@ static bool are_known(const struct session *s, const struct smtp_param *params, 
 			return false;
 	}
 	return true;
+}
+
+/* False: refused already. Whoever is offered SMTPUTF8 is not held to saying it. */
+static bool may_be_utf8(struct session *s, const struct smtp_path *path)
+{
+	if (!path->is_utf8 || (s->sink->o.keywords & EHLO_SMTPUTF8))
+		return true;
+	SAY(s, 553, "5.6.7", "Addresses are ASCII here");
+	return false;
 }
 
 static bool is_body_offered(const struct session *s, enum smtp_body body)
@@ -166,6 +176,8 @@ static void on_mail(struct session *s, struct text args)
 		SAY(s, 555, "5.5.4", "Parameter not recognized");
 		return;
 	}
+	if (!may_be_utf8(s, &mail.reverse_path))
+		return;
 	if (mail.has_size && mail.size_bytes > s->sink->o.max_bytes) {
 		SAY(s, 552, "5.3.4", "Message too big");
 		return;
@@ -230,6 +242,8 @@ static void on_rcpt(struct session *s, struct text args)
 		SAY(s, 555, "5.5.4", "Parameter not recognized");
 		return;
 	}
+	if (!may_be_utf8(s, &rcpt.forward_path))
+		return;
 	const struct reply *no = judge(s, &rcpt.forward_path);
 
 	if (no) {

@@ -1,6 +1,8 @@
 #include <postrider/smtp/reply.h>
 
 #include <postrider/base/auto.h>
+#include <postrider/base/utf8.h>
+#include <postrider/smtp/path.h>
 
 #define WIRE_LINE_MAX 512 /* RFC 5321 section 4.5.3.1.5, with code and CR LF */
 
@@ -63,13 +65,27 @@ static bool is_plain(char c)
 	return c >= ' ' && c <= '~';
 }
 
-static void add_plain(struct buf *b, struct text t)
+/* How many octets at the front of t may leave as they are. */
+static size_t plain_length(struct text t, bool utf8)
+{
+	size_t len = 0;
+	uint32_t c;
+
+	while (len < t.len) {
+		size_t more = is_plain(t.at[len]) ? 1 : utf8 ? utf8_length(text_skip(t, len), &c) : 0;
+
+		if (more == 0 || (more > 1 && !smtp_code_point_is_fit(c)) || (more == 1 && !is_plain(t.at[len])))
+			break;
+		len += more;
+	}
+	return len;
+}
+
+static void add_plain(struct buf *b, struct text t, bool utf8)
 {
 	while (t.len) {
-		size_t run = 0;
+		size_t run = plain_length(t, utf8);
 
-		while (run < t.len && is_plain(t.at[run]))
-			run++;
 		buf_add(b, text_head(t, run));
 		if (run < t.len)
 			buf_add_octet(b, '?');
@@ -102,7 +118,7 @@ void reply_add(struct buf *b, const struct reply *r)
 			buf_add(b, enhanced);
 			buf_add_octet(b, ' ');
 		}
-		add_plain(b, text_head(line, room));
+		add_plain(b, text_head(line, room), r->utf8);
 		buf_add_bytes(b, "\r\n", 2);
 		if (last)
 			return;

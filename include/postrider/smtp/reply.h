@@ -23,6 +23,7 @@ struct reply {
 	/* Without code and enhanced code: lines with LF between them and none at the end. No other control
 	 * octet in one that was read. */
 	struct text text;
+	bool utf8; /* ours: what is well-formed UTF-8 in text leaves as it is (RFC 6531 section 3.7.4) */
 };
 
 static inline enum reply_class reply_class(const struct reply *r)
@@ -59,8 +60,8 @@ bool reply_is_enhanced(struct text t);
 /* ---------------------------------------------------------------- ours */
 
 /* As it goes out: all lines with their ends, the enhanced code on each. Lines longer than 512 octets go on in
- * the next. CR, NUL and other controls and octets above 126 leave as "?": text of peers and addresses may
- * stand in a reply. */
+ * the next. CR, NUL and other controls and octets above 126 (but with utf8) leave as "?": text of peers and addresses
+ * may stand in a reply. */
 void reply_add(struct buf *b, const struct reply *r);
 
 /* For people and logs: one line without an end, "550 5.1.1 no such user", the lines of the text with a space

@@ -209,6 +209,17 @@ static const struct {
 	{ "DATA\r\n", 354 },
 	{ "Subject: a\r\n subject\r\nMessage-ID: <1@example.com>\r\n\r\n..body\r\n.\r\n", 250 },
 	{ "MAIL FROM:<x@example.com> FOO=BAR\r\n", 555 },
+	{ "MAIL FROM:<j\xc3\xb6rg@b\xc3\xbc"
+	  "cher.example> SMTPUTF8 RET=FULL ENVID=x MT-PRIORITY=3 BY=60;R AUTH=a\r\n",
+	  555 },
+	{ "MAIL FROM:<j\xc3\xb6rg@b\xc3\xbc"
+	  "cher.example> SMTPUTF8 RET=FULL ENVID=x MT-PRIORITY=3 BY=60;R\r\n",
+	  250 },
+	{ "RCPT TO:<a@b\xc3\xbc"
+	  "cher.example> NOTIFY=SUCCESS ORCPT=utf-8;j\xc3\xb6@x\r\n",
+	  250 },
+	{ "RSET\r\n", 250 },
+	{ "HELP\r\n", 214 },
 	{ "VRFY x\r\n", 252 },
 	{ "QUIT\r\n", 221 },
 };

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <postrider/base/time.h>
+#include <postrider/base/utf8.h>
 
 #include "support/receive_bench.h"
 
@@ -282,6 +283,22 @@ static void utf8_needs_its_parameter(void **state)
 	}
 }
 
+static void answers_are_in_utf8_only_for_those_who_asked(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	open_greeted(&b, RELAY "listen: [{address: 127.0.0.1:25, accept_for: [example.net]}]\n", false);
+	bench_say(&b, "MAIL FROM:<a@example.com> SMTPUTF8\r\n");
+	assert_true(text_starts(bench_say(&b, "RCPT TO:<j\xc3\xb6rg@elsewhere.example>\r\n"),
+	                        TEXT("550 5.7.1 j\xc3\xb6rg@elsewhere.example may not")));
+	assert_true(text_starts(bench_say(&b, "RSET\r\nMAIL FROM:<a@example.com>\r\nVRFY j\xc3\xb6rg\r\n"
+	                                      "F\xc3\xb6 \r\n"),
+	                        TEXT("250 ")));
+	assert_true(utf8_is_ascii(buf_text(&b.said)));
+	bench_close(&b);
+}
+
 static void the_trace_names_a_recipient_as_the_client_wrote_it(void **state)
 {
 	struct bench b;
@@ -512,6 +529,7 @@ int main(void)
 		cmocka_unit_test(a_lowered_priority_is_the_one_that_is_kept),
 		cmocka_unit_test(a_recipient_given_twice_gets_the_reports_that_either_asks_for),
 		cmocka_unit_test(utf8_needs_its_parameter),
+		cmocka_unit_test(answers_are_in_utf8_only_for_those_who_asked),
 		cmocka_unit_test(the_trace_names_a_recipient_as_the_client_wrote_it),
 		cmocka_unit_test(requiretls_is_offered_and_taken_inside_tls),
 		cmocka_unit_test(the_header_may_ask_for_delivery_without_tls),

@@ -306,6 +306,14 @@ static const struct {
 	  LIT("550 a?b?[2J?c??d\r\n"),
 	  LIT("550 a?b?[2J?c??d") },
 	{ "octets above 127", { 550, "", LIT("caf\xc3\xa9") }, LIT("550 caf??\r\n"), LIT("550 caf\xc3\xa9") },
+	{ "UTF-8 for those who asked",
+	  { 550, "", LIT("caf\xc3\xa9 \xf0\x9f\x93\xae"), true },
+	  LIT("550 caf\xc3\xa9 \xf0\x9f\x93\xae\r\n"),
+	  LIT("550 caf\xc3\xa9 \xf0\x9f\x93\xae") },
+	{ "no UTF-8 for those who asked",
+	  { 550, "", LIT("caf\xe9 \xc3 \xed\xa0\x80 \xc2\x85 \xe2\x80\xa8 \x01"), true },
+	  LIT("550 caf? ? ??? ?? ??? ?\r\n"),
+	  LIT("550 caf\xe9 \xc3 \xed\xa0\x80 \xc2\x85 \xe2\x80\xa8 ?") },
 };
 
 static void replies_are_written_without_a_way_out(void **state)
