@@ -262,6 +262,11 @@ void io_listener_resume(struct io_listener *l)
 	l->io->ops->listener_pause(l, false);
 }
 
+void io_listener_share(struct io_listener *l)
+{
+	l->io->ops->listener_share(l);
+}
+
 void io_listener_close(struct io_listener **l)
 {
 	struct io_listener *listener = *l;

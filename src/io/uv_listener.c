@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define ACCEPT_AT_ONCE 64
+#define WAITING_AT_MOST 65536
 #define REST_MS 100
 #define BACKLOG 65535      /* the kernel cuts it to net.core.somaxconn */
 
@@ -22,6 +23,7 @@ struct uv_listener {
 	int fd;
 	struct io_timer rest;
 	bool paused;
+	bool shared;                 /* closes when another one has taken its place */
 	bool any_address;            /* bound to no address of its own: each stream has another local one */
 	dev_t path_device;           /* of the Unix socket we made, so that we remove no other */
 	ino_t path_inode;
@@ -135,6 +137,30 @@ void uv_world_listener_pause(struct io_listener *base, bool paused)
 	update_polling(l);
 }
 
+/* The kernel lets sockets of one user stand on the same address when both say so. Said only for the moment of a change, or a
+ * second daemon that is started by mistake would get half of the connections instead of an error. */
+static void share(int fd, bool shared)
+{
+	int on = shared;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+}
+
+void uv_world_listener_share(struct io_listener *base)
+{
+	listener_of(base)->shared = true;
+	share(listener_of(base)->fd, true);
+}
+
+/* Whoever waits at a door that moves has been let in by the kernel: it is not sent away. */
+static void let_in_who_waits(struct uv_listener *l)
+{
+	for (unsigned i = 0; i < WAITING_AT_MOST && may_accept(l); i++) {
+		if (!accept_one(l))
+			return;
+	}
+}
+
 /* ---------------------------------------------------------------- the end */
 
 static void remove_path(const struct uv_listener *l)
@@ -162,6 +188,8 @@ void uv_world_listener_close(struct io_listener *base)
 
 	if (uv_is_closing((uv_handle_t *)&l->poll))
 		return;
+	if (l->shared)
+		let_in_who_waits(l);
 	list_remove(&l->link);
 	io_timer_stop(base->io, &l->rest);
 	remove_path(l);
@@ -289,12 +317,17 @@ static int open_socket(struct uv_listener *l, unsigned mode)
 	l->fd = socket(name.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (l->fd < 0)
 		return errno;
-	errno_value = is_unix ? bind_unix(l, &name, len, mode) : bind_ip(l->fd, &l->base.address.ip.ip, &name, len);
+	if (mode & IO_LISTEN_BESIDE)
+		share(l->fd, true);
+	errno_value = is_unix ? bind_unix(l, &name, len, mode & 07777)
+	                      : bind_ip(l->fd, &l->base.address.ip.ip, &name, len);
 	if (errno_value)
 		return errno_value;
 	know_address(l);
 	if (listen(l->fd, BACKLOG) != 0)
 		return errno;
+	if (mode & IO_LISTEN_BESIDE)
+		share(l->fd, false);
 	return is_unix ? 0 : find_port(l);
 }
 

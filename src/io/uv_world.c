@@ -154,6 +154,7 @@ static const struct io_world_ops uv_ops = {
 	.watch_open = uv_world_watch_open,
 	.watch_close = uv_world_watch_close,
 	.listener_pause = uv_world_listener_pause,
+	.listener_share = uv_world_listener_share,
 	.listener_close = uv_world_listener_close,
 	.datagram_send = uv_world_datagram_send,
 	.datagram_close = uv_world_datagram_close,

@@ -63,6 +63,7 @@ void uv_world_cancel_streams(struct uv_world *w);
 enum err uv_world_listen(struct io *io, const struct io_address *a, unsigned mode, struct io_listener **out);
 enum err uv_world_listen_on(struct io *io, int fd, bool inherited, struct io_listener **out);
 void uv_world_listener_pause(struct io_listener *l, bool paused);
+void uv_world_listener_share(struct io_listener *l);
 void uv_world_listener_close(struct io_listener *l);
 void uv_world_close_listeners(struct uv_world *w);
 

@@ -69,6 +69,47 @@ static const char *why_not(enum err err, const struct config_listener *wanted)
 	return err_text(err);
 }
 
+static bool is_unspecified(struct ip ip)
+{
+	static const unsigned char zeros[16];
+
+	return memcmp(ip.bytes, zeros, ip.family == IP_V6 ? 16 : 4) == 0;
+}
+
+/* [::] takes IPv4 too. */
+static bool covers(struct ip wide, struct ip narrow)
+{
+	return is_unspecified(wide) && (wide.family == narrow.family || wide.family == IP_V6);
+}
+
+static bool overlap(const struct io_address *a, const struct io_address *b)
+{
+	return a->ip.ip.family != IP_NONE && b->ip.ip.family != IP_NONE && a->ip.port && a->ip.port == b->ip.port &&
+	       (covers(a->ip.ip, b->ip.ip) || covers(b->ip.ip, a->ip.ip));
+}
+
+/* One of ours that goes with this reload stands where a new one is to be, as 0.0.0.0:25 does for 127.0.0.1:25: for a moment both
+ * are there. */
+static enum err listen_beside_ours(struct receive *r, struct listener *l)
+{
+	enum err err = io_listen(r->io, &l->address, 0666, receive_connection_accept, l, &l->io);
+	bool shared = false;
+
+	if (err != ERR_BUSY)
+		return err;
+	for (LIST_EACH(it, &r->listeners)) {
+		struct listener *old = LIST_ITEM(it, struct listener, link);
+
+		if (!old->wanted && overlap(&old->address, &l->address)) {
+			io_listener_share(old->io);
+			shared = true;
+		}
+	}
+	if (!shared)
+		return err;
+	return io_listen(r->io, &l->address, 0666 | IO_LISTEN_BESIDE, receive_connection_accept, l, &l->io);
+}
+
 /* On a socket that the server has for it, or on one of its own. */
 static enum err listen_for(struct receive *r, struct listener *l, struct buf *problem)
 {
@@ -81,7 +122,7 @@ static enum err listen_for(struct receive *r, struct listener *l, struct buf *pr
 	if (err)
 		return err;
 	if (socket.fd < 0)
-		return io_listen(r->io, &l->address, 0666, receive_connection_accept, l, &l->io);
+		return listen_beside_ours(r, l);
 	return io_listen_on(r->io, socket.fd, socket.inherited, receive_connection_accept, l, &l->io);
 }
 
@@ -171,6 +212,14 @@ enum err receive_configure(struct receive *r, const struct config *config, struc
 	enum err err = plans ? ERR_OK : ERR_NOMEM;
 	size_t made = 0;
 
+	for (LIST_EACH(it, &r->listeners))
+		LIST_ITEM(it, struct listener, link)->wanted = false;
+	for (size_t i = 0; i < count; i++) {
+		struct listener *l = find_listener(r, &config->listen.items[i]);
+
+		if (l)
+			l->wanted = true;
+	}
 	while (!err && made < count) {
 		err = make_plan(r, &config->listen.items[made], &plans[made], problem);
 		made++;

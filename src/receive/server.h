@@ -18,6 +18,7 @@ struct listener {
 	struct tls_context *tls;
 	unsigned sessions;
 	bool listed;         /* by the configuration that is being taken over */
+	bool wanted;         /* by the one that may be */
 	unsigned references; /* connections that came in here, and the list */
 };
 

@@ -49,6 +49,7 @@ void sim_stream_read(struct io_stream *s, bool on);
 void sim_stream_close(struct io_stream *s);
 void sim_stream_shutdown(struct io_stream *s);
 void sim_listener_pause(struct io_listener *l, bool paused);
+void sim_listener_share(struct io_listener *l);
 void sim_listener_close(struct io_listener *l);
 
 /* datagram.c */

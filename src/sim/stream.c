@@ -23,7 +23,7 @@ struct sim_stream {
 struct sim_listener {
 	struct list link;
 	struct io_listener base;
-	bool paused;
+	bool paused, shared;
 };
 
 struct sim_reach_row {
@@ -272,16 +272,32 @@ enum err sim_connect(struct io *io, const struct io_address *to, const struct ip
 
 /* ---------------------------------------------------------------- listening */
 
+static bool is_taken(struct sim *s, const struct io_address *address, bool beside)
+{
+	for (LIST_EACH(it, &s->listeners)) {
+		const struct sim_listener *l = LIST_ITEM(it, struct sim_listener, link);
+
+		if ((same_place(&l->base.address, address) || same_place(address, &l->base.address)) &&
+		    !(beside && l->shared))
+			return true;
+	}
+	return false;
+}
+
+void sim_listener_share(struct io_listener *base)
+{
+	CONTAINER_OF(base, struct sim_listener, base)->shared = true;
+}
+
 enum err sim_listen(struct io *io, const struct io_address *a, unsigned mode, struct io_listener **out)
 {
 	struct sim *sim = sim_of(io);
 	struct io_address address = *a;
 	struct sim_listener *l;
 
-	(void)mode;
 	if (address.ip.ip.family != IP_NONE && address.ip.port == 0)
 		address.ip.port = (uint16_t)sim->next_port++;
-	if (find_listener(sim, &address))
+	if (is_taken(sim, &address, mode & IO_LISTEN_BESIDE))
 		return ERR_BUSY;
 	l = sim_alloc(sizeof(*l));
 	l->base.io = io;

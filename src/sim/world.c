@@ -120,6 +120,7 @@ static const struct io_world_ops world_ops = {
 	.stream_close = sim_stream_close,
 	.stream_shutdown = sim_stream_shutdown,
 	.listener_pause = sim_listener_pause,
+	.listener_share = sim_listener_share,
 	.listener_close = sim_listener_close,
 	.datagram_send = sim_datagram_send,
 	.datagram_close = sim_datagram_close,

@@ -856,6 +856,34 @@ static void a_queue_that_is_long_enough_takes_no_more(void **state)
 	end(&w);
 }
 
+/* ---------------------------------------------------------------- a door that moves */
+
+static void a_listener_moves_from_all_addresses_to_one_and_back(void **state)
+{
+	static const char wide[] =
+		HEAD "listen: [{name: door, address: 0.0.0.0:2525, allow: [127.0.0.0/8]}]\n" TAIL;
+	static const char narrow[] = HEAD "listen: [{name: door, address: 127.0.0.1:2525}]\n" TAIL;
+	struct relay_world w;
+	struct guest g, other;
+
+	(void)state;
+	relay_world_open(&w, 55, wide, NULL);
+	guest_come(&w, &g);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(relay_world_reload(&w, narrow), ERR_OK);
+		guest_come(&w, &other);
+		assert_true(guest_heard(&other, "220"));
+		guest_leave(&other);
+		assert_int_equal(relay_world_reload(&w, wide), ERR_OK);
+		guest_come(&w, &other);
+		assert_true(guest_heard(&other, "220"));
+		guest_leave(&other);
+	}
+	expect(&g, "NOOP\r\n", "250"); /* who is in stays */
+	guest_leave(&g);
+	end(&w);
+}
+
 /* ---------------------------------------------------------------- peers that may say who the client is */
 
 #define TRUSTING LISTEN("allow: [192.0.2.0/24], xclient: [10.2.0.1], accept_for: [any]")
@@ -1237,6 +1265,7 @@ int main(void)
 		cmocka_unit_test(a_stranger_who_does_not_wait_is_not_listened_to),
 		cmocka_unit_test(under_pressure_nothing_new_begins),
 		cmocka_unit_test(a_queue_that_is_long_enough_takes_no_more),
+		cmocka_unit_test(a_listener_moves_from_all_addresses_to_one_and_back),
 		cmocka_unit_test(xclient_makes_the_client_another_one),
 		cmocka_unit_test(nobody_else_may_use_xclient),
 		cmocka_unit_test(xforward_changes_what_the_log_says_for_one_message),

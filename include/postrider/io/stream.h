@@ -78,6 +78,10 @@ typedef void io_accept_fn(void *owner, struct io_stream *stream);
  * Port 0 takes a free one: io_listener_address says which. When descriptors run out, accepting rests for a moment. */
 MUST_USE enum err io_listen(struct io *io, const struct io_address *address, unsigned mode, io_accept_fn *on_accept,
                             void *owner, struct io_listener **out);
+/* Added to mode: beside one of ours that io_listener_share was said of and that is closed next (its close lets in who waits): 127.0.0.1:25 before
+ * 0.0.0.0:25 goes, so that there is no moment without a door, and no way back that could fail. */
+#define IO_LISTEN_BESIDE (1u << 16)
+void io_listener_share(struct io_listener *l);
 /* The same with a socket that is bound already. Inherited: whoever started us made it and keeps it; it listens, and goes on
  * listening when this listener closes, for the one after us. Else it is taken over (closed also when this fails), and
  * closed with the listener. ERR_SYNTAX: an inherited one that is no listening stream socket. ERR_UNSUPPORTED in the simulated

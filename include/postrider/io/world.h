@@ -32,6 +32,7 @@ struct io_world_ops {
 	void (*stream_close)(struct io_stream *s);           /* ends in io_stream_world_closed, in a later turn */
 	void (*stream_shutdown)(struct io_stream *s);        /* we send no more; all was sent. NULL: finish closes at once */
 	void (*listener_pause)(struct io_listener *l, bool paused);
+	void (*listener_share)(struct io_listener *l);
 	void (*listener_close)(struct io_listener *l);
 	enum err (*datagram_send)(struct io_datagram *d, struct text bytes);
 	void (*datagram_close)(struct io_datagram *d);
