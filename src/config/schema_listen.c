@@ -38,9 +38,9 @@ static const struct key per_client_keys[] = {
 	RATE("connections", CLIENT(connections) - offsetof(struct config_listener, per_client), "0",
 	     "connections from one address in a time; then 421; 0: no limit"),
 	RATE("messages", CLIENT(messages) - offsetof(struct config_listener, per_client), "0",
-	     "messages from one address in a time; then 451; 0: no limit"),
+	     "messages from one address in a time; then 450; 0: no limit"),
 	RATE("recipients", CLIENT(recipients) - offsetof(struct config_listener, per_client), "0",
-	     "recipients from one address in a time; then 451; 0: no limit"),
+	     "recipients from one address in a time; then 450; 0: no limit"),
 	RATE("auth_failures", CLIENT(auth_failures) - offsetof(struct config_listener, per_client), "5/min",
 	     "failed logins from one address in a time; then 454"),
 	END
