@@ -8,7 +8,12 @@
 #include "prep.h"
 
 _Static_assert(PASSWORD_HASH_MAX == CRYPT_OUTPUT_SIZE - 1, "as crypt.h has it");
-_Static_assert(AUTH_PASSWORD_MAX <= CRYPT_MAX_PASSPHRASE_SIZE, "as crypt.h has it");
+_Static_assert(AUTH_PASSWORD_MAX < CRYPT_MAX_PASSPHRASE_SIZE, "as crypt.h has it");
+
+/* Above, one password holds a thread of the lane for a second and more. */
+#define BCRYPT_COST_MAX 14
+#define SHA_ROUNDS_MAX 2000000
+#define YESCRYPT_N_MAX 16 /* a power of two: 256 MiB */
 
 /* digits: how many characters of the hash itself stand behind the last "$"; for bcrypt with the salt. */
 static const struct {
@@ -55,6 +60,16 @@ static bool are_digits(struct text t)
 	return true;
 }
 
+/* crypt(3) takes no others, and reads up to a NUL. */
+static bool is_printable(struct text t)
+{
+	for (size_t i = 0; i < t.len; i++) {
+		if (t.at[i] <= 0x20 || t.at[i] > 0x7e)
+			return false;
+	}
+	return true;
+}
+
 static const char *what_else(struct text hash)
 {
 	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
@@ -78,6 +93,40 @@ static const char *fault_of(const char *hash)
 	}
 }
 
+static bool bcrypt_costs_too_much(struct text hash)
+{
+	uint64_t cost = 0;
+
+	return text_to_u64(text_head(text_skip(hash, 4), 2), BCRYPT_COST_MAX, &cost) != ERR_OK;
+}
+
+static bool sha_costs_too_much(struct text hash)
+{
+	struct text rest = text_skip(hash, 3), first = text_cut(&rest, '$');
+	uint64_t rounds = 0;
+
+	return text_starts(first, TEXT("rounds=")) &&
+	       text_to_u64(text_skip(first, 7), SHA_ROUNDS_MAX, &rounds);
+}
+
+/* $y$jNr...: N in a digit of crypt's, for 2 to the power of one more; 4 KiB of memory each with the usual r. */
+static bool yescrypt_costs_too_much(struct text hash)
+{
+	static const struct text digits =
+		LIT("./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+
+	return hash.len > 4 && hash.at[3] == 'j' && text_find_octet(digits, hash.at[4]) > YESCRYPT_N_MAX - 1;
+}
+
+static bool costs_too_much(struct text hash)
+{
+	if (text_starts(hash, TEXT("$2")))
+		return bcrypt_costs_too_much(hash);
+	if (text_starts(hash, TEXT("$y$")))
+		return yescrypt_costs_too_much(hash);
+	return sha_costs_too_much(hash);
+}
+
 const char *password_hash_kind(struct text hash, const char **why)
 {
 	size_t behind = text_find_last_octet(hash, '$') + 1;
@@ -87,13 +136,15 @@ const char *password_hash_kind(struct text hash, const char **why)
 		if (!text_starts(hash, text_from(kinds[i].prefix)))
 			continue;
 		if (hash.len > PASSWORD_HASH_MAX || hash.len - MIN(behind, hash.len) != kinds[i].digits ||
-		    !are_digits(text_skip(hash, behind))) {
+		    !are_digits(text_skip(hash, behind)) || !is_printable(hash)) {
 			*why = "a hash that is not whole: part of it was lost, or something was added";
 			return NULL;
 		}
 		memcpy(copy, hash.at, hash.len);
 		copy[hash.len] = 0;
 		*why = fault_of(copy);
+		if (!*why && costs_too_much(hash))
+			*why = "a hash with a cost that is wrong, or so high that a login would take seconds";
 		return *why ? NULL : kinds[i].name;
 	}
 	*why = what_else(hash);

@@ -24,45 +24,53 @@ static bool is_plain(struct text t)
 	return true;
 }
 
-static enum err prepare(struct text t, struct buf *out)
+/* Into room, which the caller wipes; *len is the result's. */
+static enum err prepare(struct text t, char room[ROOM], size_t *len)
 {
-	char room[ROOM];
-	enum err err = ERR_SYNTAX;
-
+	if (t.len >= ROOM)
+		return ERR_TOO_BIG;
+	if (text_find_octet(t, 0) < t.len)
+		return ERR_SYNTAX;
 	memcpy(room, t.at, t.len);
 	room[t.len] = 0;
-	int status = stringprep(room, sizeof(room), 0, stringprep_saslprep);
+	switch (stringprep(room, ROOM, 0, stringprep_saslprep)) {
+	case STRINGPREP_OK:
+		*len = strlen(room);
+		return *len ? ERR_OK : ERR_SYNTAX;
+	case STRINGPREP_MALLOC_ERROR:
+		return ERR_NOMEM;
+	case STRINGPREP_TOO_SMALL_BUFFER:
+		return ERR_TOO_BIG;
+	default:
+		return ERR_SYNTAX;
+	}
+}
 
-	if (status == STRINGPREP_OK && room[0]) {
-		buf_add_string(out, room);
+enum err prep_add(struct text t, struct buf *out)
+{
+	char room[ROOM];
+	size_t len;
+	enum err err;
+
+	if (is_plain(t)) {
+		buf_add(out, t);
+		return t.len ? buf_err(out) : ERR_SYNTAX;
+	}
+	err = prepare(t, room, &len);
+	if (!err) {
+		buf_add_bytes(out, room, len);
 		err = buf_err(out);
-	} else if (status == STRINGPREP_MALLOC_ERROR) {
-		err = ERR_NOMEM;
-	} else if (status == STRINGPREP_TOO_SMALL_BUFFER) {
-		err = ERR_TOO_BIG;
 	}
 	crypto_wipe(room, sizeof(room));
 	return err;
 }
 
-enum err prep_add(struct text t, struct buf *out)
-{
-	if (is_plain(t)) {
-		buf_add(out, t);
-		return t.len ? buf_err(out) : ERR_SYNTAX;
-	}
-	if (t.len >= ROOM)
-		return ERR_TOO_BIG;
-	if (text_find_octet(t, 0) < t.len)
-		return ERR_SYNTAX;
-	return prepare(t, out);
-}
-
 bool prep_is_name(struct text t)
 {
-	AUTO(buf_fini) struct buf prepared = BUF(AUTH_NAME_MAX);
+	char room[ROOM];
+	size_t len;
 
 	if (t.len == 0 || t.len > AUTH_NAME_MAX || text_find_octet(t, ':') < t.len)
 		return false;
-	return is_plain(t) || (prep_add(t, &prepared) == ERR_OK && text_eq(buf_text(&prepared), t));
+	return is_plain(t) || (prepare(t, room, &len) == ERR_OK && text_eq(text_of(room, len), t));
 }

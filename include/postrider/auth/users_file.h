@@ -6,7 +6,7 @@
 #include <postrider/base/buf.h>
 
 #define AUTH_USERS_FILE_MAX (64u << 20) /* octets */
-#define AUTH_PASSWORD_MAX 512           /* octets; crypt(3) takes no more */
+#define AUTH_PASSWORD_MAX 511           /* octets; crypt(3) takes no more */
 
 /* Borrowed for the call. */
 struct auth_users_entry {
