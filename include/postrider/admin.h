@@ -29,6 +29,10 @@ struct admin_health {
 	bool stopping;                   /* draining or going down */
 };
 
+/* A certificate in use by a listener. */
+typedef void admin_certificate_fn(void *owner, struct text listener, struct text name, struct text serial,
+                                  int64_t not_after_time);
+
 struct admin_options {
 	struct io *io;
 	struct queue *queue;
@@ -40,6 +44,7 @@ struct admin_options {
 	struct text version, commit;     /* copied */
 	uint32_t uid, gid;               /* ours */
 	void (*health)(void *owner, struct admin_health *out);
+	void (*each_certificate)(void *owner, admin_certificate_fn *each, void *to);      /* NULL: nobody knows */
 	void *owner;
 };
 

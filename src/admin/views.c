@@ -165,6 +165,19 @@ static void add_destination(void *owner, const struct schedule_destination *d)
 	json_close_object(w);
 }
 
+static void add_certificate(void *owner, struct text listener, struct text name, struct text serial,
+                            int64_t not_after_time)
+{
+	struct json_writer *w = owner;
+
+	json_open_object(w, NULL);
+	json_put_text(w, "listener", listener);
+	json_put_text_if(w, "name", name);
+	json_put_text(w, "serial", serial);
+	json_put_time(w, "not_after", not_after_time);
+	json_close_object(w);
+}
+
 void admin_counters(struct admin *a, struct http_exchange *x)
 {
 	AUTO(buf_fini) struct buf body = BUF(ANSWER_MAX_BYTES);
@@ -177,6 +190,10 @@ void admin_counters(struct admin *a, struct http_exchange *x)
 	counters_each(observe_counters(a->options.observe), add_counter, &w);
 	json_close_array(&w);
 	add_space(&w, &space);
+	json_open_array(&w, "certificates");
+	if (a->options.each_certificate)
+		a->options.each_certificate(a->options.owner, add_certificate, &w);
+	json_close_array(&w);
 	json_open_array(&w, "destinations");
 	if (a->options.schedule)
 		schedule_each_destination(a->options.schedule, add_destination, &w);

@@ -416,9 +416,10 @@ static void on_tls_done(void *owner, enum err err, const struct tls_info *info)
 	struct connection *c = owner;
 
 	renew_limit(c);
-	if (!err)
-		observe_counters(c->receive->observe)->tls_sessions_in++;
-	else
+	observe_counters(c->receive->observe)->tls_sessions_in += !err;
+	observe_counters(c->receive->observe)->tls_failures_in += err != ERR_OK;
+	observe_counters(c->receive->observe)->tls_resumed_in += !err && info->resumed;
+	if (err)
 		door_say_refused(c, STAGE_STARTTLS, REASON_TLS, NULL, info->problem);
 	receive_session_tls_done(&c->session, err, info);
 	resume_if_wanted(c);

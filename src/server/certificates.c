@@ -137,6 +137,23 @@ static void warn_of_ends(struct watch *w)
 	w->warned_at = io_now_at(w->server->io);
 }
 
+static void note_first_end(void *owner, struct text listener, const struct tls_certificate_facts *f)
+{
+	uint64_t *first = owner, end = f->not_after_time > 0 ? (uint64_t)(f->not_after_time / SECOND_MS) : 1;
+
+	(void)listener;
+	if (*first == 0 || end < *first)
+		*first = end;
+}
+
+static void count_first_end(struct certificates *c)
+{
+	uint64_t first = 0;
+
+	certificates_each(c, note_first_end, &first);
+	observe_counters(c->server->observe)->tls_certificate_end = first;
+}
+
 /* ---------------------------------------------------------------- taking new ones into use */
 
 static void keep_old(struct watch *w, struct set *set, struct buf *problem)
@@ -168,6 +185,7 @@ static void take(struct watch *w, struct set *set)
 		tls_context_unref(&set->context);
 		set->context = tls_context_ref(context);
 		say_new(w->server, set->listener, context);
+		count_first_end(w->server->certificates);
 	}
 	tls_context_unref(&context);
 	buf_fini(&problem);
@@ -374,6 +392,7 @@ enum err certificates_adopt(struct certificates *c, const struct config *config)
 		warn_of_ends(w);
 		look_later(w, LOOK_MS);
 	}
+	count_first_end(c);
 	return err;
 }
 

@@ -114,6 +114,26 @@ static void on_health(void *owner, struct admin_health *out)
 	out->stopping = s->stopping;
 }
 
+struct certificate_listing {
+	admin_certificate_fn *each;
+	void *to;
+};
+
+static void list_certificate(void *owner, struct text listener, const struct tls_certificate_facts *f)
+{
+	struct certificate_listing *l = owner;
+
+	l->each(l->to, listener, f->name, f->serial, f->not_after_time);
+}
+
+static void each_certificate(void *owner, admin_certificate_fn *each, void *to)
+{
+	struct server *s = owner;
+
+	if (s->certificates)      /* gone when we stop */
+		certificates_each(s->certificates, list_certificate, &(struct certificate_listing){ each, to });
+}
+
 static enum err open_admin(struct server *s, struct buf *problem)
 {
 	struct admin_options options = { .io = s->io,
@@ -128,6 +148,7 @@ static enum err open_admin(struct server *s, struct buf *problem)
 		                         .uid = s->options.uid,
 		                         .gid = s->options.gid,
 		                         .health = on_health,
+		                         .each_certificate = each_certificate,
 		                         .owner = s };
 	enum err err = s->options.has_admin ? admin_new(&options, &s->admin) : ERR_OK;
 

@@ -27,6 +27,8 @@ struct counters {
 	uint64_t smtp_connections, smtp_connections_refused;
 	uint64_t smtp_sessions;                      /* a gauge: now open */
 	uint64_t tls_sessions_in, tls_sessions_out;
+	uint64_t tls_resumed_in, tls_failures_in;    /* of tls_sessions_in those by a ticket; handshakes that came to nothing */
+	uint64_t tls_certificate_end;                /* a gauge: when the first of those in use ends, UTC seconds; 0: none */
 	uint64_t auth_attempts[COUNTER_AUTH_COUNT];  /* logins, by their end */
 	uint64_t delivery_connections, delivery_connections_reused;
 	uint64_t log_lines_dropped;                  /* events that came to no line for want of memory */
