@@ -25,14 +25,27 @@ static struct policy_question question_of(const struct receive_session *s)
 	return q;
 }
 
+/* Without memory for the question: as without an answer to it. */
+static void could_not_ask(struct receive_session *s)
+{
+	struct policy_answer answer = { .verdict = POLICY_PASS, .failed = true };
+
+	if (s->config->access.policy_service.on_error == CONFIG_ON_ERROR_TEMPFAIL) {
+		answer.verdict = POLICY_REFUSE;
+		answer.reply = (struct reply){ 451, "4.3.5",
+			                       TEXT("The policy service cannot be asked, try again later") };
+	}
+	receive_session_policy_answered(s, &answer);
+}
+
 static bool ask(struct receive_session *s, struct policy_question *q)
 {
 	struct id_text id = id_to_text(s->transaction->envelope->id);
 
 	q->queue_id = q->instance = text_of(id.at, ID_CHARS);
-	if (!s->ops->ask_policy(s->owner, q))
-		return false;
 	receive_session_enter(s, PHASE_ASK);
+	if (!s->ops->ask_policy(s->owner, q))
+		could_not_ask(s);
 	return true;
 }
 

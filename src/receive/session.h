@@ -97,7 +97,8 @@ struct receive_session_ops {
 	/* A user whom a certificate or a trusted peer names: auth_user_new. */
 	enum err (*auth_find)(void *owner, struct text name, struct auth_user **out);
 
-	/* False: there is no service to ask, or no memory to. receive_session_policy_answered is called later. */
+	/* Only with an access.policy_service. receive_session_policy_answered is called later. False: no memory to ask, which
+	 * counts as no answer. */
 	bool (*ask_policy)(void *owner, const struct policy_question *question);
 
 	/* XCLIENT made `client` and client_port those of another one: what hangs on them follows. False: it is not to be spoken
