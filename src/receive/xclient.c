@@ -222,7 +222,8 @@ static enum err become(struct receive_session *s, const struct said *said)
 		return err;
 	/* Everything that the client before had, it takes with it. */
 	receive_auth_forget(s);
-	if (said->has[NAME])
+	/* another address has another name */
+	if (said->has[NAME] || said->has[ADDR])
 		err = keep(&more->client_name, said->values[NAME]);
 	if (!err && said->values[LOGIN].len)
 		err = receive_auth_vouch(s, &more->user_name, said->values[LOGIN]);
