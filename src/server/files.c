@@ -71,8 +71,10 @@ static enum err read_file(void *owner, struct text path, struct buf *out, struct
 		return ERR_NOMEM;
 	fd = open(name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
-		explain(name, errno, detail, hint);
-		return err_from_errno(errno);
+		int why = errno; /* explaining looks things up, and changes errno */
+
+		explain(name, why, detail, hint);
+		return err_from_errno(why);
 	}
 	err = read_all(fd, out);
 	if (err && detail)
