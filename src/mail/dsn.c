@@ -4,6 +4,7 @@
 
 #include <postrider/base/auto.h>
 #include <postrider/base/time.h>
+#include <postrider/base/utf8.h>
 #include <postrider/mail/header.h>
 #include <postrider/smtp/data.h>
 
@@ -105,6 +106,7 @@ static void add_address(struct buf *b, struct text name, const char *display, st
 {
 	struct folder f = folder_of_field(b, name);
 
+	f.utf8 = true; /* a mailbox beyond ASCII came by SMTPUTF8, and so goes the notice */
 	folder_add_words(&f, text_from(display));
 	folder_space(&f, mailbox.len + 2);
 	folder_add(&f, TEXT("<"));
@@ -139,7 +141,8 @@ static void add_references(struct buf *b, struct text message_id)
 	buf_add_string(b, "\r\n");
 }
 
-static void add_header(struct buf *b, const struct dsn *d, const struct boundary *boundary, bool is_8bit)
+static void add_header(struct buf *b, const struct dsn *d, const struct boundary *boundary, bool global,
+                       bool is_8bit)
 {
 	struct id_text id = id_to_text(d->id);
 
@@ -156,7 +159,9 @@ static void add_header(struct buf *b, const struct dsn *d, const struct boundary
 	add_references(b, d->message_id);
 	buf_add_string(b, "Auto-Submitted: auto-replied\r\n"
 	                  "MIME-Version: 1.0\r\n"
-	                  "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"");
+	                  "Content-Type: multipart/report; report-type=");
+	buf_add_string(b, global ? "global-delivery-status" : "delivery-status");
+	buf_add_string(b, ";\r\n\tboundary=\"");
 	buf_add_string(b, boundary->at);
 	buf_add_string(b, is_8bit ? "\"\r\nContent-Transfer-Encoding: 8bit\r\n" : "\"\r\n");
 }
@@ -170,25 +175,37 @@ static void add_part_header(struct buf *b, const char *description, const char *
 	buf_add_string(b, is_8bit ? "\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" : "\r\n\r\n");
 }
 
+/* A header section beyond ASCII has types of its own (RFC 6533 section 4). */
+static const char *returned_type(const struct dsn *d, struct text returned, bool full)
+{
+	bool global = d->utf8 && !utf8_is_ascii(text_head(returned, header_section_bytes(returned)));
+
+	if (full)
+		return global ? "message/global" : "message/rfc822";
+	return global ? "message/global-headers" : "text/rfc822-headers";
+}
+
 void dsn_add(struct buf *b, const struct dsn *d, struct dsn_result *result)
 {
 	struct text returned = choose_returned(d, &result->returned);
 	struct boundary boundary = choose_boundary(d, returned);
-	bool full = result->returned == DSN_RETURN_FULL;
+	bool full = result->returned == DSN_RETURN_FULL, global = dsn_is_global(d);
 
 	assert(d->recipient_count > 0 && d->to.len > 0);
-	result->is_8bit = !text_is_7bit(returned);
-	add_header(b, d, &boundary, result->is_8bit);
+	result->is_8bit = global || !utf8_is_ascii(returned);
+	add_header(b, d, &boundary, global, result->is_8bit);
 	add_delimiter(b, &boundary, "");
-	add_part_header(b, "Notification", "text/plain; charset=us-ascii", false);
+	add_part_header(b, "Notification",
+	                global ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii", global);
 	dsn_add_explanation(b, d, result->returned);
 	add_delimiter(b, &boundary, "");
-	add_part_header(b, "Delivery report", "message/delivery-status", false);
+	add_part_header(b, "Delivery report",
+	                global ? "message/global-delivery-status" : "message/delivery-status", global);
 	dsn_add_status(b, d);
 	if (returned.len) {
 		add_delimiter(b, &boundary, "");
 		add_part_header(b, full ? "Undelivered message" : "Header of the message",
-		                full ? "message/rfc822" : "text/rfc822-headers", result->is_8bit);
+		                returned_type(d, returned, full), !utf8_is_ascii(returned));
 		add_clean(b, returned);
 	}
 	add_delimiter(b, &boundary, "--");

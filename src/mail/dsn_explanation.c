@@ -3,6 +3,7 @@
 
 #include <postrider/base/auto.h>
 #include <postrider/base/time.h>
+#include <postrider/base/utf8.h>
 
 #include "fold.h"
 
@@ -36,8 +37,8 @@ static const struct {
 	},
 	[DSN_RELAYED] = {
 		"Relayed",
-		"Your message was handed on for this recipient, to a mail system that will not report its delivery:",
-		"Your message was handed on for these recipients, to a mail system that will not report its delivery:",
+		"Your message was handed on for this recipient, to a mail system that may not report its delivery:",
+		"Your message was handed on for these recipients, to a mail system that may not report their delivery:",
 		NULL,
 	},
 	[DSN_EXPANDED] = {
@@ -59,24 +60,6 @@ enum dsn_action dsn_gravest(const struct dsn *d)
 
 /* ---------------------------------------------------------------- subject */
 
-/* The length of the UTF-8 sequence at the front of t, 0 if there is none (RFC 3629). */
-static size_t utf8_length(struct text t)
-{
-	unsigned char first = (unsigned char)t.at[0];
-	size_t len = first < 0x80                    ? 1
-	             : first >= 0xc2 && first < 0xe0 ? 2
-	             : first >= 0xe0 && first < 0xf0 ? 3
-	             : first >= 0xf0 && first < 0xf5 ? 4
-	                                             : 0;
-
-	if (len == 0 || len > t.len)
-		return 0;
-	for (size_t i = 1; i < len; i++)
-		if (((unsigned char)t.at[i] & 0xc0) != 0x80)
-			return 0;
-	return len;
-}
-
 /* One encoded-word of RFC 2047, in the Q encoding, of whole characters from the front of *rest. */
 static void add_encoded_word(struct folder *f, struct text *rest)
 {
@@ -85,7 +68,7 @@ static void add_encoded_word(struct folder *f, struct text *rest)
 
 	buf_add_string(&word, "=?utf-8?Q?");
 	while (rest->len) {
-		size_t len = utf8_length(*rest), taken = len ? len : 1;
+		size_t len = utf8_length(*rest, NULL), taken = len ? len : 1;
 
 		if (word.len + 3 * taken + 2 > word.max)
 			break;
@@ -126,7 +109,7 @@ void dsn_add_subject(struct buf *b, const struct dsn *d)
 	folder_add(&f, text_from(wordings[dsn_gravest(d)].subject));
 	if (subject.len)
 		folder_add(&f, TEXT(":"));
-	if (text_is_7bit(subject))
+	if (utf8_is_ascii(subject))
 		folder_add_words(&f, subject);
 	else
 		while (subject.len)
@@ -156,10 +139,11 @@ static void add_paragraph(struct buf *b, const char *string)
 }
 
 /* "    mx1.example.net said: 550 5.1.1 no such user", over several lines if need be. */
-static void add_reply(struct buf *b, const struct dsn_recipient *r)
+static void add_reply(struct buf *b, const struct dsn_recipient *r, bool utf8)
 {
 	struct folder f = paragraph(b, "\r\n     ");
 
+	f.utf8 = utf8;
 	if (!r->from_peer)
 		folder_add(&f, TEXT("reason:"));
 	else if (r->remote_mta.len)
@@ -181,10 +165,11 @@ static void add_indented(struct buf *b, struct text words)
 	buf_add_string(b, "\r\n");
 }
 
-static void add_recipient(struct buf *b, const struct dsn_recipient *r)
+static void add_recipient(struct buf *b, const struct dsn_recipient *r, bool utf8)
 {
 	struct folder f = paragraph(b, "\r\n  ");
 
+	f.utf8 = utf8;
 	folder_add(&f, TEXT("<"));
 	folder_add_printable(&f, r->forward_path);
 	folder_add(&f, TEXT(">"));
@@ -196,7 +181,7 @@ static void add_recipient(struct buf *b, const struct dsn_recipient *r)
 	}
 	buf_add_string(b, "\r\n");
 	if (r->reply.len)
-		add_reply(b, r);
+		add_reply(b, r, utf8);
 	if (r->explanation.len)
 		add_indented(b, r->explanation);
 	if (r->action == DSN_DELAYED && r->will_retry_until_time) {
@@ -218,7 +203,7 @@ static void add_group(struct buf *b, const struct dsn *d, enum dsn_action action
 	add_paragraph(b, count == 1 ? wordings[action].one : wordings[action].many);
 	for (size_t i = 0; i < d->recipient_count; i++)
 		if (d->recipients[i].action == action)
-			add_recipient(b, &d->recipients[i]);
+			add_recipient(b, &d->recipients[i], dsn_is_global(d));
 	if (wordings[action].advice)
 		add_paragraph(b, wordings[action].advice);
 }
@@ -238,7 +223,7 @@ static void add_message(struct buf *b, const struct dsn *d)
 	struct id_text id = id_to_text(d->original_id);
 
 	add_paragraph(b, "The message:");
-	if (d->subject.len && text_is_7bit(d->subject))
+	if (d->subject.len && utf8_is_ascii(d->subject))
 		add_labelled(b, "Subject:", shortened(d->subject));
 	if (d->message_id.len)
 		add_labelled(b, "Message-ID:", d->message_id);

@@ -4,6 +4,9 @@
 
 #include <postrider/mail/dsn.h>
 
+/* Some address is not ASCII, and may be told as it is (RFC 6533). */
+bool dsn_is_global(const struct dsn *d);
+
 /* What the notice as a whole says: the gravest of its recipients' actions. */
 enum dsn_action dsn_gravest(const struct dsn *d);
 

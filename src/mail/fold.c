@@ -1,6 +1,7 @@
 #include "fold.h"
 
 #include <postrider/base/auto.h>
+#include <postrider/base/utf8.h>
 
 struct folder folder_of_field(struct buf *b, struct text name)
 {
@@ -27,11 +28,27 @@ static bool is_harmless(char c)
 	return is_printable(c) && c != ' ' && !strchr("()\\\"<>,;", c);
 }
 
+/* The length of a character at the front that goes as it is; 0: it does not. */
+static size_t printable_length(const struct folder *f, struct text t)
+{
+	uint32_t c;
+	size_t len;
+
+	if (is_printable(t.at[0]))
+		return 1;
+	len = f->utf8 ? utf8_length(t, &c) : 0;
+	return len > 1 && c >= 0xa0 ? len : 0;
+}
+
 void folder_add_printable(struct folder *f, struct text t)
 {
-	for (size_t i = 0; i < t.len; i++)
-		buf_add_octet(f->b, is_printable(t.at[i]) ? t.at[i] : '?');
 	f->column += t.len;
+	while (t.len) {
+		size_t len = printable_length(f, t);
+
+		buf_add(f->b, len ? text_head(t, len) : TEXT("?"));
+		t = text_skip(t, MAX(len, (size_t)1));
+	}
 }
 
 void folder_add_harmless(struct folder *f, struct text t)
@@ -73,12 +90,4 @@ void folder_add_words(struct folder *f, struct text t)
 		}
 		t = text_skip(t, MAX(len, 1));
 	}
-}
-
-bool text_is_7bit(struct text t)
-{
-	for (size_t i = 0; i < t.len; i++)
-		if ((unsigned char)t.at[i] > 0x7f)
-			return false;
-	return true;
 }

@@ -1,6 +1,6 @@
 /* postrider/mail/dsn.h - delivery status notifications: what we write to a sender about mail that did not
  * arrive, is late, or did arrive. RFC 3461 section 6, RFC 6522 (multipart/report), RFC 3464
- * (delivery-status), RFC 3834. */
+ * (delivery-status), RFC 3834; RFC 6533 for addresses beyond ASCII. */
 #ifndef POSTRIDER_MAIL_DSN_H
 #define POSTRIDER_MAIL_DSN_H
 
@@ -14,6 +14,7 @@ enum dsn_return { DSN_RETURN_HEADERS, DSN_RETURN_FULL, DSN_RETURN_NOTHING };
 struct dsn_recipient {
 	struct text forward_path;
 	struct text original_path; /* as the sender wrote it, when that is another one; else empty */
+	struct text orcpt;         /* ORCPT as given, which counts before original_path; empty: none */
 	enum dsn_action action;
 	/* "5.1.1". A class that goes ill with the action is corrected; what failed after days of 4.x.x keeps it. */
 	struct text status;
@@ -36,6 +37,8 @@ struct dsn {
 	int64_t arrival_time;
 	struct text message_id; /* of the message: "<...>"; empty: none */
 	struct text subject;    /* likewise; any octets */
+	struct text envid;      /* ENVID as given: xtext; empty: none */
+	bool utf8; /* the message came with SMTPUTF8: where an address is not ASCII the notice is not either */
 	const struct dsn_recipient *recipients;
 	size_t recipient_count; /* one at least */
 	enum dsn_return returned;
