@@ -54,9 +54,9 @@ struct deliver_needs {
 	int64_t by_time;   /* with EHLO_DELIVERBY */
 };
 
-/* Of a message of so many octets, for these places in envelope->recipients. */
-struct deliver_needs deliver_needs_of(const struct envelope *e, const uint32_t *recipients, size_t count,
-                                      uint64_t bytes);
+/* Of a message of so many octets, for whomever; and what one more recipient (its place in envelope->recipients) adds. */
+struct deliver_needs deliver_needs_of(const struct envelope *e, uint64_t bytes);
+void deliver_needs_add(struct deliver_needs *needs, const struct envelope *e, uint32_t recipient);
 /* Whether whoever meets a meets b as well. */
 bool deliver_needs_cover(const struct deliver_needs *a, const struct deliver_needs *b);
 

@@ -101,7 +101,8 @@ struct queue_recipient {
 	struct text key;                 /* delivery key */
 	bool unknown_outcome;            /* the last attempt may have delivered it */
 	bool warned;                     /* a delay warning went out */
-	bool released;                   /* a person let it go: a route that holds does not hold it again */
+	bool late_told;                  /* that the sender's time is over (DELIVERBY with N) was told */
+	bool released;                   /* a person let it go: neither a route nor a release time holds it again */
 };
 
 /* Some recipients of one message that wait under one delivery key: what one delivery is given. */

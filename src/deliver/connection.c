@@ -408,9 +408,7 @@ void deliver_send(struct deliver_connection *c, struct deliver_job *job)
 
 bool deliver_meets(const struct deliver_connection *c, const struct deliver_needs *needs)
 {
-	struct needs_lack lack;
-
-	return c->client && c->was_up && !session_lacks(client_session(c->client), needs, &lack);
+	return c->client && c->was_up && session_meets(client_session(c->client), needs);
 }
 
 struct deliver_limits deliver_limits(const struct deliver_connection *c)

@@ -7,22 +7,13 @@ bool needs_utf8_for_all(const struct envelope *e)
 	return e->smtputf8 && (e->header_8bit || !utf8_is_ascii(e->reverse_path));
 }
 
-static bool has_utf8_recipient(const struct envelope *e, const uint32_t *recipients, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (!utf8_is_ascii(e->recipients[recipients[i]].forward_path))
-			return true;
-	return false;
-}
-
-struct deliver_needs deliver_needs_of(const struct envelope *e, const uint32_t *recipients, size_t count,
-                                      uint64_t bytes)
+struct deliver_needs deliver_needs_of(const struct envelope *e, uint64_t bytes)
 {
 	struct deliver_needs needs = { .bytes = bytes };
 
 	if (e->body == ENVELOPE_BINARY)
 		needs.keywords |= EHLO_BINARYMIME | EHLO_CHUNKING;
-	if (e->smtputf8 && (needs_utf8_for_all(e) || has_utf8_recipient(e, recipients, count)))
+	if (needs_utf8_for_all(e))
 		needs.keywords |= EHLO_SMTPUTF8;
 	if (e->tls_wish == ENVELOPE_TLS_REQUIRED)
 		needs.keywords |= EHLO_REQUIRETLS;
@@ -31,6 +22,12 @@ struct deliver_needs deliver_needs_of(const struct envelope *e, const uint32_t *
 		needs.by_time = e->by_time;
 	}
 	return needs;
+}
+
+void deliver_needs_add(struct deliver_needs *needs, const struct envelope *e, uint32_t recipient)
+{
+	if (e->smtputf8 && !utf8_is_ascii(e->recipients[recipient].forward_path))
+		needs->keywords |= EHLO_SMTPUTF8;
 }
 
 bool deliver_needs_cover(const struct deliver_needs *a, const struct deliver_needs *b)
@@ -68,7 +65,9 @@ bool needs_lack(const struct deliver_needs *needs, const struct needs_offer *off
                 struct buf *words)
 {
 	unsigned missing = needs->keywords & ~offer->keywords;
+	struct buf nowhere = BUF(0);
 
+	words = words ? words : &nowhere;
 	buf_reset(words);
 	for (size_t i = 0; missing && i < ARRAY_LEN(lacks); i++) {
 		if (!(missing & lacks[i].keywords))

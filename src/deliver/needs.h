@@ -18,7 +18,7 @@ struct needs_lack {
 	const char *enhanced; /* "5.6.7" */
 };
 
-/* False: it is all there. Else words gets a sentence. The gravest comes first. */
+/* False: it is all there. Else words (may be NULL) gets a sentence. The gravest comes first. */
 bool needs_lack(const struct deliver_needs *needs, const struct needs_offer *offer, struct needs_lack *out,
                 struct buf *words);
 

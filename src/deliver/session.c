@@ -198,7 +198,8 @@ static void fail_out_of_step(struct session *s)
 
 /* ---------------------------------------------------------------- replies before mail */
 
-bool session_lacks(struct session *s, const struct deliver_needs *needs, struct needs_lack *out)
+static bool lacks(const struct session *s, const struct deliver_needs *needs, struct needs_lack *out,
+                  struct buf *words)
 {
 	struct needs_offer offer = { .keywords = s->keywords,
 		                     .size_limit_bytes = s->size_limit_bytes,
@@ -206,7 +207,19 @@ bool session_lacks(struct session *s, const struct deliver_needs *needs, struct 
 		                     .is_proved = s->secure && s->o.verifies,
 		                     .now_time = s->o.out->now_time(s->o.owner) };
 
-	return needs_lack(needs, &offer, out, &s->line);
+	return needs_lack(needs, &offer, out, words);
+}
+
+bool session_lacks(struct session *s, const struct deliver_needs *needs, struct needs_lack *out)
+{
+	return lacks(s, needs, out, &s->line);
+}
+
+bool session_meets(const struct session *s, const struct deliver_needs *needs)
+{
+	struct needs_lack lack;
+
+	return !lacks(s, needs, &lack, NULL);
 }
 
 static void come_up(struct session *s)

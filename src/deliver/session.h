@@ -138,6 +138,7 @@ static inline bool session_is_secure(const struct session *s)
 	return s->secure;
 }
 
+bool session_meets(const struct session *s, const struct deliver_needs *needs);
 /* What it lacks of needs; words in s->line. */
 bool session_lacks(struct session *s, const struct deliver_needs *needs, struct needs_lack *out);
 

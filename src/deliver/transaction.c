@@ -43,7 +43,7 @@ static bool is_fit(struct text mailbox, bool utf8)
 /* Recipients that only SMTPUTF8 reaches are refused each for itself: the others need not suffer. */
 static struct deliver_needs needs_of_all(const struct transaction *t)
 {
-	return deliver_needs_of(t->job->envelope, NULL, 0, body_source_bytes(t->job->body));
+	return deliver_needs_of(t->job->envelope, body_source_bytes(t->job->body));
 }
 
 static void refuse(struct transaction *t, enum deliver_kind kind, enum reason reason, const char *enhanced,

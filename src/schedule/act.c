@@ -120,11 +120,14 @@ static struct queue_outcome outcome_of(struct schedule *s, enum schedule_verb ve
 
 /* ---------------------------------------------------------------- the change */
 
-static void change(struct act *a, const struct queue_recipient *recipient)
+/* release_time: of the message, which "now" overrides; 0: not known. */
+static void change(struct act *a, const struct queue_recipient *recipient, int64_t release_time)
 {
 	struct queue_outcome outcome = outcome_of(a->schedule, a->verb, recipient);
 	struct queue_settlement settlement = { .id = a->id, .outcomes = &outcome, .outcome_count = 1 };
 
+	if (a->verb == SCHEDULE_RETRY && release_time > io_now_time(a->schedule->io))
+		outcome.recipient.released = true;
 	queue_settle(a->schedule->queue, &settlement, on_settled, a);
 }
 
@@ -138,7 +141,7 @@ static void on_loaded(void *owner, enum err err, struct queue_work *work)
 		if (work->recipients[i].n == a->n)
 			found = &work->recipients[i];
 	if (found)
-		change(a, found);
+		change(a, found, work->message->envelope->release_time);
 	else
 		on_settled(a, err == ERR_DAMAGED || !err ? ERR_NOT_FOUND : err);
 	queue_work_free(queue, &work);
@@ -179,7 +182,7 @@ void schedule_act(struct schedule *s, struct id id, const struct queue_recipient
 	if (a->err)
 		io_later_run(s->io, &a->later, say_later, a);
 	else if (is_held)
-		change(a, recipient);
+		change(a, recipient, 0);
 	else
 		queue_load(s->queue, id, recipient->key, &recipient->n, 1, on_loaded, a);
 }

@@ -130,8 +130,12 @@ static void on_closed(void *owner, struct deliver_connection *wire, const struct
 	s->leaving_count -= c->finishing;
 	if (!c->was_ready)
 		d->opening_count--;
-	if (failure && !c->was_ready && !c->finishing && !s->stopping)
-		destination_failed(d, failure, c->tls, has_working(d, c->tls));
+	if (failure && !c->was_ready && !c->finishing && !s->stopping) {
+		if (failure->lacking)
+			tasks_lack(d, &c->needs, c->tls, failure);
+		else
+			destination_failed(d, failure, c->tls, has_working(d, c->tls));
+	}
 	free(c);
 	schedule_feed_hungry(s);
 	destination_pump_later(d);
@@ -141,11 +145,45 @@ static const struct deliver_events connection_events = { on_ready, on_result, on
 
 /* ---------------------------------------------------------------- giving work */
 
+static struct text domain_of(const struct task *t, size_t i)
+{
+	struct text path = t->work->message->envelope->recipients[t->work->recipients[i].n].forward_path;
+
+	return text_skip(path, text_find_last_octet(path, '@'));
+}
+
+/* How many from the front have no more than so many domains (RCPTDOMAINMAX of RFC 9422). */
+static size_t within_domains(const struct task *t, size_t count, size_t domains)
+{
+	size_t seen = 0;
+
+	for (size_t i = 0; domains < count && i < count; i++) {
+		size_t before = 0;
+
+		while (before < i &&
+		       !text_eq_nocase(domain_of(t, t->next + before), domain_of(t, t->next + i)))
+			before++;
+		seen += before == i;
+		if (seen > domains)
+			return i;
+	}
+	return count;
+}
+
+/* As many as the configuration and the host want in one message. */
+static size_t how_many(const struct connection *c, const struct task *t)
+{
+	struct deliver_limits theirs = deliver_limits(c->wire);
+	size_t count = MIN(t->end - t->next, (size_t)limits(t->destination)->recipients_per_message);
+
+	return within_domains(t, MIN(count, theirs.recipients), theirs.domains);
+}
+
 static bool send_task(struct connection *c, struct task *t)
 {
 	struct destination *d = t->destination;
 	struct schedule *s = d->schedule;
-	size_t count = MIN(t->end - t->next, (size_t)limits(d)->recipients_per_message);
+	size_t count = how_many(c, t);
 	struct body_source *body;
 
 	if (outcome_reserve(t, count))
@@ -191,7 +229,7 @@ static struct task *next_task(struct destination *d, const struct connection *c)
 	for (LIST_EACH(it, &d->ready)) {
 		struct task *t = LIST_ITEM(it, struct task, link);
 
-		if (may_go(t) && t->choice.tls == c->tls)
+		if (may_go(t) && t->choice.tls == c->tls && deliver_meets(c->wire, &t->needs))
 			return t;
 		if (++looked == 64)
 			break; /* the front is being read: wait for it rather than search the whole list */
@@ -217,7 +255,10 @@ static bool gives_way(const struct connection *c)
 
 static bool has_done_enough(const struct connection *c)
 {
-	return deliver_sent_count(c->wire) >= limits(c->destination)->messages_per_connection || gives_way(c);
+	size_t most = MIN((size_t)limits(c->destination)->messages_per_connection,
+	                  deliver_limits(c->wire).messages);
+
+	return deliver_sent_count(c->wire) >= most || gives_way(c);
 }
 
 static void rest(struct connection *c)
@@ -271,7 +312,7 @@ void connections_assign(struct destination *d)
 static struct deliver_target target_of(const struct destination *d, const struct task *t)
 {
 	return (struct deliver_target){ t->choice.upstream, t->choice.upstream ? TEXT_EMPTY : d->by_key.key,
-		                        t->choice.tls };
+		                        t->choice.tls, t->needs };
 }
 
 static enum err open_one(struct destination *d, const struct task *t)
@@ -285,6 +326,7 @@ static enum err open_one(struct destination *d, const struct task *t)
 		return ERR_NOMEM;
 	c->destination = d;
 	c->tls = t->choice.tls;
+	c->needs = t->needs;
 	list_init(&c->idle_link);
 	err = deliver_open(s->deliver, &target, &connection_events, c, &c->wire);
 	if (err) {
@@ -298,16 +340,23 @@ static enum err open_one(struct destination *d, const struct task *t)
 	return ERR_OK;
 }
 
+static bool serves(const struct connection *c, const struct task *t)
+{
+	if (c->tls != t->choice.tls)
+		return false;
+	return c->was_ready ? deliver_meets(c->wire, &t->needs) : deliver_needs_cover(&c->needs, &t->needs);
+}
+
 /* With the window full, and no connection of the kind that waits: one of another kind gives up its place, first one that
  * has nothing to do, else one as soon as it has done what is in hand. */
-static void finish_another_kind(struct destination *d, enum config_tls tls)
+static void finish_another_kind(struct destination *d, const struct task *t)
 {
 	struct connection *busy = NULL;
 
 	for (LIST_EACH(it, &d->connections)) {
 		struct connection *c = LIST_ITEM(it, struct connection, link);
 
-		if (c->finishing || c->tls == tls)
+		if (c->finishing || serves(c, t))
 			return; /* its turn comes */
 		if (!c->was_ready)
 			continue;
@@ -348,7 +397,7 @@ static bool add_connection(struct destination *d, const struct task *t)
 		return false;
 	if (d->connection_count >= destination_window(d)) {
 		if (d->opening_count == 0)
-			finish_another_kind(d, t->choice.tls);
+			finish_another_kind(d, t);
 		return false;
 	}
 	if (s->connection_count >= s->max_connections) {

@@ -20,14 +20,21 @@
 
 enum task_state { TASK_READY, TASK_LOADING, TASK_IN_FLIGHT, TASK_SETTLING, TASK_WITHDRAWN };
 
+enum notice_kind {
+	NOTICE_FAILED,
+	NOTICE_DELAYED,
+	NOTICE_RELAYED, /* handed to a host that will not report on it (RFC 3461 section 5.2.2) */
+	NOTICE_KINDS
+};
+
 /* What became of one recipient, kept until it is on disk. Texts live in the task's arena. */
 struct task_outcome {
 	struct queue_outcome outcome;
 	struct text enhanced; /* for the report */
 	struct text mx;
 	bool reply_is_peers;
-	bool report; /* a failure report is due */
-	bool warn;   /* a delay warning is due */
+	bool deadline;           /* it ended because the sender's time is over */
+	bool told[NOTICE_KINDS]; /* which notices speak of it */
 };
 
 /* A notice that enters with a settle, for the event. Texts live in the task's arena. */
@@ -58,14 +65,19 @@ struct task {
 	const struct config
 		*routed_by; /* the snapshot whose routes made the choice; referenced, choice points into it */
 	struct route_choice choice;
-	int64_t wait_ms; /* from due to the attempt */
+	struct deliver_needs needs; /* of those to be tried */
+	bool resigned;              /* no host takes all its recipients: those that can go do, over any */
+	int64_t came_at, rank_at;   /* its place in the ready list: when it came, moved by its priority */
+	bool is_ranked;
+	struct io_timer by_timer; /* the sender's time (DELIVERBY) */
+	int64_t wait_ms;          /* from due to the attempt */
 
 	struct deliver_job job; /* of the attempt in flight */
 	uint32_t *job_recipients;
 	size_t job_first; /* place in work->recipients of the job's first recipient */
 	struct connection *connection;
 
-	struct arena arena; /* outcomes and their texts */
+	struct arena arena;         /* outcomes and their texts */
 	uint32_t deferred_attempts; /* recipients that are put off together come again together */
 	int64_t deferred_until_time;
 	struct task_outcome *outcomes;
@@ -74,10 +86,11 @@ struct task {
 	unsigned again_count;
 	struct io_timer settle_retry;
 
-	struct notice_story stories[2]; /* told once the settle is on disk */
+	struct notice_story stories[NOTICE_KINDS]; /* told once the settle is on disk */
 	size_t story_count;
 
 	struct buf original; /* the front of a content on disk, read for a report */
+	size_t original_wanted;
 	bool original_read;
 	struct body_source *source;
 };
@@ -87,6 +100,7 @@ struct connection {
 	struct destination *destination;
 	struct deliver_connection *wire;
 	enum config_tls tls;
+	struct deliver_needs needs; /* of the task that it was opened for */
 	bool was_ready;
 	bool finishing;
 	struct io_timer idle;
@@ -199,6 +213,9 @@ bool task_route(struct task *t);        /* false: it goes no further here (anoth
 void tasks_load(struct destination *d); /* reads the messages of the first ready tasks */
 void tasks_reroute(struct destination *d); /* after a reload; some at a time */
 void task_drop_message(struct task *t);
+/* No host has what these needs want: those in memory that want it too come to the same. */
+void tasks_lack(struct destination *d, const struct deliver_needs *needs, enum config_tls tls,
+                const struct deliver_result *failure);
 
 /* outcome.c */
 MUST_USE enum err outcome_reserve(struct task *t,
@@ -208,10 +225,22 @@ void outcome_fail_rest(struct task *t, const struct deliver_result *result);
 void outcome_rekey_rest(struct task *t, struct text key);
 void outcome_hold_rest(struct task *t);
 void outcome_discard_rest(struct task *t);
+void outcome_await_release(struct task *t); /* its release time has not come */
+void outcome_late_rest(struct task *t);     /* the sender's time is over: returned, or told that it is late */
+/* When it is given up: the sender's time counts, if he wants it returned then. INT64_MAX: never. */
+int64_t outcome_expires_time(const struct config *config, const struct envelope *e);
+/* From when on its life counts (RFC 4865: not before its release). */
+static inline int64_t outcome_begin_time(const struct envelope *e)
+{
+	return MAX(e->received_time, e->release_time);
+}
+/* Whether the sender's time is over and somebody has to be told, or it has to be returned. */
+bool outcome_is_late(const struct task *t);
 void task_settle(struct task *t);
 
 /* notice.c */
-MUST_USE enum err notice_build(struct schedule *s, struct task *t, bool warning, struct arena *arena,
+size_t notice_wanted_bytes(const struct schedule *s, const struct envelope *e, size_t content_bytes);
+MUST_USE enum err notice_build(struct schedule *s, struct task *t, enum notice_kind kind, struct arena *arena,
                                struct envelope **envelope, struct queue_notice *out);
 void notices_say(struct schedule *s, struct task *t); /* they are on disk */
 

@@ -1,6 +1,8 @@
-/* The notices of a settle: a report on recipients that failed, a warning on those that are late. */
+/* The notices of a settle: a report on recipients that failed, a warning on those that are late, word of those that were
+ * handed on to a host that does not report. */
 #include "internal.h"
 
+#include <postrider/base/utf8.h>
 #include <postrider/mail/dsn.h>
 
 /* A report on thousands of recipients, each with a long answer. */
@@ -8,6 +10,11 @@
 
 static struct text explanation_of(const struct task_outcome *o)
 {
+	if (o->deadline)
+		return TEXT(
+			"You asked for delivery within a certain time or not at all, and that time is over.");
+	if (o->outcome.verdict == QUEUE_DELIVERED)
+		return TEXT_EMPTY;
 	if (o->outcome.verdict == QUEUE_EXPIRED)
 		return TEXT(
 			"The message was tried again and again until its time was over. The last answer is given here; "
@@ -31,40 +38,44 @@ static struct text explanation_of(const struct task_outcome *o)
 	case REASON_POLICY:
 		return TEXT(
 			"The other side refuses it by its rules. Its answer may say why; its postmaster can say more.");
+	case REASON_EXTENSION:
+		return TEXT("The mail system on the way there is not able to do what this message needs.");
 	default:
 		return TEXT_EMPTY;
 	}
 }
 
-static bool belongs(const struct task_outcome *o, bool warning)
-{
-	return warning ? o->warn : o->report;
-}
+static const enum dsn_action actions[NOTICE_KINDS] = {
+	[NOTICE_FAILED] = DSN_FAILED,
+	[NOTICE_DELAYED] = DSN_DELAYED,
+	[NOTICE_RELAYED] = DSN_RELAYED,
+};
 
-static size_t fill_recipients(struct schedule *s, const struct task *t, bool warning,
+static size_t fill_recipients(struct schedule *s, const struct task *t, enum notice_kind kind,
                               struct dsn_recipient *out)
 {
 	const struct envelope *e = t->work->message->envelope;
-	int64_t life = s->config->retry.give_up_after_ms;
+	int64_t expires = outcome_expires_time(s->config, e);
 	size_t count = 0;
 
 	for (size_t i = 0; i < t->outcome_count; i++) {
 		const struct task_outcome *o = &t->outcomes[i];
 		const struct queue_recipient *q = &o->outcome.recipient;
 
-		if (!belongs(o, warning))
+		if (!o->told[kind])
 			continue;
 		out[count++] = (struct dsn_recipient){
 			.forward_path = e->recipients[q->n].forward_path,
 			.original_path = e->recipients[q->n].original_path,
-			.action = warning ? DSN_DELAYED : DSN_FAILED,
+			.orcpt = e->recipients[q->n].orcpt,
+			.action = actions[kind],
 			.status = o->enhanced,
 			.reply = q->reply,
 			.from_peer = o->reply_is_peers,
 			.explanation = explanation_of(o),
 			.remote_mta = o->mx,
 			.last_attempt_time = q->last_attempt_time,
-			.will_retry_until_time = warning && life < CONFIG_NEVER ? e->received_time + life : 0,
+			.will_retry_until_time = kind == NOTICE_DELAYED && expires < INT64_MAX ? expires : 0,
 		};
 	}
 	return count;
@@ -85,8 +96,18 @@ static struct text original_of(const struct task *t, size_t max_bytes, struct ar
 	return text_of(all, bytes);
 }
 
-static enum dsn_return returned_of(const struct config *config)
+/* RET speaks of failures only (RFC 3461 section 4.3); other reports need no more than the header. The body of what may
+ * travel by TLS alone stays here (RFC 8689 section 5), and so does what is no text. */
+static enum dsn_return returned_of(const struct config *config, const struct envelope *e,
+                                   enum notice_kind kind)
 {
+	bool headers =
+		kind != NOTICE_FAILED || e->tls_wish == ENVELOPE_TLS_REQUIRED || e->body == ENVELOPE_BINARY;
+
+	if (e->ret)
+		return headers || e->ret == ENVELOPE_RET_HDRS ? DSN_RETURN_HEADERS : DSN_RETURN_FULL;
+	if (headers && config->bounce.include == CONFIG_INCLUDE_FULL)
+		return DSN_RETURN_HEADERS;
 	switch (config->bounce.include) {
 	case CONFIG_INCLUDE_FULL:
 		return DSN_RETURN_FULL;
@@ -98,6 +119,15 @@ static enum dsn_return returned_of(const struct config *config)
 	return DSN_RETURN_HEADERS;
 }
 
+/* How much of a content a report may want: all of it, or as much as headers take. */
+size_t notice_wanted_bytes(const struct schedule *s, const struct envelope *e, size_t content_bytes)
+{
+	bool full = returned_of(s->config, e, NOTICE_FAILED) == DSN_RETURN_FULL;
+
+	return full && content_bytes <= s->config->bounce.max_size_bytes ? content_bytes : ORIGINAL_BYTES / 2;
+}
+
+/* A report is as urgent as what it is about (RFC 6710 section 4.1), and travels as it had to (RFC 8689 section 5). */
 static enum err make_envelope(struct schedule *s, const struct envelope *original, struct envelope **out)
 {
 	AUTO(envelope_free) struct envelope *e = envelope_new(64u << 10);
@@ -106,6 +136,11 @@ static enum err make_envelope(struct schedule *s, const struct envelope *origina
 		return ERR_NOMEM;
 	e->received_time = io_now_time(s->io);
 	e->id = id_next(&s->ids, e->received_time);
+	e->has_priority = original->has_priority;
+	e->priority = original->priority;
+	if (original->tls_wish == ENVELOPE_TLS_REQUIRED)
+		e->tls_wish = ENVELOPE_TLS_REQUIRED;
+	e->smtputf8 = e->header_8bit = !utf8_is_ascii(original->reverse_path);
 	if (envelope_add_recipient(e, original->reverse_path, TEXT_EMPTY) ||
 	    envelope_set(e, &e->protocol, TEXT("LOCAL")) || envelope_set(e, &e->client, TEXT("local")))
 		return ERR_NOMEM;
@@ -168,7 +203,7 @@ void notices_say(struct schedule *s, struct task *t)
 
 /* Everything in *out lives in arena, except *envelope, which the caller frees after the settle was handed in.
  * ERR_SYNTAX: the reverse-path leads nowhere, so that there is nobody to tell. */
-enum err notice_build(struct schedule *s, struct task *t, bool warning, struct arena *arena,
+enum err notice_build(struct schedule *s, struct task *t, enum notice_kind kind, struct arena *arena,
                       struct envelope **envelope, struct queue_notice *out)
 {
 	const struct envelope *original = t->work->message->envelope;
@@ -193,9 +228,11 @@ enum err notice_build(struct schedule *s, struct task *t, bool warning, struct a
 		            .arrival_time = original->received_time,
 		            .message_id = original->message_id,
 		            .subject = original->subject,
+		            .envid = original->envid,
+		            .utf8 = original->smtputf8,
 		            .recipients = recipients,
-		            .recipient_count = fill_recipients(s, t, warning, recipients),
-		            .returned = returned_of(s->config),
+		            .recipient_count = fill_recipients(s, t, kind, recipients),
+		            .returned = returned_of(s->config, original, kind),
 		            .original = original_of(t, s->config->bounce.max_size_bytes, arena),
 		            .original_bytes =
 		                    t->work->message->prepended.len + t->work->message->content_bytes,

@@ -15,11 +15,30 @@ static int64_t life_ms(const struct config *config, const struct envelope *e)
 	return e->reverse_path.len ? config->retry.give_up_after_ms : config->retry.bounce_give_up_after_ms;
 }
 
-static int64_t expires_time(const struct config *config, const struct envelope *e)
+int64_t outcome_expires_time(const struct config *config, const struct envelope *e)
 {
-	int64_t life = life_ms(config, e);
+	int64_t life = life_ms(config, e),
+		expires = life >= CONFIG_NEVER ? INT64_MAX : outcome_begin_time(e) + life;
 
-	return life >= CONFIG_NEVER ? INT64_MAX : e->received_time + life;
+	return e->by == ENVELOPE_BY_RETURN ? MIN(expires, e->by_time) : expires;
+}
+
+static bool is_past(const struct envelope *e, enum envelope_by by, int64_t now)
+{
+	return e->by == by && now >= e->by_time;
+}
+
+bool outcome_is_late(const struct task *t)
+{
+	const struct envelope *e = t->work->message->envelope;
+	int64_t now = io_now_time(t->destination->schedule->io);
+
+	if (!is_past(e, ENVELOPE_BY_NOTIFY, now))
+		return is_past(e, ENVELOPE_BY_RETURN, now);
+	for (size_t i = t->next; i < t->end; i++)
+		if (!t->work->recipients[i].late_told)
+			return true;
+	return false;
 }
 
 /* The step for this attempt (the last one repeats) with a tenth of jitter either way, so that what failed together does
@@ -97,7 +116,7 @@ static void say(struct task *t, const struct task_outcome *o, const struct deliv
 	struct schedule *s = t->destination->schedule;
 	const struct envelope *e = t->work->message->envelope;
 	const struct queue_recipient *q = &o->outcome.recipient;
-	int64_t now = io_now_time(s->io), expires = expires_time(s->config, e);
+	int64_t now = io_now_time(s->io), expires = outcome_expires_time(s->config, e);
 	struct event event = EVENT(event_of(o->outcome.verdict));
 	char place[512];
 
@@ -162,28 +181,72 @@ static struct task_outcome *new_outcome(struct task *t)
 	return &t->outcomes[t->outcome_count++];
 }
 
+/* Whether the sender wants to hear of this: by NOTIFY, or without it as usual (RFC 3461 section 4.1). Never a report on a
+ * report (RFC 5321 section 6.1). */
+static bool wants(const struct envelope *e, uint32_t n, unsigned notify, bool unsaid)
+{
+	unsigned said = e->recipients[n].notify;
+
+	if (e->reverse_path.len == 0 || (said & ENVELOPE_NOTIFY_NEVER))
+		return false;
+	return said ? said & notify : unsaid;
+}
+
+/* "N" of DELIVERBY asks for a report by itself, which only NEVER forbids (RFC 2852 section 4). */
+static void tell_delay(struct schedule *s, const struct envelope *e, struct task_outcome *o, int64_t now)
+{
+	struct queue_recipient *q = &o->outcome.recipient;
+	bool late = is_past(e, ENVELOPE_BY_NOTIFY, now) && !q->late_told,
+	     slow = !q->warned && now - outcome_begin_time(e) >= s->config->retry.warn_after_ms;
+
+	if (late)
+		o->told[NOTICE_DELAYED] = wants(e, q->n, ~0u, true);
+	else if (slow)
+		o->told[NOTICE_DELAYED] = wants(e, q->n, ENVELOPE_NOTIFY_DELAY, true);
+	q->late_told = q->late_told || late;
+	q->warned = q->warned || o->told[NOTICE_DELAYED];
+}
+
+static void defer(struct task *t, struct task_outcome *o, int64_t now, int64_t expires)
+{
+	const struct envelope *e = t->work->message->envelope;
+	struct queue_recipient *q = &o->outcome.recipient;
+
+	o->outcome.verdict = QUEUE_DEFERRED;
+	q->state = QUEUE_WAITING;
+	q->due_time = put_off(t, q->attempts, now, expires);
+	if (e->by == ENVELOPE_BY_NOTIFY && e->by_time > now)
+		q->due_time = MIN(q->due_time, e->by_time); /* somebody has to be told then */
+	tell_delay(t->destination->schedule, e, o, now);
+}
+
 static void judge_failure(struct task *t, struct task_outcome *o, const struct deliver_result *r)
 {
 	struct schedule *s = t->destination->schedule;
 	const struct envelope *e = t->work->message->envelope;
-	struct queue_recipient *q = &o->outcome.recipient;
-	int64_t now = io_now_time(s->io), expires = expires_time(s->config, e);
-	bool has_sender = e->reverse_path.len != 0;
+	int64_t now = io_now_time(s->io), expires = outcome_expires_time(s->config, e);
 
-	if (r->kind == DELIVER_PERMANENT) {
-		o->outcome.verdict = QUEUE_BOUNCED;
-	} else if (now >= expires) {
-		o->outcome.verdict = QUEUE_EXPIRED;
-	} else {
-		o->outcome.verdict = QUEUE_DEFERRED;
-		q->state = QUEUE_WAITING;
-		q->due_time = put_off(t, q->attempts, now, expires);
-		o->warn =
-			has_sender && !q->warned && now - e->received_time >= s->config->retry.warn_after_ms;
-		q->warned = q->warned || o->warn;
+	if (r->kind != DELIVER_PERMANENT && now < expires) {
+		defer(t, o, now, expires);
 		return;
 	}
-	o->report = has_sender; /* never a report on a report (RFC 5321 section 6.1) */
+	o->outcome.verdict = r->kind == DELIVER_PERMANENT ? QUEUE_BOUNCED : QUEUE_EXPIRED;
+	o->told[NOTICE_FAILED] = wants(e, o->outcome.recipient.n, ENVELOPE_NOTIFY_FAILURE, true);
+	if (o->outcome.verdict == QUEUE_EXPIRED && is_past(e, ENVELOPE_BY_RETURN, now)) {
+		o->deadline = true;
+		o->enhanced = TEXT("5.4.7");
+	}
+}
+
+/* The next hop took it and will not tell what becomes of it, or the sender wants to hear of each hop (RFC 2852 section 4). */
+static void judge_success(struct task *t, struct task_outcome *o, const struct deliver_result *r)
+{
+	const struct envelope *e = t->work->message->envelope;
+	uint32_t n = o->outcome.recipient.n;
+
+	o->outcome.verdict = QUEUE_DELIVERED;
+	o->told[NOTICE_RELAYED] = (!r->keeps_dsn && wants(e, n, ENVELOPE_NOTIFY_SUCCESS, false)) ||
+	                          (e->by && (!r->keeps_by || e->by_trace) && wants(e, n, ~0u, true));
 }
 
 static void count(struct schedule *s, const struct task_outcome *o)
@@ -229,7 +292,7 @@ static void add_result(struct task *t, size_t index, const struct deliver_result
 	o->mx = keep(t, r->mx, 255);
 	o->reply_is_peers = r->from_peer;
 	if (r->kind == DELIVER_DELIVERED)
-		o->outcome.verdict = QUEUE_DELIVERED;
+		judge_success(t, o, r);
 	else
 		judge_failure(t, o, r);
 	count(s, o);
@@ -273,11 +336,9 @@ void outcome_fail_rest(struct task *t, const struct deliver_result *result)
 
 /* ---------------------------------------------------------------- what is decided without an attempt */
 
-static void settle_rest(struct task *t, enum queue_verdict verdict, enum queue_state state, struct text key,
-                        struct text words)
+static void settle_rest_at(struct task *t, enum queue_verdict verdict, enum queue_state state,
+                           struct text key, struct text words, int64_t due_time)
 {
-	struct schedule *s = t->destination->schedule;
-
 	if (outcome_reserve(t, t->end - t->next)) {
 		come_back(t);
 		return;
@@ -289,12 +350,88 @@ static void settle_rest(struct task *t, enum queue_verdict verdict, enum queue_s
 		o->outcome.recipient = t->work->recipients[t->next];
 		o->outcome.recipient.state = state;
 		o->outcome.recipient.key = keep(t, key, ROUTE_KEY_MAX);
-		o->outcome.recipient.due_time = io_now_time(s->io);
+		o->outcome.recipient.due_time = due_time;
 		if (words.len) {
 			o->outcome.recipient.reason = REASON_POLICY;
 			o->outcome.recipient.reply = words;
 			say(t, o, NULL);
 		}
+	}
+	task_settle(t);
+}
+
+static void settle_rest(struct task *t, enum queue_verdict verdict, enum queue_state state, struct text key,
+                        struct text words)
+{
+	settle_rest_at(t, verdict, state, key, words, io_now_time(t->destination->schedule->io));
+}
+
+void outcome_await_release(struct task *t)
+{
+	settle_rest_at(t, QUEUE_DEFERRED, QUEUE_WAITING, t->destination->by_key.key, TEXT_EMPTY,
+	               t->work->message->envelope->release_time);
+}
+
+/* What is said in the place of a reply; the last one is worth reading. */
+static struct text late_words(struct task *t, const struct queue_recipient *q)
+{
+	struct buf b = BUF(REPLY_KEPT_BYTES);
+	struct text kept;
+
+	buf_add_string(&b, "the time that the sender set for delivery (DELIVERBY) is over");
+	if (q->reply.len) {
+		buf_add_string(&b, "; the last answer was: ");
+		buf_add(&b, text_head(q->reply, REPLY_KEPT_BYTES - b.len));
+	}
+	kept = keep(t, buf_text(&b), REPLY_KEPT_BYTES);
+	buf_fini(&b);
+	return kept;
+}
+
+static void add_return(struct task *t, struct task_outcome *o)
+{
+	struct queue_recipient *q = &o->outcome.recipient;
+
+	o->outcome.verdict = QUEUE_EXPIRED;
+	o->deadline = true;
+	o->enhanced = TEXT("5.4.7");
+	q->reason = REASON_DEADLINE;
+	q->reply = late_words(t, q);
+	o->told[NOTICE_FAILED] = wants(t->work->message->envelope, q->n, ENVELOPE_NOTIFY_FAILURE, true);
+	t->destination->schedule->counts.expired++;
+	say(t, o, NULL);
+}
+
+/* Due at once again: nothing but the report has changed. */
+static void add_lateness(struct task *t, struct task_outcome *o, int64_t now)
+{
+	struct queue_recipient *q = &o->outcome.recipient;
+
+	o->outcome.verdict = QUEUE_DEFERRED;
+	q->state = QUEUE_WAITING;
+	q->due_time = now;
+	q->key = t->destination->by_key.key;
+	o->enhanced = TEXT("4.4.7");
+	tell_delay(t->destination->schedule, t->work->message->envelope, o, now);
+}
+
+void outcome_late_rest(struct task *t)
+{
+	int64_t now = io_now_time(t->destination->schedule->io);
+	bool returned = t->work->message->envelope->by == ENVELOPE_BY_RETURN;
+
+	if (outcome_reserve(t, t->end - t->next)) {
+		come_back(t);
+		return;
+	}
+	for (; t->next < t->end; t->next++) {
+		struct task_outcome *o = new_outcome(t);
+
+		o->outcome.recipient = t->work->recipients[t->next];
+		if (returned)
+			add_return(t, o);
+		else
+			add_lateness(t, o, now);
 	}
 	task_settle(t);
 }
@@ -378,9 +515,9 @@ static void read_original(void *owner)
 	struct text span;
 	enum err err = ERR_OK;
 
-	while (t->original.len < skip + ORIGINAL_BYTES / 2 && !(err = body_source_next(t->source, &span)) &&
+	while (t->original.len < t->original_wanted && !(err = body_source_next(t->source, &span)) &&
 	       span.len > 0)
-		buf_add(&t->original, text_head(span, skip + ORIGINAL_BYTES - t->original.len));
+		buf_add(&t->original, text_head(span, t->original.max - t->original.len));
 	if (err == ERR_MORE)
 		return;
 	/* a body that cannot be read must not keep its sender from hearing of the failure */
@@ -397,7 +534,9 @@ static bool awaits_original(struct task *t)
 
 	if (t->original_read || m->content.at || m->content_bytes == 0)
 		return false;
-	t->original.max = m->prepended.len + ORIGINAL_BYTES;
+	t->original_wanted = m->prepended.len +
+	                     notice_wanted_bytes(t->destination->schedule, m->envelope, m->content_bytes);
+	t->original.max = t->original_wanted + ORIGINAL_BYTES / 2;
 	if (queue_message_body(t->destination->schedule->queue, m, &t->source))
 		return false;
 	body_source_listen(t->source, read_original, t);
@@ -407,11 +546,12 @@ static bool awaits_original(struct task *t)
 
 /* ---------------------------------------------------------------- together in one transaction */
 
-static enum err add_notice(struct task *t, bool warning, struct arena *arena, struct envelope **envelope,
-                           struct queue_settlement *settlement, struct queue_notice *notices)
+static enum err add_notice(struct task *t, enum notice_kind kind, struct arena *arena,
+                           struct envelope **envelope, struct queue_settlement *settlement,
+                           struct queue_notice *notices)
 {
 	struct schedule *s = t->destination->schedule;
-	enum err err = notice_build(s, t, warning, arena, envelope, &notices[settlement->notice_count]);
+	enum err err = notice_build(s, t, kind, arena, envelope, &notices[settlement->notice_count]);
 
 	if (err == ERR_SYNTAX)
 		return ERR_OK; /* a reverse-path that leads nowhere: nobody can be told */
@@ -420,39 +560,44 @@ static enum err add_notice(struct task *t, bool warning, struct arena *arena, st
 	return err;
 }
 
+static bool is_told(const struct task *t, enum notice_kind kind)
+{
+	for (size_t i = 0; i < t->outcome_count; i++)
+		if (t->outcomes[i].told[kind])
+			return true;
+	return false;
+}
+
 void task_settle(struct task *t)
 {
 	struct schedule *s = t->destination->schedule;
-	AUTO(envelope_free) struct envelope *report_envelope = NULL;
-	AUTO(envelope_free) struct envelope *warning_envelope = NULL;
 	AUTO(free_memory) struct queue_outcome *outcomes = NULL;
 	AUTO(arena_fini) struct arena arena = { 0 };
-	struct queue_notice notices[2];
+	struct envelope *envelopes[NOTICE_KINDS] = { NULL };
+	struct queue_notice notices[NOTICE_KINDS];
 	struct queue_settlement settlement = { .id = t->id, .notices = notices };
-	bool report = false, warn = false;
+	bool told = false;
 	enum err err = ERR_OK;
 
 	t->state = TASK_SETTLING;
 	t->story_count = 0;
-	for (size_t i = 0; i < t->outcome_count; i++) {
-		report = report || t->outcomes[i].report;
-		warn = warn || t->outcomes[i].warn;
-	}
-	if ((report || warn) && awaits_original(t))
+	for (int kind = 0; kind < NOTICE_KINDS; kind++)
+		told = told || is_told(t, kind);
+	if (told && awaits_original(t))
 		return;
 	arena_init(&arena, 64u << 20);
-	if (report)
-		err = add_notice(t, false, &arena, &report_envelope, &settlement, notices);
-	if (!err && warn)
-		err = add_notice(t, true, &arena, &warning_envelope, &settlement, notices);
+	for (int kind = 0; told && !err && kind < NOTICE_KINDS; kind++)
+		if (is_told(t, kind))
+			err = add_notice(t, kind, &arena, &envelopes[kind], &settlement, notices);
 	outcomes = calloc(MAX(t->outcome_count, (size_t)1), sizeof(*outcomes));
-	if (err || !outcomes) {
-		settle_later(t);
-		return;
-	}
-	for (size_t i = 0; i < t->outcome_count; i++)
+	for (size_t i = 0; outcomes && i < t->outcome_count; i++)
 		outcomes[i] = t->outcomes[i].outcome;
 	settlement.outcomes = outcomes;
 	settlement.outcome_count = t->outcome_count;
-	queue_settle(s->queue, &settlement, on_settled, t);
+	if (err || !outcomes)
+		settle_later(t);
+	else
+		queue_settle(s->queue, &settlement, on_settled, t);
+	for (int kind = 0; kind < NOTICE_KINDS; kind++)
+		envelope_free(&envelopes[kind]);
 }

@@ -58,6 +58,7 @@ void task_free(struct task *t)
 	task_leave_ready(t);
 	count_content(t, false);
 	io_timer_stop(d->schedule->io, &t->settle_retry);
+	io_timer_stop(d->schedule->io, &t->by_timer);
 	map_remove(&d->tasks, &t->by_id);
 	d->schedule->task_count--;
 	body_source_release(&t->source);
@@ -78,17 +79,74 @@ void task_free(struct task *t)
 	destination_pump_later(d);
 }
 
+/* ---------------------------------------------------------------- the ready list */
+
+/* What is a level of priority (RFC 6710) worth: so much earlier than it came does a message stand in line. So the urgent goes
+ * first, and nobody waits for more than what came in that time. */
+#define PRIORITY_STEP_MS MINUTE_MS
+
+/* At the end of those that rank alike, or with first at their beginning. Plain mail finds its place at once: whoever came
+ * before it stands before it. */
+static void put_in_line(struct task *t, bool first)
+{
+	struct list *ready = &t->destination->ready, *at = first ? ready->next : ready;
+
+	if (first)
+		while (at != ready && LIST_ITEM(at, struct task, link)->rank_at < t->rank_at)
+			at = at->next;
+	else
+		while (at->prev != ready && LIST_ITEM(at->prev, struct task, link)->rank_at > t->rank_at)
+			at = at->prev;
+	list_insert_before(at, &t->link);
+}
+
+/* What lay on disk shows its priority only when it is read: it may move up then, and never down, or reading ahead would
+ * have no end. */
+static void rank(struct task *t)
+{
+	const struct envelope *e = t->work ? t->work->message->envelope : NULL;
+	int64_t now = io_now_at(t->destination->schedule->io),
+		earlier = e ? e->priority * PRIORITY_STEP_MS : 0;
+
+	if (!t->is_ranked) {
+		t->is_ranked = true;
+		t->came_at = now;
+		t->rank_at = now - earlier;
+	}
+	t->rank_at = MIN(t->rank_at, t->came_at - earlier);
+}
+
+static void on_by_time(void *owner)
+{
+	struct task *t = owner;
+
+	if (t->state != TASK_READY || !outcome_is_late(t))
+		return;
+	task_leave_ready(t);
+	outcome_late_rest(t);
+}
+
+static void watch_by_time(struct task *t)
+{
+	struct schedule *s = t->destination->schedule;
+	const struct envelope *e = t->work ? t->work->message->envelope : NULL;
+
+	if (!e || !e->by || (e->by_time <= io_now_time(s->io) && !outcome_is_late(t)))
+		return;
+	if (io_timer_start(s->io, &t->by_timer, io_at_of_time(s->io, e->by_time), on_by_time, t))
+		return; /* then it is seen when its turn comes */
+}
+
 void task_make_ready(struct task *t, bool first)
 {
 	struct destination *d = t->destination;
 
 	t->state = TASK_READY;
 	d->reroute = d->reroute || (t->work && t->routed_by != d->schedule->config);
-	if (first)
-		list_prepend(&d->ready, &t->link);
-	else
-		list_append(&d->ready, &t->link);
+	rank(t);
+	put_in_line(t, first);
 	d->ready_count++;
+	watch_by_time(t);
 	destination_pump_later(d);
 }
 
@@ -96,6 +154,7 @@ void task_leave_ready(struct task *t)
 {
 	if (list_is_empty(&t->link))
 		return;
+	io_timer_stop(t->destination->schedule->io, &t->by_timer);
 	list_remove(&t->link);
 	t->destination->ready_count--;
 }
@@ -194,6 +253,55 @@ bool task_route(struct task *t)
 	return false;
 }
 
+/* ---------------------------------------------------------------- what a message asks for */
+
+static void note_needs(struct task *t)
+{
+	const struct queue_message *m = t->work->message;
+
+	t->needs = deliver_needs_of(m->envelope, m->prepended.len + m->content_bytes);
+	for (size_t i = t->next; m->envelope->smtputf8 && !t->resigned && i < t->end; i++)
+		deliver_needs_add(&t->needs, m->envelope, t->work->recipients[i].n);
+}
+
+/* RFC 4865: not before, unless a person says so. */
+static bool awaits_release(const struct task *t)
+{
+	return t->work->message->envelope->release_time > io_now_time(t->destination->schedule->io) &&
+	       !t->work->recipients[t->next].released;
+}
+
+/* Only some of its recipients want SMTPUTF8, and nobody offers it: the others need not suffer for them. Over any connection
+ * each recipient gets the answer that fits it. */
+static bool resigns(struct task *t, const struct deliver_needs *needs, const struct deliver_result *failure)
+{
+	struct deliver_needs before = t->needs;
+
+	if (t->resigned || failure->kind != DELIVER_PERMANENT)
+		return false;
+	t->resigned = true;
+	note_needs(t);
+	if (!deliver_needs_cover(&t->needs, needs))
+		return true;
+	t->resigned = false;
+	t->needs = before;
+	return false;
+}
+
+void tasks_lack(struct destination *d, const struct deliver_needs *needs, enum config_tls tls,
+                const struct deliver_result *failure)
+{
+	for (LIST_EACH_SAFE(it, &d->ready)) {
+		struct task *t = LIST_ITEM(it, struct task, link);
+
+		if (!t->work || t->routed_by != d->schedule->config || t->choice.tls != tls ||
+		    !deliver_needs_cover(&t->needs, needs) || resigns(t, needs, failure))
+			continue;
+		task_leave_ready(t);
+		outcome_fail_rest(t, failure);
+	}
+}
+
 /* Work of the queue becomes the task's. False: it was settled without an attempt. */
 bool task_take_work(struct task *t, struct queue_work **work)
 {
@@ -206,8 +314,17 @@ bool task_take_work(struct task *t, struct queue_work **work)
 	free(t->ns);
 	t->ns = NULL;
 	count_content(t, true);
+	note_needs(t);
 	if (!task_route(t))
 		return false;
+	if (awaits_release(t)) {
+		outcome_await_release(t);
+		return false;
+	}
+	if (outcome_is_late(t)) {
+		outcome_late_rest(t);
+		return false;
+	}
 	if (!destination_shares_failure(d, t))
 		return true;
 	outcome_fail_rest(t, &d->failure);
