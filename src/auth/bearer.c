@@ -81,12 +81,14 @@ void oauthbearer_take(struct auth_exchange *x, struct text octets)
 	struct text rest = octets;
 	struct gs2 gs2;
 
-	if (!gs2_parse(&rest, &gs2) || text_starts(gs2.flag, TEXT("p=")) ||
-	    !saslname_decode(gs2.identity, &name) || !text_starts(rest, TEXT("\1"))) {
-		exchange_malformed(x, "no OAUTHBEARER message: it begins with n,a=NAME, and an octet 1");
-		return;
-	}
-	take(x, buf_text(&name), text_skip(rest, 1));
+	enum err err = ERR_SYNTAX;
+
+	if (gs2_parse(&rest, &gs2) && !text_starts(gs2.flag, TEXT("p=")) && text_starts(rest, TEXT("\1")))
+		err = saslname_decode(gs2.identity, &name);
+	if (err)
+		exchange_failed(x, err, "no OAUTHBEARER message: it begins with n,a=NAME, and an octet 1");
+	else
+		take(x, buf_text(&name), text_skip(rest, 1));
 }
 
 void xoauth2_take(struct auth_exchange *x, struct text octets)

@@ -190,13 +190,13 @@ static void take_first(struct auth_exchange *x, struct text octets)
 		exchange_malformed(x, "no SCRAM message: a name and a nonce are missing");
 	} else if (fault) {
 		exchange_wrong(x, fault);
-	} else if (take_names(x, text_skip(name, 2), gs2.identity)) {
+	} else if (!take_names(x, text_skip(name, 2), gs2.identity)) {
+		return;
+	} else if (x->mechanism->bit == AUTH_SCRAM_SHA_256 && relay_knows(x, AUTH_SCRAM_SHA_256)) {
+		relay_begin(x);
+	} else {
 		buf_add(&s->header, gs2.header);
 		buf_add(&s->bare, bare);
-		if (x->mechanism->bit == AUTH_SCRAM_SHA_256 && relay_knows(x, AUTH_SCRAM_SHA_256)) {
-			relay_begin(x);
-			return;
-		}
 		find_verifier(x);
 		say_first(x, text_skip(nonce, 2));
 	}
