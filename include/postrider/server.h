@@ -74,6 +74,12 @@ bool server_has_failed(const struct server *s); /* the disk failed: it stopped b
  * machine_name (which lives in name, 256 octets). */
 void server_use_system(struct config_sources *sources, char name[256]);
 
+/* What a start would find wrong in the files that the configuration names: certificates with their keys, CAs, the users file.
+ * They are read, and nothing else is done. found: for each, where ("FILE:LINE"), what, and the
+ * next step, which may be empty; for people. */
+typedef void server_found_fn(void *owner, struct text where, struct text what, struct text next);
+MUST_USE enum err server_check_files(const struct config *config, server_found_fn *found, void *owner);
+
 struct server_main_options {
 	const struct config_sources *sources; /* read again at every reload */
 	int log_descriptor;                   /* events: 1 */

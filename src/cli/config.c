@@ -1,6 +1,8 @@
 /* check and config: what the configuration says, without a daemon. */
 #include "cli.h"
 
+#include <postrider/server.h>
+
 #define PRINT_MAX_BYTES (8u << 20)
 
 static enum exit_code print(struct cli *cli, const struct buf *out)
@@ -75,6 +77,11 @@ static void print_summary(struct cli *cli)
 	fputc('\n', cli->out);
 }
 
+static void on_found(void *owner, struct text where, struct text what, struct text next)
+{
+	config_report_add(owner, where, what, next);
+}
+
 enum exit_code run_check(struct cli *cli)
 {
 	struct cli_sources sources;
@@ -87,6 +94,10 @@ enum exit_code run_check(struct cli *cli)
 	config_report_init(&report);
 	enum err err = config_load(&sources.sources, &cli->config, &report);
 
+	if (!err)
+		err = server_check_files(cli->config, on_found, &report);
+	if (!err && report.error_count)
+		err = ERR_CONFIG;
 	config_report_print(&report, &words);
 	if (cli->json)
 		cli_print_report_json(cli, &report);

@@ -186,11 +186,9 @@ static void show_source(struct config_report *report, struct config_finding *f, 
 	f->marked = MAX(f->marked, 1);
 }
 
-PRINTF_LIKE(4, 0)
-static struct config_finding *add(struct load *load, bool is_error, const struct spot *spot,
-                                  const char *format, va_list args)
+/* NULL: enough are kept, or no memory. */
+static struct config_finding *make_room(struct config_report *report, bool is_error)
 {
-	struct config_report *report = load->report;
 	size_t kept_before = is_error ? report->error_count++ : report->warning_count++;
 
 	if (kept_before >= (is_error ? CONFIG_ERRORS_SHOWN : WARNINGS_KEPT))
@@ -209,8 +207,31 @@ static struct config_finding *add(struct load *load, bool is_error, const struct
 	struct config_finding *f = &report->findings[report->count++];
 
 	*f = (struct config_finding){ .is_error = is_error };
+	f->message = f->detail = f->expected = f->hint = f->source = f->place.file = f->see.file = TEXT_EMPTY;
+	return f;
+}
+
+void config_report_add(struct config_report *report, struct text where, struct text what, struct text hint)
+{
+	struct config_finding *f = make_room(report, true);
+
+	if (!f)
+		return;
+	f->place.file = keep_name(report, where);
+	f->message = keep_name(report, what);
+	f->hint = keep_name(report, hint);
+}
+
+PRINTF_LIKE(4, 0)
+static struct config_finding *add(struct load *load, bool is_error, const struct spot *spot,
+                                  const char *format, va_list args)
+{
+	struct config_report *report = load->report;
+	struct config_finding *f = make_room(report, is_error);
+
+	if (!f)
+		return NULL;
 	f->message = keep_format(report, format, args);
-	f->detail = f->expected = f->hint = f->source = f->place.file = f->see.file = TEXT_EMPTY;
 	if (!spot || !spot->source)
 		return f;
 	f->order = spot->source->order;

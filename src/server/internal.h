@@ -51,6 +51,8 @@ enum err client_context_with_ca(void *owner, const struct tls_client_options *o,
 
 /* logins.c: who may log in */
 MUST_USE enum err server_open_auth(struct server *s, struct buf *problem);
+/* The same of no server, to see whether the users file can be read. */
+MUST_USE enum err server_read_users(struct io *io, const struct config *config, struct auth **out, struct buf *problem);
 
 /* question.c: whom to ask about recipients. Everything is as before after an error. */
 MUST_USE enum err server_question(struct server *s, const struct config *config, struct buf *problem);

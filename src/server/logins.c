@@ -77,6 +77,12 @@ static void on_notice(void *owner, enum auth_notice notice, struct text what)
 	buf_fini(&words);
 }
 
+enum err server_read_users(struct io *io, const struct config *config, struct auth **out, struct buf *problem)
+{
+	return auth_new(&(struct auth_options){ .io = io, .config = config, .mark_file = mark_file, .read_file = read_file },
+	                out, problem);
+}
+
 enum err server_open_auth(struct server *s, struct buf *problem)
 {
 	return auth_new(&(struct auth_options){ .io = s->io,

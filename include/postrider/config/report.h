@@ -45,6 +45,10 @@ struct config_report {
 void config_report_init(struct config_report *report);
 void config_report_fini(struct config_report *report);
 
+/* An error that was found elsewhere, in what the configuration names. where: "FILE:LINE" or the like; hint may
+ * be empty. All are copied. */
+void config_report_add(struct config_report *report, struct text where, struct text what, struct text hint);
+
 /* As people read it: one paragraph a finding, and "3 errors; nothing was started or changed." behind errors. */
 void config_report_print(const struct config_report *report, struct buf *out);
 

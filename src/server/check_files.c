@@ -1,0 +1,109 @@
+/* What a start would find wrong in the files that the configuration names, without a start. */
+#include <postrider/base/auto.h>
+#include <postrider/io/uv.h>
+
+#include "certificates.h"
+#include "internal.h"
+
+#define PROBLEM_MAX (16u << 10)
+
+struct checking {
+	const struct config *config;
+	struct io *io;
+	server_found_fn *found;
+	void *owner;
+};
+
+/* "FILE:LINE: what is wrong", and perhaps a line "  next: what to do" behind it. */
+static void tell(struct checking *c, struct text problem, struct text border)
+{
+	size_t at = text_find(problem, border);
+	struct text where = at < problem.len ? text_head(problem, at) : TEXT_EMPTY;
+	struct text next = where.len ? text_skip(problem, at + border.len) : problem;
+	struct text what = text_cut(&next, '\n');
+
+	next = text_trim(text_cut(&next, '\n'));
+	if (text_starts(next, TEXT("next: ")))
+		next = text_skip(next, 6);
+	c->found(c->owner, where, what, next);
+}
+
+static void check_listener(struct checking *c, const struct config_listener *l)
+{
+	AUTO(buf_fini) struct buf problem = BUF(PROBLEM_MAX);
+	struct tls_context *context = NULL;
+	struct tls_files files;
+
+	if (server_tls_file(l, 0).len == 0)
+		return;
+	tls_files_read(&files, l);
+	if (files.err)
+		buf_add(&problem, buf_text(&files.problem));
+	else if (tls_files_context(&files, c->io, l, &context, &problem) == ERR_NOMEM)
+		buf_add_string(&problem, "no memory to read certificates");
+	if (problem.len)
+		tell(c, buf_text(&problem), TEXT(": "));
+	tls_context_unref(&context);
+	tls_files_free(&files);
+}
+
+static void check_upstream(struct checking *c, const struct config_upstream *u)
+{
+	AUTO(buf_fini) struct buf ca = BUF(1u << 20), problem = BUF(PROBLEM_MAX), where = BUF(PROBLEM_MAX);
+	AUTO(buf_fini) struct buf detail = BUF(1024), hint = BUF(1024);
+	struct config_sources sources = { 0 };
+	struct tls_context *context = NULL;
+	char name[256];
+
+	if (u->ca_file.len == 0 || u->tls == CONFIG_TLS_NONE)
+		return;
+	config_place_add(&where, u->place);
+	server_use_system(&sources, name);
+	if (sources.read_file(sources.owner, u->ca_file, &ca, &detail, &hint))
+		buf_add_format(&problem, "cannot read %.*s: %.*s", TEXT_ARGS(u->ca_file),
+		               TEXT_ARGS(buf_text(&detail)));
+	else if (tls_client_context_new(c->io,
+	                                &(struct tls_client_options){ .verify = true, .ca = buf_text(&ca) },
+	                                &context, &detail))
+		buf_add_format(&problem, "ca_file %.*s cannot be used: %.*s", TEXT_ARGS(u->ca_file),
+		               TEXT_ARGS(buf_text(&detail)));
+	if (problem.len)
+		c->found(c->owner, buf_text(&where), buf_text(&problem), TEXT_EMPTY);
+	tls_context_unref(&context);
+}
+
+static void check_users(struct checking *c)
+{
+	AUTO(buf_fini) struct buf problem = BUF(PROBLEM_MAX);
+	struct auth *auth = NULL;
+
+	if (server_read_users(c->io, c->config, &auth, &problem))
+		tell(c, buf_text(&problem), TEXT(": error: "));
+	auth_free(&auth);
+}
+
+static void check_all(void *owner)
+{
+	struct checking *c = owner;
+
+	for (size_t i = 0; i < c->config->listen.count; i++)
+		check_listener(c, &c->config->listen.items[i]);
+	for (size_t i = 0; i < c->config->upstreams.count; i++)
+		check_upstream(c, &c->config->upstreams.items[i]);
+	check_users(c);
+	io_uv_stop(c->io);
+}
+
+enum err server_check_files(const struct config *config, server_found_fn *found, void *owner)
+{
+	struct checking c = { .config = config, .found = found, .owner = owner };
+	struct io_later later = { 0 };
+	enum err err = io_uv_new(&(struct io_uv_options){ .disk_threads = 1, .cpu_threads = 2 }, &c.io);
+
+	if (err)
+		return err;
+	io_later_run(c.io, &later, check_all, &c);
+	io_uv_run(c.io);
+	io_uv_free(&c.io);
+	return ERR_OK;
+}
