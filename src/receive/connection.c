@@ -436,6 +436,14 @@ static void begin_tls(struct connection *c)
 		io_stream_close(c->stream);
 }
 
+/* Somebody else's word is waited for before the client can be answered. */
+static bool owes_answer(const struct connection *c)
+{
+	const struct receive_session *s = &c->session;
+
+	return c->ticket || s->phase == PHASE_ASK || (s->phase == PHASE_AUTH && s->auth_thinks);
+}
+
 static void flush(void *owner)
 {
 	struct connection *c = owner;
@@ -447,7 +455,7 @@ static void flush(void *owner)
 	if (out.len)
 		io_stream_write(c->stream, &out, 1);
 	buf_fini(&c->session.out); /* an idle session keeps no buffer */
-	if (c->closing)
+	if (c->closing && !owes_answer(c))
 		io_stream_finish(c->stream);
 	else if (c->tls_wanted)
 		begin_tls(c);
@@ -539,7 +547,7 @@ static void on_eof(void *owner)
 		return;
 	}
 	c->closing = true;
-	if (!c->ticket)
+	if (!owes_answer(c))
 		flush(c);
 }
 
@@ -592,10 +600,7 @@ const struct io_stream_events connection_stream_events = {
 /* It is not the client that is waited for. */
 static bool waits_for_us(const struct connection *c)
 {
-	const struct receive_session *s = &c->session;
-
-	return c->ticket || s->rests || s->phase == PHASE_ASK || (s->phase == PHASE_AUTH && s->auth_thinks) ||
-	       (c->draft && queue_draft_is_busy(c->draft));
+	return owes_answer(c) || c->session.rests || (c->draft && queue_draft_is_busy(c->draft));
 }
 
 /* Runs once in a while rather than being moved at every octet: what it finds is how long the client has. */

@@ -1208,6 +1208,31 @@ static void without_its_service_mail_waits(void **state)
 	service_end(&w, &v);
 }
 
+/* At every moment between the dot and the 250. */
+static void a_client_that_says_no_more_hears_what_the_service_decided(void **state)
+{
+	(void)state;
+	for (int64_t ms = 0; ms < 24; ms++) {
+		struct service v = { .actions = { "DUNNO", NULL } };
+		struct relay_world w;
+		struct guest g;
+
+		service_open(&w, &v, 780 + (uint64_t)ms);
+		guest_come(&w, &g);
+		open_data(&g);
+		guest_put(&g, TEXT(SMALL ".\r\n"));
+		sim_run(w.sim, ms);
+		sim_half_close(g.stream);
+		sim_run(w.sim, 10000);
+		if (!guest_heard(&g, "250 2.0.0 queued"))
+			fail_msg("closed %lld ms after the dot: %.*s", (long long)ms,
+			         TEXT_ARGS(buf_text(&g.told)));
+		assert_true(g.closed);
+		guest_leave(&g);
+		service_end(&w, &v);
+	}
+}
+
 /* Whoever goes while a question is out leaves nothing behind. */
 static void a_client_may_go_while_the_service_thinks(void **state)
 {
@@ -1275,6 +1300,7 @@ int main(void)
 		cmocka_unit_test(a_service_may_put_a_field_in_front),
 		cmocka_unit_test(a_service_may_have_a_message_held),
 		cmocka_unit_test(without_its_service_mail_waits),
+		cmocka_unit_test(a_client_that_says_no_more_hears_what_the_service_decided),
 		cmocka_unit_test(a_client_may_go_while_the_service_thinks),
 	};
 
