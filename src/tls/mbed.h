@@ -7,6 +7,8 @@
 #ifndef TLS_MBED_H
 #define TLS_MBED_H
 
+#include <stdatomic.h>
+
 #include <mbedtls/build_info.h>
 #include <mbedtls/ctr_drbg.h>
 #include <mbedtls/entropy.h>
@@ -91,19 +93,25 @@ bool gate_cancel(struct mbed_world *w, struct gate_item *item);
 
 /* ---------------------------------------------------------------- mbed_pairs.c */
 
-/* A certificate with its chain and key, and the names it is chosen for. */
+#define KEYS_MAX 8
+
+/* A certificate with its chain and key, and the names it is chosen for. mbedTLS locks an RSA key while it is used: of those
+ * there is a copy for each thread of the CPU lane, taken in turn. */
 struct mbed_pair {
 	mbedtls_x509_crt chain;
-	mbedtls_pk_context key;
+	mbedtls_pk_context keys[KEYS_MAX];
+	unsigned key_count;
+	atomic_uint next_key;
 	struct text *names;          /* lower case, without a final dot; the octets lie behind them */
 	size_t name_count;
 	struct tls_certificate_facts facts;
 	char *serial;
 };
 
-MUST_USE enum err mbed_pair_read(struct mbed_pair *p, const struct tls_certificate *from, mbedtls_ctr_drbg_context *random,
+MUST_USE enum err mbed_pair_read(struct mbed_pair *p, const struct tls_certificate *from, struct mbed_world *w,
                                  struct buf *problem);
 void mbed_pair_fini(struct mbed_pair *p);
+mbedtls_pk_context *mbed_pair_key(struct mbed_pair *p);      /* from any thread */
 /* Calls `each` for those that serve the name: exact ones, then wildcards of a kind of key that none of those has. Returns the
  * first answer that is not 0. *found: how many there were. */
 typedef int mbed_pair_fn(void *owner, struct mbed_pair *p);

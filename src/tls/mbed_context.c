@@ -122,7 +122,7 @@ static enum err context_new(struct io *io, bool is_client, enum tls_version high
 
 static enum err add_pair(struct mbed_context *c, const struct tls_certificate *from, struct buf *problem)
 {
-	return mbed_pair_read(&c->pairs[c->pair_count++], from, &c->world->random, problem);
+	return mbed_pair_read(&c->pairs[c->pair_count++], from, c->world, problem);
 }
 
 static enum err read_pairs(struct mbed_context *c, const struct tls_server_options *o, struct buf *problem)
@@ -139,24 +139,6 @@ static enum err read_pairs(struct mbed_context *c, const struct tls_server_optio
 	for (size_t i = 0; !err && i < o->certificate_count; i++)
 		err = add_pair(c, &o->certificates[i], problem);
 	return err;
-}
-
-static int offer(void *owner, struct mbed_pair *p)
-{
-	struct mbed_context *c = owner;
-
-	return p == c->pairs ? 0 : mbedtls_ssl_conf_own_cert(&c->config, &p->chain, &p->key);
-}
-
-/* What clients get that ask for no name we know: the first certificate, and others for its first name. */
-static int offer_first(struct mbed_context *c)
-{
-	size_t found;
-	int status = mbedtls_ssl_conf_own_cert(&c->config, &c->pairs[0].chain, &c->pairs[0].key);
-
-	if (status || c->pairs[0].name_count == 0)
-		return status;
-	return mbed_pairs_for(c->pairs, c->pair_count, c->pairs[0].names[0], offer, c, &found);
 }
 
 /* A session that is resumed under TLS 1.3 knows no certificate of the client any more: whoever asks for one resumes none. */
@@ -198,7 +180,7 @@ enum err tls_server_context_new(struct io *io, const struct tls_server_options *
 	if (!err)
 		err = read_pairs(c, o, problem);
 	if (!err)
-		err = err_of(offer_first(c));
+		err = err_of(mbedtls_ssl_conf_own_cert(&c->config, &c->pairs[0].chain, &c->pairs[0].keys[0]));
 	if (!err)
 		err = configure_asking(c, o, problem);
 	if (!err)
@@ -237,7 +219,7 @@ static enum err read_own(struct mbed_context *c, const struct tls_client_options
 		return ERR_NOMEM;
 	enum err err = add_pair(c, &own, problem);
 
-	return err ? err : err_of(mbedtls_ssl_conf_own_cert(&c->config, &c->pairs[0].chain, &c->pairs[0].key));
+	return err ? err : err_of(mbedtls_ssl_conf_own_cert(&c->config, &c->pairs[0].chain, &c->pairs[0].keys[0]));
 }
 
 /* Each connection has its full handshake: a session may only be resumed under the policy it was verified under, and

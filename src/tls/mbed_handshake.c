@@ -287,11 +287,30 @@ static void note_server_name(struct handshake *h, struct text name)
 
 static int offer(void *ssl, struct mbed_pair *p)
 {
-	return mbedtls_ssl_set_hs_own_cert(ssl, &p->chain, &p->key);
+	return mbedtls_ssl_set_hs_own_cert(ssl, &p->chain, mbed_pair_key(p));
 }
 
-/* Twice where the client's first hello did not do. Without a certificate for the name the first is shown: many clients do
- * not look, and those that do say better than we what is wrong. */
+static int offer_other(void *argument, struct mbed_pair *p)
+{
+	mbedtls_ssl_context *ssl = argument;
+	struct mbed_layer *l = mbedtls_ssl_get_user_data_p(ssl);
+
+	return p == mbed_context_of(l)->pairs ? 0 : offer(ssl, p);
+}
+
+/* For those who ask for no name we know: the first certificate, and others for its first name. Many clients do not look, and
+ * those that do say better than we what is wrong. */
+static int offer_first(mbedtls_ssl_context *ssl, struct mbed_context *c)
+{
+	size_t found;
+	int status = offer(ssl, &c->pairs[0]);
+
+	if (status || c->pairs[0].name_count == 0)
+		return status;
+	return mbed_pairs_for(c->pairs, c->pair_count, c->pairs[0].names[0], offer_other, ssl, &found);
+}
+
+/* Comes twice where the client's first hello did not do. */
 int mbed_choose_certificate(mbedtls_ssl_context *ssl)
 {
 	struct mbed_layer *l = mbedtls_ssl_get_user_data_p(ssl);
@@ -299,14 +318,14 @@ int mbed_choose_certificate(mbedtls_ssl_context *ssl)
 	struct handshake *h = l->handshake;
 	size_t len = 0, found;
 	const unsigned char *name = mbedtls_ssl_get_hs_sni(ssl, &len);
-
-	if (!name || len == 0)
-		return 0;
-	note_server_name(h, text_of((const char *)name, len));
 	int status = mbedtls_ssl_set_hs_own_cert(ssl, NULL, NULL);
 
-	return status ? status :
-	       mbed_pairs_for(c->pairs, c->pair_count, text_of(h->server_name, h->server_name_len), offer, ssl, &found);
+	if (status)
+		return status;
+	if (name && len > 0)
+		note_server_name(h, text_of((const char *)name, len));
+	status = mbed_pairs_for(c->pairs, c->pair_count, text_of(h->server_name, h->server_name_len), offer, ssl, &found);
+	return status || found > 0 ? status : offer_first(ssl, c);
 }
 
 /* ---------------------------------------------------------------- starting */

@@ -5,6 +5,7 @@
 
 #include <mbedtls/error.h>
 #include <postrider/base/time.h>
+#include <postrider/io/lane.h>
 
 #define NAMES_MAX 1000
 #define NAMES_MAX_BYTES (64u << 10)
@@ -29,16 +30,26 @@ static enum err read_chain(struct mbed_pair *p, struct text pem, struct buf *pro
 	return ERR_CONFIG;
 }
 
-static enum err read_key(struct mbed_pair *p, struct text pem, mbedtls_ctr_drbg_context *random, struct buf *problem)
+static int parse_key(struct mbed_pair *p, const char *pem, size_t size, mbedtls_ctr_drbg_context *random)
 {
+	mbedtls_pk_context *key = &p->keys[p->key_count++];
+
+	mbedtls_pk_init(key);
+	return mbedtls_pk_parse_key(key, (const unsigned char *)pem, size, NULL, 0, mbedtls_ctr_drbg_random, random);
+}
+
+static enum err read_keys(struct mbed_pair *p, struct text pem, struct mbed_world *w, struct buf *problem)
+{
+	unsigned wanted = MIN(io_lane_threads(w->io, IO_LANE_CPU), (unsigned)KEYS_MAX);
 	size_t size;
 	char *copy = mbed_pem_copy(pem, &size);
 
 	if (!copy)
 		return ERR_NOMEM;
-	int status = mbedtls_pk_parse_key(&p->key, (const unsigned char *)copy, size, NULL, 0, mbedtls_ctr_drbg_random,
-	                                  random);
+	int status = parse_key(p, copy, size, &w->random);
 
+	while (!status && p->key_count < wanted && mbedtls_pk_can_do(&p->keys[0], MBEDTLS_PK_RSA))
+		status = parse_key(p, copy, size, &w->random);
 	mbed_pem_free(&copy, size);
 	if (status == 0)
 		return ERR_OK;
@@ -50,7 +61,7 @@ static enum err read_key(struct mbed_pair *p, struct text pem, mbedtls_ctr_drbg_
 
 static enum err check_pair(struct mbed_pair *p, mbedtls_ctr_drbg_context *random, struct buf *problem)
 {
-	if (mbedtls_pk_check_pair(&p->chain.pk, &p->key, mbedtls_ctr_drbg_random, random) != 0)
+	if (mbedtls_pk_check_pair(&p->chain.pk, &p->keys[0], mbedtls_ctr_drbg_random, random) != 0)
 		return mbed_wrong(problem, "the key does not belong to the certificate (the first of the chain must be the "
 		                           "server's own)");
 	return ERR_OK;
@@ -139,17 +150,16 @@ static enum err set_facts(struct mbed_pair *p)
 
 /* ---------------------------------------------------------------- life */
 
-enum err mbed_pair_read(struct mbed_pair *p, const struct tls_certificate *from, mbedtls_ctr_drbg_context *random,
+enum err mbed_pair_read(struct mbed_pair *p, const struct tls_certificate *from, struct mbed_world *w,
                         struct buf *problem)
 {
 	mbedtls_x509_crt_init(&p->chain);
-	mbedtls_pk_init(&p->key);
 	enum err err = read_chain(p, from->chain, problem);
 
 	if (!err)
-		err = read_key(p, from->key, random, problem);
+		err = read_keys(p, from->key, w, problem);
 	if (!err)
-		err = check_pair(p, random, problem);
+		err = check_pair(p, &w->random, problem);
 	if (!err)
 		err = read_names(p, from);
 	if (!err)
@@ -159,10 +169,16 @@ enum err mbed_pair_read(struct mbed_pair *p, const struct tls_certificate *from,
 
 void mbed_pair_fini(struct mbed_pair *p)
 {
-	mbedtls_pk_free(&p->key);
+	for (unsigned i = 0; i < p->key_count; i++)
+		mbedtls_pk_free(&p->keys[i]);
 	mbedtls_x509_crt_free(&p->chain);
 	free(TAKE(p->names));
 	free(TAKE(p->serial));
+}
+
+mbedtls_pk_context *mbed_pair_key(struct mbed_pair *p)
+{
+	return &p->keys[p->key_count > 1 ? atomic_fetch_add(&p->next_key, 1) % p->key_count : 0];
 }
 
 /* ---------------------------------------------------------------- choosing */
