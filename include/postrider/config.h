@@ -200,7 +200,7 @@ struct config_quotas {
 struct config_access {
 	struct text users_file;
 	struct config_endpoint dovecot; /* its auth-client socket; empty text: none */
-	struct text token_check;        /* http: or https: URL; empty: none */
+	struct text token_check;        /* URL as config_local_url_parse takes it; empty: none */
 	struct config_networks deny;    /* never spoken to */
 	struct config_patterns senders; /* the null reverse-path is always allowed */
 	struct config_patterns recipients;
@@ -414,6 +414,17 @@ MUST_USE enum err config_each_value(const struct config *config, config_value_fn
 void config_write_schema(struct buf *out);      /* JSON schema of what works in this version */
 void config_write_environment(struct buf *out); /* the variables, one line each */
 void config_write_reference(struct buf *out);   /* docs/configuration.md */
+
+/* http://127.0.0.1:9000/check, or http://unix:/run/check.sock:/check: a service on this machine. */
+struct config_local_url {
+	struct ip_port ip;     /* IP_NONE: */
+	struct text unix_path; /* 107 octets at most */
+	struct text host;      /* for the request's Host field */
+	struct text target;    /* its path, with the query */
+};
+
+/* *out borrows from url. ERR_SYNTAX: *why goes on after "it". */
+MUST_USE enum err config_local_url_parse(struct text url, struct config_local_url *out, const char **why);
 
 const char *config_tls_name(enum config_tls tls); /* "none", "opportunistic", ...: as in the YAML */
 const char *config_via_name(enum config_via via);

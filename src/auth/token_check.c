@@ -532,77 +532,21 @@ static const struct auth_backend_ops ops = {
 
 /* ---------------------------------------------------------------- where it is */
 
-static enum err refuse_url(struct buf *problem, struct text url, const char *why)
+static enum err take_url(struct token_check *t, struct text text, struct buf *problem)
 {
-	if (problem)
-		buf_add_format(problem, "access.token_check: %.*s %s", TEXT_ARGS(url), why);
-	return ERR_CONFIG;
-}
+	struct config_local_url url;
+	const char *why;
 
-/* http://unix:/run/check.sock:/path, as nginx writes it. */
-static enum err take_unix(struct token_check *t, struct text url, struct text rest, struct text *target,
-                          struct buf *problem)
-{
-	struct text path = text_cut(&rest, ':');
-
-	if (path.len == 0 || path.at[0] != '/' || path.len >= sizeof(t->address.unix_path))
-		return refuse_url(problem, url,
-		                  "names no socket: write http://unix:/path/of/socket:/path/of/request");
-	memcpy(t->address.unix_path, path.at, path.len);
-	buf_add_string(&t->host, "localhost");
-	*target = rest;
-	return ERR_OK;
-}
-
-static enum err take_ip(struct token_check *t, struct text url, struct text rest, struct text *target,
-                        struct buf *problem)
-{
-	size_t slash = text_find_octet(rest, '/');
-	struct text authority = text_head(rest, slash);
-	struct ip_port *ip = &t->address.ip;
-
-	*target = text_skip(rest, slash);
-	buf_add(&t->host, authority);
-	if (text_starts_nocase(authority, TEXT("localhost:"))) {
-		uint64_t port;
-
-		ip->ip = ip_from_v4(0x7f000001);
-		if (text_to_u64(text_skip(authority, 10), UINT16_MAX, &port) || port == 0)
-			return refuse_url(problem, url, "has no port that could be one");
-		ip->port = (uint16_t)port;
-	} else if (ip_port_parse(authority, ip) || ip->port == 0) {
-		return refuse_url(problem, url,
-		                  "must have an IP address and a port: http://127.0.0.1:9000/check");
+	if (config_local_url_parse(text, &url, &why)) {
+		if (problem)
+			buf_add_format(problem, "access.token_check: %.*s %s", TEXT_ARGS(text), why);
+		return ERR_CONFIG;
 	}
-	/* Tokens are passwords: without TLS they stay on this machine. */
-	if (!ip_is_loopback(ip->ip))
-		return refuse_url(problem, url,
-		                  "would show tokens to the network: the service must be on this machine "
-		                  "(a loopback address, or http://unix:/path/of/socket:/path)");
-	return ERR_OK;
-}
-
-static enum err take_url(struct token_check *t, struct text url, struct buf *problem)
-{
-	struct text target = TEXT_EMPTY, scheme = TEXT("http://");
-	enum err err;
-
-	t->address = (struct io_address){ .peer_uid = UINT32_MAX, .peer_gid = UINT32_MAX };
-	if (!text_starts_nocase(url, scheme))
-		return refuse_url(problem, url,
-		                  "must begin with http://: the service has to be on this machine, where TLS "
-		                  "would protect nothing");
-	struct text rest = text_skip(url, scheme.len);
-
-	if (text_starts(rest, TEXT("unix:")))
-		err = take_unix(t, url, text_skip(rest, 5), &target, problem);
-	else
-		err = take_ip(t, url, rest, &target, problem);
-	if (err)
-		return err;
-	if (target.len && target.at[0] != '/')
-		return refuse_url(problem, url, "needs a / before the path of the request");
-	buf_add(&t->target, target.len ? target : TEXT("/"));
+	t->address = (struct io_address){ .ip = url.ip, .peer_uid = UINT32_MAX, .peer_gid = UINT32_MAX };
+	memcpy(t->address.unix_path, url.unix_path.at,
+	       MIN(url.unix_path.len, sizeof(t->address.unix_path) - 1));
+	buf_add(&t->host, url.host);
+	buf_add(&t->target, url.target);
 	return buf_err(&t->target) ? buf_err(&t->target) : buf_err(&t->host);
 }
 

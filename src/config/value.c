@@ -148,25 +148,6 @@ const struct type type_path = { .name = "path",
 	                        .print = print_text,
 	                        .is_text = true,
 	                        .json = "\"type\": \"string\", \"minLength\": 1" };
-static bool parse_url(struct parsing *p, struct text t, void *place)
-{
-	bool good = (text_starts(t, TEXT("http://")) || text_starts(t, TEXT("https://"))) && t.len <= 2000;
-
-	for (size_t i = 0; i < t.len; i++)
-		good &= t.at[i] > ' ' && t.at[i] < 0x7f && t.at[i] != '#' && t.at[i] != '@';
-	if (good && text_skip(t, text_find(t, TEXT("//")) + 2).len)
-		return value_keep(p, t, place);
-	value_refuse(p, t);
-	return false;
-}
-
-const struct type type_url = { .name = "URL",
-	                       .size = sizeof(struct text),
-	                       .expected = "a URL such as http://127.0.0.1:9000/check",
-	                       .parse = parse_url,
-	                       .print = print_text,
-	                       .is_text = true,
-	                       .json = "\"type\": \"string\", \"pattern\": \"^https?://\"" };
 const struct type type_via = { .name = "way",
 	                       .size = sizeof(struct text),
 	                       .expected = "an upstream, direct, discard, hold or reject",

@@ -133,6 +133,8 @@ static const struct {
 	{ "a URL with a password", "access: {token_check: 'http://a:b@127.0.0.1/'}", NULL,
 	  "token_check cannot be" },
 	{ "a URL without a host", "access: {token_check: 'http://'}", NULL, "token_check cannot be" },
+	{ "a URL of a socket", "access: {token_check: 'http://unix:/run/check.sock:/check'}",
+	  "  token_check: http://unix:/run/check.sock:/check\n", NULL },
 	/* rates */
 	{ "a rate", "listen: [{per_client: {messages: 14/s}}]", "      messages: 14/s\n", NULL },
 	{ "no rate", "listen: [{per_client: {messages: 0}}]", "      messages: 0\n", NULL },
@@ -266,6 +268,15 @@ static const struct {
 	{ "access: {senders: '@example.com'}",
 	  "every address of a domain is the domain alone: \"example.com\"" },
 	{ "access: {senders: all}", NULL }, /* a domain of one label */
+	{ "access: {token_check: 'http://192.0.2.1:9000/check'}",
+	  "it would send secrets over the network: the service must be on this machine, at a loopback address or at "
+	  "http://unix:/path/of/socket:/path/of/request" },
+	{ "access: {token_check: 'https://127.0.0.1:9000/check'}",
+	  "it must begin with http://: the service has to be on this machine, where TLS would hide nothing from anybody" },
+	{ "access: {token_check: 'http://policyd:9000/check'}",
+	  "it must have an IP address and a port: http://127.0.0.1:9000/check" },
+	{ "access: {token_check: 'http://unix:run/check:/'}",
+	  "it names no socket: write http://unix:/path/of/socket:/path/of/request" },
 	{ "access: {senders: '*'}", "did you mean \"any\"?" },
 };
 
