@@ -94,6 +94,7 @@ MUST_USE enum err sim_tls_context(struct sim *s, bool server, bool verify, const
  *	S: 220 mx.example.net ESMTP     says a line (CR LF is added); several in a row leave in one write
  *	C: EHLO *                       expects a line; * stands for any octets, letters compare without case
  *	D:                              takes mail data up to the final dot
+ *	B:                              takes a BDAT command with its octets; with LAST the message is there
  *	after 300 s                     waits (ms, s, m)
  *	S: drops                        cuts the connection
  *	tls                             goes on under TLS (sim_peer_use_tls)

@@ -1,7 +1,9 @@
 /* SMTP servers that follow a script. */
 #include "internal.h"
 
+#include <postrider/smtp/command.h>
 #include <postrider/smtp/line.h>
+#include <postrider/smtp/parameter.h>
 
 #include <assert.h>
 #include <stdlib.h>
@@ -28,6 +30,8 @@ struct visit {
 	struct line_reader lines;
 	struct io_timer wait;
 	struct buf data; /* mail data being taken */
+	uint64_t chunk_left;
+	bool is_last_chunk;
 	bool has_data, waiting, over;
 };
 
@@ -127,7 +131,8 @@ static void go_on(struct visit *v)
 	while (!v->over && !v->waiting && v->rest.len) {
 		struct text step = step_of(v->rest);
 
-		if (text_starts(step, TEXT("C:")) || text_starts(step, TEXT("D:")))
+		if (text_starts(step, TEXT("C:")) || text_starts(step, TEXT("D:")) ||
+		    text_starts(step, TEXT("B:")))
 			return;
 		advance(v);
 		if (text_eq(step, TEXT("S: drops"))) {
@@ -154,11 +159,47 @@ static void go_on(struct visit *v)
 	/* the script is over: QUIT is understood, all else is wrong */
 }
 
+static void end_chunk(struct visit *v)
+{
+	v->has_data = v->is_last_chunk;
+	advance(v);
+	go_on(v);
+}
+
+/* False: it is no BDAT command. */
+static bool begin_chunk(struct visit *v, struct text line)
+{
+	struct smtp_command command;
+	struct smtp_chunk chunk;
+
+	if (smtp_command_parse(line, &command) || command.verb != SMTP_BDAT ||
+	    smtp_chunk_parse(command.args, &chunk))
+		return false;
+	v->chunk_left = chunk.bytes;
+	v->is_last_chunk = chunk.last;
+	if (v->chunk_left == 0)
+		end_chunk(v);
+	return true;
+}
+
+static size_t take_chunk(struct visit *v, struct text rest)
+{
+	size_t len = (size_t)MIN(v->chunk_left, (uint64_t)rest.len);
+
+	buf_add(&v->data, text_head(rest, len));
+	v->chunk_left -= len;
+	if (v->chunk_left == 0)
+		end_chunk(v);
+	return len;
+}
+
 static void on_line(struct visit *v, struct text line)
 {
 	struct text step = step_of(v->rest);
 
 	note(v->peer, "C:", line);
+	if (text_starts(step, TEXT("B:")) && begin_chunk(v, line))
+		return;
 	if (text_starts(step, TEXT("C:")) && matches(text_trim(text_skip(step, 2)), line)) {
 		advance(v);
 		go_on(v);
@@ -194,6 +235,10 @@ static size_t on_data(void *owner, struct text bytes)
 	struct line line;
 
 	while (rest.len && !v->over && !v->waiting) {
+		if (v->chunk_left) {
+			rest = text_skip(rest, take_chunk(v, rest));
+			continue;
+		}
 		if (line_read(&v->lines, &rest, &line))
 			break;
 		if (line.fault)
