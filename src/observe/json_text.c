@@ -22,18 +22,36 @@ static size_t utf8_sequence(const unsigned char *p, size_t len)
 	return needed;
 }
 
-/* The length of what stands at p and goes into a JSON string as it is (RFC 8259 section 7); 0: it does not. DEL would
- * be allowed, and spoils a terminal. */
+/* The length of a C1 control, or of a line or paragraph separator: to some readers the end of a line, to some terminals the
+ * start of an escape sequence. 0: there is none at p. */
+static size_t hidden_length(const unsigned char *p, size_t len)
+{
+	if (len >= 2 && p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f)
+		return 2;
+	return len >= 3 && p[0] == 0xe2 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9) ? 3 : 0;
+}
+
+/* The length of what stands at p and goes into a JSON string as it is (RFC 8259 section 7); 0: it does not. DEL and the
+ * like would be allowed, and spoil a terminal. */
 static inline size_t literal_length(const unsigned char *p, size_t len)
 {
 	if (*p >= 0x80)
-		return utf8_sequence(p, len);
+		return hidden_length(p, len) ? 0 : utf8_sequence(p, len);
 	return *p >= 0x20 && *p != 0x7f && *p != '"' && *p != '\\';
+}
+
+static void add_number(struct buf *out, unsigned code_point)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	buf_add_bytes(out,
+	              (const char[]){ '\\', 'u', hex[code_point >> 12], hex[code_point >> 8 & 15],
+	                              hex[code_point >> 4 & 15], hex[code_point & 15] },
+	              6);
 }
 
 static void add_escape(struct buf *out, unsigned char c)
 {
-	static const char hex[] = "0123456789abcdef";
 	static const char letters[128] = {
 		['"'] = '"',  ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f',
 		['\n'] = 'n', ['\r'] = 'r',  ['\t'] = 't',
@@ -43,7 +61,21 @@ static void add_escape(struct buf *out, unsigned char c)
 		buf_add_bytes(out, (const char[]){ '\\', letters[c] }, 2);
 		return;
 	}
-	buf_add_bytes(out, (const char[]){ '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] }, 6);
+	add_number(out, c);
+}
+
+/* What stands at p and is not literal; returns its length. */
+static size_t add_other(struct buf *out, const unsigned char *p, size_t len)
+{
+	size_t hidden = hidden_length(p, len);
+
+	if (*p < 0x80)
+		add_escape(out, *p);
+	else if (hidden)
+		add_number(out, hidden == 2 ? p[1] : 0x2000u + (p[2] - 0x80u));
+	else
+		buf_add(out, TEXT("\xef\xbf\xbd"));
+	return hidden ? hidden : 1;
 }
 
 void observe_add_json_text(struct buf *out, struct text t, size_t max_bytes)
@@ -62,11 +94,7 @@ void observe_add_json_text(struct buf *out, struct text t, size_t max_bytes)
 		buf_add_bytes(out, run, (size_t)(p - run));
 		if (p >= limit)
 			break;
-		if (*p < 0x80)
-			add_escape(out, *p);
-		else
-			buf_add(out, TEXT("\xef\xbf\xbd"));
-		p++;
+		p += add_other(out, p, (size_t)(end - p));
 	}
 	if (p < end)
 		buf_add(out, TEXT("\xe2\x80\xa6"));
