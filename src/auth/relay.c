@@ -44,7 +44,12 @@ static void on_result(void *owner, const struct auth_result *result)
 		buf_add(&x->why_text, text_head(result->why, x->why_text.max));
 	switch (result->verdict) {
 	case AUTH_SAYS_MORE:
-		exchange_challenge(x, result->octets);
+		if (x->relays) {
+			exchange_challenge(x, result->octets);
+			break;
+		}
+		relay_cancel(x);
+		exchange_temporary(x, "the backend wants more than there is");
 		break;
 	case AUTH_SAYS_YES:
 		take_yes(x, result);
