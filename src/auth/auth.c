@@ -163,15 +163,31 @@ static enum err make_users(struct auth *auth, struct text path, struct parts *p,
 	return err;
 }
 
+/* A backend whose place in the configuration is the same stays, with its connections, what it knows, and the dialogues that
+ * are under way. */
+static bool keeps_dovecot(const struct auth *auth, const struct config *config)
+{
+	struct text now = config->access.dovecot.text;
+
+	return auth->dovecot && now.len && text_eq(auth->config->access.dovecot.text, now);
+}
+
+static bool keeps_token_check(const struct auth *auth, const struct config *config)
+{
+	struct text now = config->access.token_check;
+
+	return auth->token_check && now.len && text_eq(auth->config->access.token_check, now);
+}
+
 static enum err make_parts(struct auth *auth, const struct config *config, struct parts *p,
                            struct buf *problem)
 {
 	const struct config_access *access = &config->access;
 	enum err err = make_users(auth, access->users_file, p, problem);
 
-	if (!err && access->dovecot.text.len)
+	if (!err && access->dovecot.text.len && !keeps_dovecot(auth, config))
 		err = auth_dovecot_new(auth->io, &access->dovecot, &p->dovecot);
-	if (!err && access->token_check.len)
+	if (!err && access->token_check.len && !keeps_token_check(auth, config))
 		err = auth_token_check_new(auth->io, access->token_check, &p->token_check, problem);
 	return err;
 }
@@ -183,6 +199,10 @@ enum err auth_configure(struct auth *auth, const struct config *config, struct b
 
 	if (err)
 		return err;
+	if (keeps_dovecot(auth, config))
+		p.dovecot = TAKE(auth->dovecot);
+	if (keeps_token_check(auth, config))
+		p.token_check = TAKE(auth->token_check);
 	struct parts old = { auth->users, auth->watch, auth->dovecot, auth->token_check };
 
 	auth->users = p.users;
