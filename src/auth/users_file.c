@@ -76,8 +76,10 @@ enum err auth_users_check(struct text path, struct text content, struct text nam
 	if (err)
 		return err;
 	*out = (struct auth_users_fit){ 0 };
-	if (prep_add(name, &prepared) || !users_find(users, buf_text(&prepared), &u) || u.shut_out ||
-	    (!u.hash.len && !u.scram.len))
+	err = prep_add(name, &prepared);
+	if (err == ERR_NOMEM)
+		return err;
+	if (err || !users_find(users, buf_text(&prepared), &u) || u.shut_out || (!u.hash.len && !u.scram.len))
 		return ERR_NOT_FOUND;
 	return check_secrets(&u, password, out);
 }
