@@ -198,7 +198,10 @@ static int read_header(struct message *m, size_t *section)
 	if (text_starts(buf_text(&m->front), TEXT("From ")))
 		buf_drop_head(&m->front, MIN(text_find_octet(buf_text(&m->front), '\n') + 1, m->front.len));
 	*section = header_section_bytes(buf_text(&m->front));
-	if (*section == m->front.len && !m->at_end && !has_blank_line(&m->front, 0))
+	struct text rest = text_skip(buf_text(&m->front), *section);
+
+	/* What was read so far may end inside a line. */
+	if (!m->at_end && !has_blank_line(&m->front, 0) && text_find_octet(rest, '\n') == rest.len)
 		return data_error(m, HEAD_TOO_BIG);
 	if (m->lines.has_nul)
 		return data_error(m, "the message holds octets of zero, which mail cannot carry");

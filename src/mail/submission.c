@@ -299,7 +299,14 @@ enum err submission_read(struct text section, const struct submission_wanted *wa
 		err = find_sender(&r, section, resent);
 	if (!err && wanted->recipients)
 		err = each_field(&r, r.has_resent && !r.has_x_receiver ? resent : section, read_recipients);
-	return err ? err : point_at_recipients(out);
+	if (!err)
+		err = point_at_recipients(out);
+	if (err) { /* what was found so far points nowhere yet */
+		out->sender = (struct text){ 0 };
+		out->has_sender = false;
+		out->recipient_count = 0;
+	}
+	return err;
 }
 
 void submission_fini(struct submission *s)

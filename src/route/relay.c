@@ -13,7 +13,8 @@ static bool networks_have(const struct config_networks *networks, struct ip ip)
 
 bool route_may_relay(const struct config_listener *listener, struct ip client)
 {
-	if (listener->address.is_unix)
+	/* An inherited socket may be one too: then, and only then, its client has no IP address. */
+	if (listener->address.is_unix || (listener->address.is_fd && client.family == IP_NONE))
 		return client.family == IP_NONE;
 	return networks_have(&listener->allow, client);
 }

@@ -34,7 +34,7 @@ struct round {
 	int fd;
 	struct owner *owners;
 	size_t owner_count;
-	unsigned removed, stuck, passed_over;
+	unsigned removed, stuck, strange, passed_over;
 	uint32_t removed_uid;
 	enum err err;
 };
@@ -149,7 +149,7 @@ static void on_step(struct io_job *job)
 	struct folder_file *file = CONTAINER_OF(job, struct folder_file, job);
 
 	/* What the queue has must go, also while we stop: else it comes again. */
-	if (file->folder->closing && !file->taken)
+	if (file->folder->closing && !file->ending)
 		file_done(file);
 	else
 		file->next(file);
@@ -163,57 +163,74 @@ static void in_lane(struct folder_file *file, void (*run)(struct io_job *job),
 	io_job_submit(file->folder->options.io, IO_LANE_DISK, &file->job);
 }
 
-/* Left where it is: it is tried again. */
-static void put_off(struct folder_file *file, const char *why)
+/* Left where it is, for a reason of its own. */
+static void leave(struct folder_file *file, const char *why)
 {
 	struct folder *f = file->folder;
 
 	if (may_warn(f))
 		say(f, EVENT_WARNING, LEVEL_WARN, "%s is left for later: %s", file->name, why);
-	f->paused = true;
 	file_done(file);
+}
+
+/* Likewise, for a reason that holds for all. */
+static void put_off(struct folder_file *file, const char *why)
+{
+	file->folder->paused = true;
+	leave(file, why);
+}
+
+static enum err remove_name(const struct folder_file *file)
+{
+	return unlinkat(file->folder->fd, file->name, 0) == 0 || errno == ENOENT ? ERR_OK
+	                                                                         : err_from_errno(errno);
 }
 
 static void run_remove(struct io_job *job)
 {
 	struct folder_file *file = CONTAINER_OF(job, struct folder_file, job);
 
-	file->err = unlinkat(file->folder->fd, file->name, 0) == 0 || errno == ENOENT ? ERR_OK
-	                                                                              : err_from_errno(errno);
+	file->err = remove_name(file);
 }
 
-/* A file that we cannot remove would be sent again and again. */
+/* What the queue has and we cannot remove would be sent again and again. */
 static void on_removed(struct folder_file *file)
 {
 	struct folder *f = file->folder;
 
-	if (file->err && !f->broken) {
+	if (file->err && file->delivered && !f->broken) {
 		f->broken = true;
 		say(f, EVENT_ERROR, LEVEL_ERROR,
 		    "%s was taken and cannot be removed (%s): nothing more is taken from here until a restart; mend the "
 		    "permissions and remove the file before",
 		    file->name, err_text(file->err));
+	} else if (file->err && may_warn(f)) {
+		say(f, EVENT_WARNING, LEVEL_WARN, "%s cannot be set aside: %s", file->name,
+		    err_text(file->err));
 	}
 	file_done(file);
 }
 
 static void remove_file(struct folder_file *file)
 {
-	file->taken = true;
+	file->ending = true;
 	in_lane(file, run_remove, on_removed);
 }
 
+/* What cannot even be renamed (the sandbox lets us make no FIFO or link, under no name) goes. */
 static void run_put_aside(struct io_job *job)
 {
 	struct folder_file *file = CONTAINER_OF(job, struct folder_file, job);
 
 	file->err = file->folder->kind->put_aside(file, file->folder->fd);
+	if (file->err)
+		file->err = remove_name(file);
 }
 
 static void put_aside(struct folder_file *file)
 {
 	say_rejected(file, TEXT_EMPTY, buf_text(&file->problem));
-	file->taken = true;
+	file->ending = true;
 	in_lane(file, run_put_aside, on_removed);
 }
 
@@ -338,8 +355,12 @@ static void refuse_whole(struct folder_file *file, enum err err)
 {
 	if (err == ERR_TOO_BIG && file->problem.len == 0)
 		buf_add(&file->problem, TEXT("larger than this relay takes (access.max_message_size)"));
-	if (file->problem.len == 0 || err == ERR_NOMEM || err == ERR_FULL || err == ERR_IO) {
+	if (err == ERR_NOMEM || err == ERR_FULL || err == ERR_IO) {
 		put_off(file, err == ERR_FULL ? "the spool has no room" : err_text(err));
+		return;
+	}
+	if (file->problem.len == 0) {
+		leave(file, err_text(err));
 		return;
 	}
 	handed_in_free(&file->message);
@@ -371,7 +392,7 @@ static void on_decided(void *owner, const struct queue_decision *decision)
 		put_off(file, decision->err == ERR_FULL ? "the spool has no room" : err_text(decision->err));
 		return;
 	}
-	file->taken = true;
+	file->delivered = true;
 	tell_sender(file);
 }
 
@@ -745,6 +766,9 @@ static void look_at(struct round *r, const char *name)
 			r->stuck++;
 		r->removed_uid = st.st_uid;
 		break;
+	case FOLDER_STRANGE:
+		r->strange++;
+		break;
 	case FOLDER_LEAVE:
 		break;
 	}
@@ -822,6 +846,10 @@ static void warn_of(struct folder *f, const struct round *r)
 		say(f, EVENT_WARNING, LEVEL_WARN,
 		    "%u entries that do not belong there were removed%s (one was of uid %u)", r->removed,
 		    r->stuck ? ", and some could not be" : "", r->removed_uid);
+	if (r->strange > 0 && may_warn(f))
+		say(f, EVENT_WARNING, LEVEL_WARN,
+		    "%u entries are no ordinary files and are left alone: links, FIFOs and the like are not taken",
+		    r->strange);
 	for (size_t i = 0; i < r->owner_count; i++)
 		if (r->owners[i].found > OWNER_MANY && may_warn(f))
 			say(f, EVENT_WARNING, LEVEL_WARN, "%u files of uid %u wait in it", r->owners[i].found,

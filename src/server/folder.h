@@ -22,8 +22,9 @@ struct folder;
 
 enum folder_look {
 	FOLDER_TAKE,
-	FOLDER_LEAVE,  /* not ours, or not yet */
-	FOLDER_REMOVE, /* rubbish */
+	FOLDER_LEAVE,   /* not ours, or not yet */
+	FOLDER_STRANGE, /* left too, and worth a word */
+	FOLDER_REMOVE,  /* rubbish */
 };
 
 /* A file on its way in. */
@@ -52,7 +53,8 @@ struct folder_file {
 	size_t refused_count;
 	struct arena arena; /* the words of those */
 	void (*next)(struct folder_file *f);
-	bool taken; /* the queue has it: may only be removed */
+	bool ending;    /* it is removed or set aside, also while we stop */
+	bool delivered; /* the queue has it: it must not come again */
 };
 
 /* What makes one directory different from another. All but `notify` run in the lane. */

@@ -36,6 +36,8 @@ static enum folder_look look(const char *name, const struct stat *st, int64_t no
 	if (!text_ends_nocase(t, TEXT(".eml")) || t.at[0] == '.' || S_ISDIR(st->st_mode) ||
 	    t.len > FOLDER_NAME_MAX - SUFFIX_ROOM)
 		return FOLDER_LEAVE;
+	if (!S_ISREG(st->st_mode))
+		return FOLDER_STRANGE;
 	return folder_ms(st->st_ctim) + COMPLETE_MS <= now_time ? FOLDER_TAKE : FOLDER_LEAVE;
 }
 
@@ -97,7 +99,10 @@ static enum err parse(struct folder_file *f)
 	f->head = front;
 	size_t section = header_section_bytes(buf_text(&f->head));
 
-	if (section == f->head.len && !f->at_end) {
+	struct text rest = text_skip(buf_text(&f->head), section);
+
+	/* The front may end inside a line. */
+	if (!f->at_end && text_find_octet(rest, '\n') == rest.len) {
 		buf_add(&f->problem, TEXT("its header section does not end within 1 MiB"));
 		return ERR_SYNTAX;
 	}

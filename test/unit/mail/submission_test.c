@@ -75,6 +75,8 @@ static const struct {
 	{ "a flag", T, LIT("To: -oQ/tmp@a.example\r\n"), ERR_SYNTAX, NULL, NULL, "", NULL },
 	{ "a flag in quotes is a mailbox", T, LIT("To: \"-x\"@a.example\r\n"), ERR_OK, "", NULL,
 	  "\"-x\"@a.example|", NULL },
+	{ "a good sender and a bad recipient", T | S, LIT("From: a@a.example\r\nTo: a b\r\n"), ERR_SYNTAX,
+	  "in To: this is no list of addresses", NULL, "", NULL },
 	{ "a control", T, LIT("To: a\x07@a.example\r\n"), ERR_SYNTAX, "in To: this is no list of addresses",
 	  NULL, "", NULL },
 };
@@ -107,8 +109,10 @@ static void check(size_t i)
 	          cases[i].err);
 	if (cases[i].problem)
 		CHECK_TEXT(name, buf_text(&problem), text_from(cases[i].problem));
-	if (cases[i].err)
+	if (cases[i].err) {
+		CHECK(name, !s.has_sender && !s.sender.at && s.sender.len == 0 && s.recipient_count == 0);
 		return;
+	}
 	add_each(&recipients, &s);
 	CHECK_TEXT(name, buf_text(&recipients), text_from(cases[i].recipients));
 	CHECK_INT(name, s.has_sender, cases[i].sender != NULL);
