@@ -92,10 +92,10 @@ enum err mbed_world_tickets(struct mbed_world *w)
 
 /* ---------------------------------------------------------------- the gate */
 
-/* Clients of one network share a bucket, and so do some that have nothing to do with each other. */
+/* Clients of one network (/24, /64) share a bucket, and so do some that have nothing to do with each other. */
 static unsigned bucket_of(struct ip peer)
 {
-	size_t len = peer.family == IP_V4 ? 4 : 8;
+	size_t len = peer.family == IP_V4 ? 3 : 8;
 
 	return peer.family == IP_NONE ? 0 :
 	       (unsigned)(text_hash(text_of((const char *)peer.bytes, len)) % GATE_BUCKETS);
