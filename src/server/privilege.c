@@ -181,8 +181,10 @@ static enum err give_directory(const char *path, mode_t mode, const struct privi
 		return ERR_OK;
 	if (st.st_uid == 0 && is_empty_directory(path) && chown(path, p->uid, p->gid) == 0)
 		return ERR_OK;
+	const char *name = name_of(p, room);
+
 	buf_add_format(problem, "%s belongs to uid %u, but the relay is to run as %s: chown -R %s: %s", path,
-	               (unsigned)st.st_uid, name_of(p, room), room[0] && !p->name[0] ? room : p->name, path);
+	               (unsigned)st.st_uid, name, name, path);
 	return ERR_DENIED;
 }
 
