@@ -88,17 +88,16 @@ static bool is_keyword(struct text t)
 /* esmtp-value = 1*( %d33-60 / %d62-126 / UTF8-non-ASCII )  (RFC 6531 section 3.3) */
 static bool is_value(struct text t)
 {
-	bool any = t.len > 0;
+	uint32_t c;
 
-	while (t.len) {
-		uint32_t c;
-		size_t len = utf8_length(t, &c);
-
-		if (len == 0 || c == ' ' || c == '=' || !smtp_code_point_is_fit(c))
+	for (size_t i = 0, len; i < t.len; i += len) {
+		len = (unsigned char)t.at[i] < 0x80 ? 1 : utf8_length(text_skip(t, i), &c);
+		if (len == 1 && (t.at[i] <= ' ' || t.at[i] > '~' || t.at[i] == '='))
 			return false;
-		t = text_skip(t, len);
+		if (len == 0 || (len > 1 && !smtp_code_point_is_fit(c)))
+			return false;
 	}
-	return any;
+	return t.len > 0;
 }
 
 static bool parse_param(struct text word, struct smtp_param *out)
