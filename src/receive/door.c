@@ -113,12 +113,15 @@ static void on_handshake(void *owner, enum err err, const struct tls_info *info)
 {
 	struct connection *c = owner;
 	struct ip_port client = c->shown;
+	struct counters *counters = observe_counters(c->receive->observe);
 
 	if (err) {
+		counters->tls_failures_in++;
 		door_say_refused(c, STAGE_STARTTLS, REASON_TLS, NULL, info->problem);
 		return; /* the stream closes */
 	}
-	observe_counters(c->receive->observe)->tls_sessions_in++;
+	counters->tls_sessions_in++;
+	counters->tls_resumed_in += info->resumed;
 	connection_open_session(c, client, info);
 }
 
