@@ -26,8 +26,10 @@ struct sink_message {
 	struct text client; /* "127.0.0.1:4711", "unix" */
 	struct text helo;
 	bool is_tls;
-	struct text reverse_path;      /* empty: the null reverse-path */
-	const struct text *recipients; /* those accepted */
+	struct text reverse_path;                /* empty: the null reverse-path */
+	struct text parameters;                  /* of MAIL, as they came: "SIZE=100 BODY=8BITMIME" */
+	const struct text *recipients;           /* those accepted */
+	const struct text *recipient_parameters; /* of their RCPT: "NOTIFY=NEVER" */
 	size_t recipient_count;
 	struct text content; /* without dot-stuffing; empty unless it is kept or want_content is set */
 	uint64_t content_bytes;
@@ -38,19 +40,22 @@ typedef void sink_message_fn(void *owner, const struct sink_message *message);
 
 /* What is offered when nothing is said about it. */
 #define SINK_KEYWORDS (EHLO_PIPELINING | EHLO_SIZE | EHLO_8BITMIME | EHLO_ENHANCEDSTATUSCODES)
+/* All that it knows; REQUIRETLS within TLS only. */
+#define SINK_ALL_KEYWORDS                                                                               \
+	(SINK_KEYWORDS | EHLO_CHUNKING | EHLO_BINARYMIME | EHLO_SMTPUTF8 | EHLO_DSN | EHLO_REQUIRETLS | \
+	 EHLO_MT_PRIORITY | EHLO_DELIVERBY)
 
 /* Zeroed but for io and address it takes everything and counts. */
 struct sink_options {
 	struct io *io;
 	struct io_address address; /* port 0: a free one */
 	struct text hostname;      /* empty: "sink.invalid" */
-	unsigned
-		keywords; /* EHLO_PIPELINING, _SIZE, _8BITMIME, _ENHANCEDSTATUSCODES, _DSN; 0: SINK_KEYWORDS */
-	bool no_ehlo;     /* 502 to EHLO: a server from before 1993 */
-	struct tls_context *tls; /* offers STARTTLS; a reference is taken */
-	uint64_t max_bytes;      /* of a message: 552 5.3.4; 0: 64 MiB */
-	unsigned max_recipients; /* of a message: 452 4.5.3; 0: 1000 */
-	unsigned max_sessions;   /* 421 to the greeting; 0: as many as io gives */
+	unsigned keywords;         /* of SINK_ALL_KEYWORDS; 0: SINK_KEYWORDS */
+	bool no_ehlo;              /* 502 to EHLO: a server from before 1993 */
+	struct tls_context *tls;   /* offers STARTTLS; a reference is taken */
+	uint64_t max_bytes;        /* of a message: 552 5.3.4; 0: 64 MiB */
+	unsigned max_recipients;   /* of a message: 452 4.5.3; 0: 1000 */
+	unsigned max_sessions;     /* 421 to the greeting; 0: as many as io gives */
 
 	bool greylist;       /* the first try of a (reverse-path, forward-path): 451 4.7.1 */
 	int64_t greylist_ms; /* and every other before so much time has passed */

@@ -30,9 +30,14 @@ static void put_message_json(struct cli *cli, const struct sink_message *m)
 	json_put_text(&w, "helo", m->helo);
 	json_put_bool(&w, "tls", m->is_tls);
 	json_put_text(&w, "from", m->reverse_path);
+	json_put_text(&w, "parameters", m->parameters);
 	json_open_array(&w, "to");
 	for (size_t i = 0; i < m->recipient_count; i++)
 		json_put_text(&w, NULL, m->recipients[i]);
+	json_close_array(&w);
+	json_open_array(&w, "to_parameters");
+	for (size_t i = 0; i < m->recipient_count; i++)
+		json_put_text(&w, NULL, m->recipient_parameters[i]);
 	json_close_array(&w);
 	json_put_number(&w, "size", (int64_t)m->content_bytes);
 	json_close_object(&w);
@@ -106,6 +111,31 @@ static bool read_share(struct cli *cli, const char *flag, unsigned *ppm)
 	return true;
 }
 
+/* Everything it knows, less a list of keywords. */
+static bool read_keywords(struct cli *cli, unsigned *keywords)
+{
+	struct text rest = text_from(cli_value(cli, "without"));
+
+	*keywords = SINK_ALL_KEYWORDS;
+	while (rest.len) {
+		struct text word = text_trim(text_cut(&rest, ','));
+		unsigned keyword = ehlo_keyword_of(word);
+
+		if (!(keyword & SINK_ALL_KEYWORDS)) {
+			cli_fail(
+				cli, EXIT_USAGE,
+				"take some of PIPELINING, SIZE, 8BITMIME, ENHANCEDSTATUSCODES, CHUNKING, BINARYMIME, "
+				"SMTPUTF8, DSN, REQUIRETLS, MT-PRIORITY, DELIVERBY, with commas between",
+				"--without %.*s: the sink knows no such extension", TEXT_ARGS(word));
+			return false;
+		}
+		*keywords &= ~keyword;
+	}
+	if (!(*keywords & EHLO_CHUNKING))
+		*keywords &= ~(unsigned)EHLO_BINARYMIME; /* RFC 3030: never alone */
+	return true;
+}
+
 static enum err read_pem(struct cli *cli, const char *flag, struct buf *out)
 {
 	struct config_sources sources = { 0 };
@@ -151,7 +181,7 @@ static enum exit_code read_options(struct cli *cli, struct sink_options *o)
 		return cli_fail(cli, EXIT_USAGE, "write 127.0.0.1:2526, [::1]:2526 or unix:/path",
 		                "--listen %s is no address", cli_value(cli, "listen"));
 	if (!read_share(cli, "fail", &o->fail_ppm) || !read_share(cli, "defer", &o->defer_ppm) ||
-	    !cli_duration(cli, "slow", &o->slow_ms))
+	    !cli_duration(cli, "slow", &o->slow_ms) || !read_keywords(cli, &o->keywords))
 		return EXIT_USAGE;
 	o->greylist = cli_has(cli, "greylist");
 	o->directory = cli_value(cli, "save");

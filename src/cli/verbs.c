@@ -63,6 +63,7 @@ static const struct flag sink_flags[] = {
 	{ "starttls", 0, NULL, "offer STARTTLS with --cert and --key", false },
 	{ "cert", 0, "FILE", "its certificate, PEM", false },
 	{ "key", 0, "FILE", "its key, PEM", false },
+	{ "without", 0, "LIST", "extensions not to offer, DSN,CHUNKING", false },
 	{ "save", 0, "DIR", "keep each message as a file", false },
 	{ "ledger", 0, "FILE", "append a line for each message", false },
 };

@@ -1,5 +1,5 @@
 /* An inbound session of the sink.
- *   HELLO -> READY -> MAIL -> RCPT -> DATA -> READY, or DATA -> ANSWER -> READY when the answer to the final dot takes time
+ *   HELLO -> READY -> MAIL -> RCPT -> DATA -> READY, RCPT -> CHUNK -> CHUNKS -> CHUNK -> READY (BDAT), or DATA -> ANSWER -> READY when the answer to the final dot takes time
  *   (slow, or written to a file); STARTTLS: READY -> HANDSHAKE -> HELLO; DEAF: says nothing more, whatever comes
  * Replies gather in sink->out and leave in one write at the end of each call from io. While an answer is owed nothing more
  * is read. */
@@ -13,6 +13,7 @@
 #include <postrider/smtp/command.h>
 #include <postrider/smtp/data.h>
 #include <postrider/smtp/line.h>
+#include <postrider/smtp/parameter.h>
 
 #include "fate.h"
 
@@ -27,6 +28,8 @@ enum phase {
 	PHASE_MAIL,
 	PHASE_RCPT,
 	PHASE_DATA,
+	PHASE_CHUNK,  /* octets of a chunk are to come */
+	PHASE_CHUNKS, /* between chunks */
 	PHASE_ANSWER,
 	PHASE_HANDSHAKE,
 	PHASE_DEAF
@@ -42,13 +45,16 @@ struct session {
 	struct line_reader lines;
 	struct data_decoder data;
 	struct buf helo;
-	struct buf paths; /* reverse-path LF forward-path LF ..., those accepted */
+	struct buf
+		paths; /* reverse-path HTAB parameters LF forward-path HTAB parameters LF ..., those accepted */
 	size_t recipient_count;
 	const struct fate *fate; /* of the first recipient that has one */
 	struct buf content;      /* what is kept of it */
 	size_t content_wanted;
-	struct io_timer timer;    /* slow */
-	struct keeper_item *item; /* being written: the keeper owns it */
+	uint64_t chunk_left;
+	bool is_last_chunk, is_chunk_lost; /* lost: it is read and forgotten */
+	struct io_timer timer;             /* slow */
+	struct keeper_item *item;          /* being written: the keeper owns it */
 };
 
 /* ---------------------------------------------------------------- replies */
@@ -99,9 +105,24 @@ static void reset_transaction(struct session *s)
 
 static struct text reverse_path_of(const struct session *s)
 {
-	struct text paths = buf_text(&s->paths);
+	struct text paths = buf_text(&s->paths), line = text_cut(&paths, '\n');
 
-	return text_cut(&paths, '\n');
+	return text_cut(&line, '\t');
+}
+
+static unsigned offered(const struct session *s)
+{
+	return s->sink->o.keywords & ~(s->is_tls ? 0u : (unsigned)EHLO_REQUIRETLS);
+}
+
+/* A path, and the parameters as they stand behind it in args. */
+static void add_path(struct session *s, const struct smtp_path *path, struct text args)
+{
+	struct text behind = text_skip(args, text_find(args, path->mailbox) + path->mailbox.len);
+
+	buf_add(&s->paths, path->mailbox);
+	buf_add_octet(&s->paths, '\t');
+	buf_add(&s->paths, text_trim(text_skip(behind, text_find_octet(behind, '>') + 1)));
 }
 
 static bool wants_all(const struct sink *s)
@@ -130,6 +151,9 @@ static bool are_known(const struct session *s, const struct smtp_param *params, 
 		{ LIT("NOTIFY"), EHLO_DSN },
 		{ LIT("ORCPT"), EHLO_DSN },
 		{ LIT("SMTPUTF8"), EHLO_SMTPUTF8 },
+		{ LIT("REQUIRETLS"), EHLO_REQUIRETLS },
+		{ LIT("MT-PRIORITY"), EHLO_MT_PRIORITY },
+		{ LIT("BY"), EHLO_DELIVERBY },
 	};
 
 	for (size_t i = 0; i < count; i++) {
@@ -137,7 +161,7 @@ static bool are_known(const struct session *s, const struct smtp_param *params, 
 
 		while (k < ARRAY_LEN(known) && !text_eq_nocase(known[k].keyword, params[i].keyword))
 			k++;
-		if (k == ARRAY_LEN(known) || !(s->sink->o.keywords & known[k].ehlo))
+		if (k == ARRAY_LEN(known) || !(offered(s) & known[k].ehlo))
 			return false;
 	}
 	return true;
@@ -156,7 +180,7 @@ static bool is_body_offered(const struct session *s, enum smtp_body body)
 {
 	if (body == SMTP_BODY_NONE)
 		return true;
-	return body != SMTP_BODY_BINARYMIME && (s->sink->o.keywords & EHLO_8BITMIME);
+	return offered(s) & (body == SMTP_BODY_BINARYMIME ? EHLO_BINARYMIME : EHLO_8BITMIME);
 }
 
 static void on_mail(struct session *s, struct text args)
@@ -183,7 +207,7 @@ static void on_mail(struct session *s, struct text args)
 		return;
 	}
 	reset_transaction(s);
-	buf_add(&s->paths, mail.reverse_path.mailbox);
+	add_path(s, &mail.reverse_path, args);
 	s->phase = PHASE_MAIL;
 	SAY(s, 250, "2.1.0", "Ok");
 }
@@ -254,7 +278,7 @@ static void on_rcpt(struct session *s, struct text args)
 		return;
 	}
 	buf_add_octet(&s->paths, '\n');
-	buf_add(&s->paths, rcpt.forward_path.mailbox);
+	add_path(s, &rcpt.forward_path, args);
 	if (buf_err(&s->paths)) {
 		SAY(s, 452, "4.3.1", "Out of memory for recipients");
 		return;
@@ -276,11 +300,12 @@ static void add_client(struct buf *b, const struct session *s)
 		ip_port_add(b, peer->ip);
 }
 
-/* recipients has room for all. */
+/* recipients has room for all, and as much again for their parameters. */
 static void describe(const struct session *s, struct text client, struct text *recipients,
                      struct sink_message *m)
 {
-	struct text paths = buf_text(&s->paths);
+	struct text paths = buf_text(&s->paths), line = text_cut(&paths, '\n'),
+		    reverse_path = text_cut(&line, '\t');
 
 	*m = (struct sink_message){
 		.session = s->number,
@@ -289,14 +314,19 @@ static void describe(const struct session *s, struct text client, struct text *r
 		.client = client,
 		.helo = buf_text(&s->helo),
 		.is_tls = s->is_tls,
-		.reverse_path = text_cut(&paths, '\n'),
+		.reverse_path = reverse_path,
+		.parameters = line,
 		.recipients = recipients,
+		.recipient_parameters = recipients + s->recipient_count,
 		.recipient_count = s->recipient_count,
 		.content = wants_all(s->sink) ? buf_text(&s->content) : TEXT_EMPTY,
 		.content_bytes = s->data.content_bytes,
 	};
-	for (size_t i = 0; i < s->recipient_count; i++)
-		recipients[i] = text_cut(&paths, '\n');
+	for (size_t i = 0; i < s->recipient_count; i++) {
+		line = text_cut(&paths, '\n');
+		recipients[i] = text_cut(&line, '\t');
+		recipients[s->recipient_count + i] = line;
+	}
 }
 
 /* The session is done with the message and goes on. */
@@ -322,7 +352,7 @@ static enum err tell(struct session *s)
 
 	if (!sink->o.on_message)
 		return ERR_OK;
-	recipients = calloc(s->recipient_count, sizeof(*recipients));
+	recipients = calloc(2 * s->recipient_count, sizeof(*recipients));
 	if (!recipients)
 		return ERR_NOMEM;
 	add_client(&client, s);
@@ -422,6 +452,16 @@ static void add_string(struct buf *b, const char *name, struct text value)
 	observe_add_json_text(b, value, PATHS_BYTES);
 }
 
+static void add_strings(struct buf *b, const char *name, const struct text *values, size_t count)
+{
+	buf_add_format(b, ",\"%s\":", name);
+	for (size_t i = 0; i < count; i++) {
+		buf_add_octet(b, i ? ',' : '[');
+		observe_add_json_text(b, values[i], PATHS_BYTES);
+	}
+	buf_add_octet(b, ']');
+}
+
 static void add_envelope(const struct sink_message *m, struct buf *b)
 {
 	buf_add_format(b, "{\"time\":%lld,\"session\":%llu,\"number\":%llu", (long long)m->time,
@@ -430,17 +470,15 @@ static void add_envelope(const struct sink_message *m, struct buf *b)
 	add_string(b, "helo", m->helo);
 	buf_add_format(b, ",\"tls\":%s", m->is_tls ? "true" : "false");
 	add_string(b, "from", m->reverse_path);
-	buf_add_string(b, ",\"to\":");
-	for (size_t i = 0; i < m->recipient_count; i++) {
-		buf_add_octet(b, i ? ',' : '[');
-		observe_add_json_text(b, m->recipients[i], PATHS_BYTES);
-	}
-	buf_add_format(b, "],\"bytes\":%llu}\n", (unsigned long long)m->content_bytes);
+	add_string(b, "parameters", m->parameters);
+	add_strings(b, "to", m->recipients, m->recipient_count);
+	add_strings(b, "to_parameters", m->recipient_parameters, m->recipient_count);
+	buf_add_format(b, ",\"bytes\":%llu}\n", (unsigned long long)m->content_bytes);
 }
 
 static enum err make_item(struct session *s, struct keeper_item *item)
 {
-	AUTO(free_memory) struct text *recipients = calloc(s->recipient_count, sizeof(*recipients));
+	AUTO(free_memory) struct text *recipients = calloc(2 * s->recipient_count, sizeof(*recipients));
 	struct buf client = BUF(256), name = BUF(sizeof(item->name) - 1);
 	struct sink_message message;
 
@@ -553,6 +591,13 @@ static void take_data(struct session *s, struct text *input)
 
 /* ---------------------------------------------------------------- commands */
 
+static void begin_content(struct session *s)
+{
+	data_decoder_init(&s->data);
+	s->content_wanted = wanted_bytes(s->sink);
+	s->content = BUF(s->content_wanted);
+}
+
 static void on_data_command(struct session *s, struct text args)
 {
 	(void)args;
@@ -560,11 +605,58 @@ static void on_data_command(struct session *s, struct text args)
 		SAY(s, 503, "5.5.1", "No valid recipients");
 		return;
 	}
-	data_decoder_init(&s->data);
-	s->content_wanted = wanted_bytes(s->sink);
-	s->content = BUF(s->content_wanted);
+	begin_content(s);
 	s->phase = PHASE_DATA;
 	SAY(s, 354, "", "Go ahead");
+}
+
+/* ---------------------------------------------------------------- BDAT (RFC 3030) */
+
+static void end_chunk(struct session *s)
+{
+	if (s->is_chunk_lost) {
+		SAY(s, 503, "5.5.1", "No valid recipients");
+		s->phase = s->recipient_count ? PHASE_RCPT : PHASE_READY;
+	} else if (s->is_last_chunk) {
+		end_of_data(s);
+	} else {
+		SAY(s, 250, "2.0.0", "Go on");
+		s->phase = PHASE_CHUNKS;
+	}
+}
+
+static void on_bdat(struct session *s, struct text args)
+{
+	struct smtp_chunk chunk;
+
+	if (!(offered(s) & EHLO_CHUNKING) || smtp_chunk_parse(args, &chunk) || chunk.bytes == UINT64_MAX) {
+		/* nobody knows what comes: it must not be read as commands */
+		SAY(s, 501, "5.5.4", "BDAT is not understood here");
+		close_politely(s);
+		return;
+	}
+	s->is_chunk_lost = s->phase != PHASE_RCPT && s->phase != PHASE_CHUNKS;
+	if (s->phase == PHASE_RCPT)
+		begin_content(s);
+	s->chunk_left = chunk.bytes;
+	s->is_last_chunk = chunk.last;
+	s->phase = PHASE_CHUNK;
+	if (s->chunk_left == 0)
+		end_chunk(s);
+}
+
+static void take_chunk(struct session *s, struct text *input)
+{
+	struct text span = text_head(*input, (size_t)MIN(s->chunk_left, (uint64_t)input->len));
+
+	*input = text_skip(*input, span.len);
+	s->chunk_left -= span.len;
+	if (!s->is_chunk_lost) {
+		keep(s, span);
+		s->data.content_bytes += span.len;
+	}
+	if (s->chunk_left == 0)
+		end_chunk(s);
 }
 
 static void take_helo(struct session *s, struct text args)
@@ -584,7 +676,7 @@ static void on_helo(struct session *s, struct text args)
 static void on_ehlo(struct session *s, struct text args)
 {
 	struct sink *sink = s->sink;
-	struct ehlo ehlo = { .keywords = sink->o.keywords,
+	struct ehlo ehlo = { .keywords = offered(s),
 		             .domain = sink->o.hostname,
 		             .size_limit_bytes = sink->o.max_bytes };
 
@@ -683,6 +775,7 @@ static const struct command {
 	{ SMTP_HELO, true, on_helo },          { SMTP_NOOP, true, on_noop },
 	{ SMTP_VRFY, true, on_vrfy },          { SMTP_STARTTLS, false, on_starttls },
 	{ SMTP_HELP, true, on_help },          { SMTP_HTTP, true, on_browser },
+	{ SMTP_BDAT, false, on_bdat },
 };
 
 static void run_command(struct session *s, const struct smtp_command *c)
@@ -725,6 +818,9 @@ static size_t on_data(void *owner, struct text octets)
 		switch (s->phase) {
 		case PHASE_DATA:
 			take_data(s, &input);
+			break;
+		case PHASE_CHUNK:
+			take_chunk(s, &input);
 			break;
 		case PHASE_ANSWER:
 			io_stream_pause(s->stream);

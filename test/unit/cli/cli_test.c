@@ -52,6 +52,8 @@ static const struct {
 	{ "sink --fail 5", 2, NULL, "no share" },
 	{ "sink --fail 101%", 2, NULL, "no share" },
 	{ "sink --starttls", 1, NULL, "--starttls needs --cert" },
+	{ "sink --without DSN,HUNKING", 2, NULL, "--without HUNKING" },
+	{ "sink --without STARTTLS", 2, NULL, "knows no such extension" },
 	{ "run --dir x", 2, NULL, "--dir is for --demo" },
 	{ "config --schema", 0, "max_message_size", NULL },
 	{ "config --json --set hostname=relay.test", 0,

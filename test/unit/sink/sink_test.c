@@ -35,8 +35,13 @@ static void on_message(void *owner, const struct sink_message *m)
 	buf_add_format(&w->seen, "%llu.%llu %.*s%s <%.*s>", (unsigned long long)m->session,
 	               (unsigned long long)m->number, TEXT_ARGS(m->helo), m->is_tls ? " tls" : "",
 	               TEXT_ARGS(m->reverse_path));
-	for (size_t i = 0; i < m->recipient_count; i++)
+	if (m->parameters.len)
+		buf_add_format(&w->seen, " (%.*s)", TEXT_ARGS(m->parameters));
+	for (size_t i = 0; i < m->recipient_count; i++) {
 		buf_add_format(&w->seen, " %.*s", TEXT_ARGS(m->recipients[i]));
+		if (m->recipient_parameters[i].len)
+			buf_add_format(&w->seen, " (%.*s)", TEXT_ARGS(m->recipient_parameters[i]));
+	}
 	buf_add_format(&w->seen, " %llu [", (unsigned long long)m->content_bytes);
 	buf_add(&w->seen, m->content);
 	buf_add_string(&w->seen, "]\n");
@@ -82,6 +87,10 @@ static void talk(struct world *w, const char *script)
 
 #define HELLO \
 	"S: 220 sink.invalid ESMTP\nC: EHLO me\nS: 250-sink.invalid\nS: 250-PIPELINING\nS: 250-SIZE 67108864\nS: 250-8BITMIME\nS: 250 ENHANCEDSTATUSCODES\n"
+#define HELLO_ALL                                                                                               \
+	"S: 220 sink.invalid ESMTP\nC: EHLO me\nS: 250-sink.invalid\nS: 250-PIPELINING\nS: 250-SIZE 67108864\n" \
+	"S: 250-8BITMIME\nS: 250-ENHANCEDSTATUSCODES\nS: 250-CHUNKING\nS: 250-BINARYMIME\nS: 250-SMTPUTF8\n"    \
+	"S: 250-DSN\nS: 250-DELIVERBY\nS: 250 MT-PRIORITY\n"
 #define TO(rcpt) "C: MAIL FROM:<a@b.example>\nC: RCPT TO:<" rcpt ">\n"
 
 static const struct {
@@ -270,6 +279,56 @@ static const struct {
 	  1,
 	  0,
 	  0 },
+	{ "parameters of extensions that are offered",
+	  { .keywords = SINK_ALL_KEYWORDS },
+	  HELLO_ALL
+	  "C: MAIL FROM:<\xc3\xbc@b.example> SMTPUTF8 RET=HDRS ENVID=x MT-PRIORITY=-3 BY=60;R\nS: 250\n"
+	  "C: RCPT TO:<c@d.example> NOTIFY=NEVER ORCPT=rfc822;c@d\nS: 250\n"
+	  "C: RSET\nS: 250\nC: MAIL FROM:<a@b.example> REQUIRETLS\nS: 555\ndrops",
+	  0,
+	  0,
+	  0,
+	  0 },
+	{ "a message in chunks",
+	  { .keywords = SINK_ALL_KEYWORDS },
+	  HELLO_ALL
+	  "C: MAIL FROM:<a@b.example> BODY=BINARYMIME\nC: RCPT TO:<c@d.example>\nS: 250\nS: 250\n"
+	  "R: BDAT 5\\r\\na\\n.\\r\\nBDAT 0 LAST\\r\\n\nS: 250\nS: 250 2.0.0\nC: QUIT\nS: 221\nclosed",
+	  1,
+	  1,
+	  0,
+	  0 },
+	{ "a chunk that nobody asked for is read and forgotten",
+	  { .keywords = SINK_ALL_KEYWORDS },
+	  HELLO_ALL
+	  "C: MAIL FROM:<a@b.example>\nR: BDAT 6 LAST\\r\\nRSET\\r\\n\nS: 250\nS: 503\nC: NOOP\nS: 250\n"
+	  "C: RCPT TO:<c@d.example>\nS: 503\ndrops",
+	  0,
+	  0,
+	  0,
+	  0 },
+	{ "DATA between chunks",
+	  { .keywords = SINK_ALL_KEYWORDS },
+	  HELLO_ALL TO("c@d.example") "S: 250\nS: 250\nR: BDAT 1\\r\\nx\nS: 250\nC: DATA\nS: 503\n"
+	                              "C: RSET\nS: 250\ndrops",
+	  0,
+	  0,
+	  0,
+	  0 },
+	{ "a chunk of no length, or where none is offered",
+	  { .want_content = false },
+	  HELLO "C: BDAT 5 LAST\nS: 501\nclosed",
+	  0,
+	  0,
+	  0,
+	  0 },
+	{ "a chunk of any length",
+	  { .keywords = SINK_ALL_KEYWORDS },
+	  HELLO_ALL TO("c@d.example") "S: 250\nS: 250\nC: BDAT x\nS: 501\nclosed",
+	  0,
+	  0,
+	  0,
+	  0 },
 	{ "an over-long line",
 	  { .want_content = false },
 	  "S: 220\nC: HELO me\nS: 250\nR: LONG\nC: LONG\nS: 500 5.5.2\nC: NOOP\nS: 250\ndrops",
@@ -336,6 +395,25 @@ static void the_callback_sees_envelope_and_content(void **state)
 		text_eq(buf_text(&w.seen),
 	                TEXT("1.1 me <a@b.example> c@d.example e@d.example 20 [Subject: x\r\n\r\n.dot\r\n]\n"
 	                     "1.2 me <> f@d 0 []\n")));
+	end(&w);
+}
+
+static void the_callback_sees_parameters_and_chunks(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w, &(struct sink_options){
+			  .keywords = SINK_ALL_KEYWORDS, .want_content = true, .on_message = on_message });
+	talk(&w, HELLO_ALL "C: MAIL FROM:<a@b.example> RET=FULL BODY=BINARYMIME\n"
+	                   "C: RCPT TO:<\"c>d\"@e.example> NOTIFY=SUCCESS,DELAY\nC: RCPT TO:<f@d.example>\n"
+	                   "S: 250\nS: 250\nS: 250\nR: BDAT 3\\r\\na\\nbBDAT 4 LAST\\r\\n\\r\\n.\\n\n"
+	                   "S: 250\nS: 250\nC: MAIL FROM:<>\nC: RCPT TO:<g@d.example>\nR: BDAT 0 LAST\\r\\n\n"
+	                   "S: 250\nS: 250\nS: 250\ndrops");
+	assert_true(text_eq(buf_text(&w.seen),
+	                    TEXT("1.1 me <a@b.example> (RET=FULL BODY=BINARYMIME) \"c>d\"@e.example "
+	                         "(NOTIFY=SUCCESS,DELAY) f@d.example 7 [a\nb\r\n.\n]\n"
+	                         "1.2 me <> g@d.example 0 []\n")));
 	end(&w);
 }
 
@@ -601,8 +679,8 @@ static void the_directory_has_content_and_envelope(void **state)
 	assert_true(text_eq(buf_text(&eml), TEXT("Subject: x\r\nx-number: 1\r\n\r\nx\r\n")));
 	assert_true(text_ends(
 		buf_text(&json),
-		TEXT(",\"helo\":\"me\",\"tls\":false,\"from\":\"a@b.example\",\"to\":[\"c@d.example\","
-	             "\"e@d.example\"],\"bytes\":30}\n")));
+		TEXT(",\"helo\":\"me\",\"tls\":false,\"from\":\"a@b.example\",\"parameters\":\"\","
+	             "\"to\":[\"c@d.example\",\"e@d.example\"],\"to_parameters\":[\"\",\"\"],\"bytes\":30}\n")));
 	/* the callback has seen it as well */
 	assert_true(text_ends(buf_text(&w.seen), TEXT("30 [Subject: x\r\nx-number: 1\r\n\r\nx\r\n]\n")));
 	buf_fini(&eml);
@@ -778,6 +856,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(dialogues_go_as_written),
 		cmocka_unit_test(the_callback_sees_envelope_and_content),
+		cmocka_unit_test(the_callback_sees_parameters_and_chunks),
 		cmocka_unit_test(bare_line_ends_are_counted),
 		cmocka_unit_test(a_slow_answer_to_the_dot_holds_up_what_follows),
 		cmocka_unit_test(a_client_may_leave_while_an_answer_is_owed),
