@@ -1,6 +1,8 @@
 #include "search.h"
 
+#include <postrider/base/utf8.h>
 #include <postrider/route.h>
+#include <postrider/smtp/path.h>
 
 #define ARENA_BYTES (64u * 1024)
 
@@ -301,12 +303,22 @@ static void step_later(struct search *s)
 
 /* ---------------------------------------------------------------- the face */
 
+/* As the DNS has it. What has no such form is kept, and is found to be no domain. */
+static enum err keep_domain(struct search *s, struct text domain)
+{
+	AUTO(buf_fini) struct buf ascii = BUF(SMTP_DOMAIN_MAX + 1);
+
+	if (!utf8_is_ascii(domain) && smtp_domain_to_ascii(domain, &ascii) == ERR_OK)
+		domain = buf_text(&ascii);
+	return arena_text(&s->arena, domain, &s->domain);
+}
+
 enum err search_init(struct search *s, struct deliver *d, const struct config *config,
                      const struct config_upstream *upstream, struct text domain)
 {
 	*s = (struct search){ .d = d, .config = config, .upstream = upstream, .dns_ms = -1 };
 	arena_init(&s->arena, ARENA_BYTES);
-	return upstream ? ERR_OK : arena_text(&s->arena, domain, &s->domain);
+	return upstream ? ERR_OK : keep_domain(s, domain);
 }
 
 void search_fini(struct search *s)

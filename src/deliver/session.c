@@ -494,6 +494,14 @@ static void say_lost(struct session *s, const char *how)
 	buf_add_string(&s->line, phases[s->phase].name);
 }
 
+static void fail_lost(struct session *s, enum session_fault fault, enum reason reason)
+{
+	if (s->phase == SESSION_HANDSHAKE)
+		fail_tls(s, SESSION_TLS, "4.7.5", false);
+	else
+		fail_by_us(s, fault, reason, "4.4.2");
+}
+
 void session_deadline(struct session *s)
 {
 	size_t unsent;
@@ -505,11 +513,8 @@ void session_deadline(struct session *s)
 	if (s->phase == SESSION_QUIT) {
 		close_now(s, false);
 	} else if (s->phase != SESSION_UP) {
-		bool tls = s->phase == SESSION_HANDSHAKE;
-
 		say_lost(s, "the host was silent for too long");
-		fail_by_us(s, tls ? SESSION_TLS : SESSION_SILENCE, tls ? REASON_TLS : REASON_TIMEOUT,
-		           tls ? "4.7.5" : "4.4.2");
+		fail_lost(s, SESSION_SILENCE, REASON_TIMEOUT);
 	} else if (unsent >= s->unsent_seen) {
 		session_end(s, SESSION_END_SILENCE,
 		            unsent ? "the host took no more octets" : "the host was silent for too long",
@@ -530,8 +535,6 @@ void session_later(struct session *s)
 
 void session_closed(struct session *s, enum err why)
 {
-	bool tls = s->phase == SESSION_HANDSHAKE;
-
 	if (s->phase == SESSION_CLOSED)
 		return;
 	enter(s);
@@ -545,8 +548,7 @@ void session_closed(struct session *s, enum err why)
 		fail_by_us(s, SESSION_CUT, REASON_CONNECT, "4.4.1");
 	} else {
 		say_lost(s, why == ERR_CLOSED ? "the host closed the connection" : "the connection was lost");
-		fail_by_us(s, tls ? SESSION_TLS : SESSION_CUT, tls ? REASON_TLS : REASON_CONNECT,
-		           tls ? "4.7.5" : "4.4.2");
+		fail_lost(s, SESSION_CUT, REASON_CONNECT);
 	}
 	leave(s);
 }

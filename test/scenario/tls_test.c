@@ -279,6 +279,153 @@ static void a_client_comes_under_tls_and_is_told_of_in_the_trace(void **state)
 	end_world(&w);
 }
 
+/* ---------------------------------------------------------------- REQUIRETLS, in and out */
+
+#define THROUGH(out)                                                                               \
+	"hostname: relay.test\nspool: {path: /spool}\n"                                            \
+	"listen: [{address: 127.0.0.1:2525, tls: opportunistic, cert: /c.pem, key: /k.pem}]\n" out \
+		YAML_RETRY
+#define BY_UPSTREAM(tls)                                     \
+	"upstreams: {next: {hosts: [10.0.0.1:25], tls: " tls \
+	", verify: false}}\nroutes: [{to: any, via: next}]\n"
+#define BY_MX "routes: [{to: any, via: direct}]\ndirect: {allow_private: [10.0.0.0/8], tls: opportunistic}\n"
+
+#define SECURE_WITH(keyword)                                                                       \
+	"S: 220 mx.test\nC: EHLO relay.test\nS: 250-mx.test\nS: 250-PIPELINING\nS: 250 STARTTLS\n" \
+	"C: STARTTLS\nS: 220 go\ntls\nC: EHLO relay.test\nS: 250-mx.test\n" keyword "S: 250 PIPELINING\n"
+#define TAKES_REQUIRETLS                                                                                   \
+	"again:\nC: MAIL FROM:<* REQUIRETLS\nC: RCPT TO:*\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\nD:\n" \
+	"S: 250 2.0.0 taken\nrepeat\n"
+
+static const struct {
+	const char *name, *yaml, *script;
+	struct sim_tls_script server;
+	const char *outcome;
+	const char *words;
+} requiretls_cases[] = {
+	{ "the next hop offers it",
+	  THROUGH(BY_UPSTREAM("require")),
+	  SECURE_WITH("S: 250-REQUIRETLS\n") TAKES_REQUIRETLS,
+	  { 0 },
+	  "delivered",
+	  "TLSv1.3" },
+	{ "a route without TLS is raised to it, and verified",
+	  THROUGH(BY_UPSTREAM("none")),
+	  SECURE_WITH("S: 250-REQUIRETLS\n") TAKES_REQUIRETLS,
+	  { 0 },
+	  "delivered",
+	  "TLSv1.3" },
+	{ "a certificate that proves nothing",
+	  THROUGH(BY_UPSTREAM("require")),
+	  SECURE_WITH("S: 250-REQUIRETLS\n") TAKES_REQUIRETLS,
+	  { .certificate_is_bad = true },
+	  "bounced",
+	  "\"enhanced\":\"5.7.30\"" },
+	{ "not offered within TLS",
+	  THROUGH(BY_UPSTREAM("require")),
+	  SECURE_WITH("") TAKES_REQUIRETLS,
+	  { 0 },
+	  "bounced",
+	  "does not offer REQUIRETLS" },
+	{ "no STARTTLS at all",
+	  THROUGH(BY_UPSTREAM("opportunistic")),
+	  TAKES_ALL,
+	  { 0 },
+	  "bounced",
+	  "5.7.30" },
+	{ "a handshake that fails may heal",
+	  THROUGH(BY_UPSTREAM("opportunistic")),
+	  SECURE_WITH("S: 250-REQUIRETLS\n") TAKES_REQUIRETLS,
+	  { .handshake_fails = true },
+	  "deferred",
+	  "\"reason\":\"tls_policy\"" },
+	{ "by MX nobody can prove who he is", THROUGH(BY_MX), TAKES_ALL, { 0 }, "bounced", "cannot prove" },
+};
+
+static void come_securely(struct relay_world *w, struct guest *g)
+{
+	come(w, g);
+	(void)say(g, "EHLO c\r\n");
+	(void)say(g, "STARTTLS\r\n");
+	assert_int_equal(tls_start(g->stream, g->context, TEXT_EMPTY, on_secure, g), ERR_OK);
+	sim_run(w->sim, 100);
+	assert_true(g->secure);
+	assert_non_null(strstr(say(g, "EHLO c\r\n"), "REQUIRETLS"));
+}
+
+static void a_demand_for_tls_is_kept_or_the_mail_comes_back(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(requiretls_cases); i++) {
+		struct relay_world w;
+		struct sim_peer *p;
+		struct guest g;
+		struct tls_context *context;
+		bool delivered = !strcmp(requiretls_cases[i].outcome, "delivered");
+
+		relay_world_open(&w, 90 + i, requiretls_cases[i].yaml,
+		                 "example.net. 300 MX 10 mx.example.net.\nmx.example.net. 300 A 10.0.0.1\n");
+		p = relay_world_peer(&w, NEXT_HOP, requiretls_cases[i].script);
+		w.server_tls = requiretls_cases[i].server;
+		assert_int_equal(sim_tls_context(w.sim, true, false, &w.server_tls, &context), ERR_OK);
+		sim_peer_use_tls(p, context);
+		tls_context_unref(&context);
+		w.server_tls = (struct sim_tls_script){ 0 };
+		come_securely(&w, &g);
+		w.server_tls = requiretls_cases[i].server;
+		(void)say(
+			&g,
+			"MAIL FROM:<a@example.com> REQUIRETLS RET=FULL\r\nRCPT TO:<b@example.net>\r\nDATA\r\n");
+		assert_true(begins(say(&g, "Subject: one\r\n\r\nsecret\r\n.\r\n"), "250"));
+		relay_world_await(&w, requiretls_cases[i].outcome, 1, 20000);
+		if (!relay_world_said(&w, requiretls_cases[i].words))
+			fail_msg("%s: no %s in\n%.*s", requiretls_cases[i].name, requiretls_cases[i].words,
+			         TEXT_ARGS(buf_text(&w.events)));
+		assert_int_equal(sim_peer_messages(p), delivered);
+		if (!delivered) /* nothing of it in plain text, nor to anybody who proves nothing */
+			assert_true(text_find(sim_peer_transcript(p), TEXT("C: RCPT TO:<b@")) ==
+			            sim_peer_transcript(p).len);
+		leave(&g);
+		relay_world_stop(&w);
+		sim_peer_free(&p);
+		relay_world_close(&w);
+	}
+}
+
+/* The report on it is bound by the same demand, and holds no body, whatever RET says. */
+static void a_report_on_it_travels_as_it_had_to(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+	struct guest g;
+	struct tls_context *context;
+	struct text report;
+
+	(void)state;
+	relay_world_open(&w, 99, THROUGH(BY_UPSTREAM("require")), NULL);
+	p = relay_world_peer(
+		&w, NEXT_HOP,
+		SECURE_WITH(
+			"S: 250-REQUIRETLS\n") "C: MAIL FROM:<a@* REQUIRETLS*\nC: RCPT TO:*\nC: DATA\n"
+					       "S: 250 ok\nS: 550 5.1.1 no\nS: 503 no\nC: RSET\nS: 250 ok\n" TAKES_REQUIRETLS);
+	assert_int_equal(sim_tls_context(w.sim, true, false, &w.server_tls, &context), ERR_OK);
+	sim_peer_use_tls(p, context);
+	tls_context_unref(&context);
+	come_securely(&w, &g);
+	(void)say(&g, "MAIL FROM:<a@example.com> REQUIRETLS RET=FULL\r\nRCPT TO:<b@example.net>\r\nDATA\r\n");
+	assert_true(begins(say(&g, "Subject: one\r\n\r\nsecret\r\n.\r\n"), "250"));
+	relay_world_await(&w, "delivered", 1, 20000);
+	report = sim_peer_message(p, 0);
+	assert_true(text_find(sim_peer_transcript(p), TEXT("C: MAIL FROM:<> REQUIRETLS\n")) <
+	            sim_peer_transcript(p).len);
+	assert_true(text_find(report, TEXT("Subject: one")) < report.len);
+	assert_true(text_find(report, TEXT("secret")) == report.len);
+	leave(&g);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
 /* What stands behind STARTTLS in the same segment came in plain text: forgotten. What comes in the next one is no
  * handshake. */
 static void plain_text_behind_starttls_is_never_a_command(void **state)
@@ -367,6 +514,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tls_on_the_way_out),
 		cmocka_unit_test(a_client_comes_under_tls_and_is_told_of_in_the_trace),
+		cmocka_unit_test(a_demand_for_tls_is_kept_or_the_mail_comes_back),
+		cmocka_unit_test(a_report_on_it_travels_as_it_had_to),
 		cmocka_unit_test(plain_text_behind_starttls_is_never_a_command),
 		cmocka_unit_test(where_tls_is_demanded_nothing_goes_without),
 		cmocka_unit_test(a_handshake_that_fails_or_never_comes_ends_the_session),

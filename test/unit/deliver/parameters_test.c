@@ -241,6 +241,8 @@ static void requiretls_makes_a_want_of_tls_final(void **state)
 	               "failed tls: permanent 0 5.7.30 tls_policy ~for another name\nclosed\n");
 	session_script(&o, HELLO "S: 250-mx / 250 STARTTLS\nC> STARTTLS\nS: 220 go\nstarttls\ntls fails\n"
 	                         "failed tls: transient 0 4.7.30 tls_policy\nclosed\n");
+	session_script(&o, HELLO "S: 250-mx / 250 STARTTLS\nC> STARTTLS\nS: 220 go\nstarttls\nS: closes\n"
+	                         "failed tls: transient 0 4.7.30 tls_policy ~in the handshake\nclosed\n");
 }
 
 int main(void)
