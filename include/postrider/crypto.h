@@ -22,7 +22,7 @@ struct crypto_sha256 crypto_sha256(const struct text *pieces, size_t count);
 /* HMAC-SHA-256 (RFC 2104, RFC 4231). */
 struct crypto_sha256 crypto_hmac_sha256(struct text key, const struct text *pieces, size_t count);
 
-/* PBKDF2 with HMAC-SHA-256 (RFC 8018 section 5.2), one block of 32 octets: SCRAM's Hi(). Some 0.7 us an iteration: in the
+/* PBKDF2 with HMAC-SHA-256 (RFC 8018 section 5.2), one block of 32 octets: SCRAM's Hi(). About a microsecond an iteration: in the
  * CPU lane. iterations > 0. */
 struct crypto_sha256 crypto_pbkdf2_sha256(struct text password, struct text salt, uint32_t iterations);
 
