@@ -24,6 +24,7 @@ Steps (a write gathers until an answer is awaited; so `+` lines are one segment,
     + TEXT                              a command to write, no answer awaited
     * OCTETS                            octets to write, without CR LF
     <, <?                               read an answer; with `?` it is judged
+    skip NUMBER                         read so many answers; they must be good
     tls                                 STARTTLS, handshake
     handshake                           the handshake alone
     needs KEYWORD                       the last answer to EHLO must have it, else the case has "no setting"
@@ -36,7 +37,8 @@ Steps (a write gathers until an answer is awaited; so `+` lines are one segment,
     content REGEX, parameters REGEX     judged, yes or no: what arrived (parameters: the MAIL and RCPT lines)
     scram MECHANISM USER PASSWORD [HOW] judged: the last answer of the dialogue
 
-In TEXT and OCTETS: \\r \\n \\t \\0 \\\\ \\xNN, {x*64} (64 times x), {me} (a name for this session alone), {b64 OCTETS}.
+In TEXT and OCTETS: \\r \\n \\t \\0 \\\\ \\xNN, {x*64} (64 times x), {me} (a name for this session alone), {b64 OCTETS},
+{each 9 OCTETS} (nine times, # being 1 to 9).
 Patterns: 250, 2xx, 5xx, !2xx (no good answer, or the end of the connection), any, yes, no, closed, a list with `|`;
 `5xx 5.x.x` demands an enhanced code too.
 """
@@ -209,6 +211,9 @@ def closing(text, at):
 def insertion(what, me):
     if what == "me":
         return me.encode()
+    if what.startswith("each "):
+        count, text = what[5:].split(" ", 1)
+        return b"".join(octets_of(text.replace("#", str(i)), me) for i in range(1, int(count) + 1))
     if what.startswith("b64 "):
         return base64.b64encode(octets_of(what[4:], me))
     repeated = re.fullmatch(r"(.+)\*(\d+)", what, re.S)
@@ -243,7 +248,7 @@ class Player:
         try:
             self.socket = socket.create_connection(("127.0.0.1", self.server.ports[role]), timeout=PATIENCE)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if role == "implicit":
+            if role in ("implicit", "certificate"):
                 self.handshake()
             for step in self.case.steps:
                 self.step(step)
@@ -274,6 +279,10 @@ class Player:
     def do_ask(self, text):
         self.do_line(text)
         self.do_read_judged("")
+
+    def do_skip(self, count):
+        for _ in range(int(count)):
+            self.do_read_good("a command")
 
     def do_set(self, text):
         self.do_line(text)
@@ -327,7 +336,7 @@ class Player:
 
     def do_needs(self, wanted):
         wanted = wanted.upper()
-        if not [k for k in self.keywords if k[:1] == [wanted] or (k[:1] == ["AUTH"] and f"{wanted}-SHA-256" in k)]:
+        if not [k for k in self.keywords if k[:1] == [wanted] or (k[:1] == ["AUTH"] and (wanted in k or f"{wanted}-SHA-256" in k))]:
             raise NoSetting(f"no {wanted}")
 
     def do_shape(self, regex):
@@ -373,6 +382,8 @@ class Player:
     def handshake(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if self.case.role == "certificate" and "anonymous" not in self.case.id:
+            context.load_cert_chain(*self.server.client_certificate)
         self.buffer = b""
         self.socket = context.wrap_socket(self.socket, server_hostname="relay.example")
 

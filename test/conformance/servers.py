@@ -9,23 +9,30 @@
     proxy       a PROXY header is demanded
     xclient     the client may use XCLIENT and XFORWARD
     repair      bare LF becomes CR LF
+    hurry       a client may be silent for two seconds
+    certificate TLS from the first octet; who shows the certificate of this run is `tester`, others may send to nobody
 
-User `tester`, password `s3cret`, and user `tester2`, password `other`. Messages to 1000000 octets. The next hop of all is next_hop.py.
+Bearer tokens (ours alone): `t0ken` is `tester`. User `tester`, password `s3cret`, and user `tester2`, password `other`. Messages to 1000000 octets. The next hop of all is next_hop.py.
 """
 
+import hashlib
+import http.server
+import json
 import os
 import pathlib
 import re
 import shutil
+import ssl
 import subprocess
 import sys
+import threading
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "test/peer/support"))
 import accounts  # noqa: E402
 import peers  # noqa: E402
 
-ROLES = ("relay", "implicit", "plainauth", "submission", "tlsreq", "stranger", "proxy", "xclient", "repair")
+ROLES = ("relay", "implicit", "plainauth", "submission", "tlsreq", "stranger", "proxy", "xclient", "repair", "hurry", "certificate")
 USERS = (("tester", "s3cret"), ("tester2", "other"))
 SIZE = 1000000
 EXIM = TOP / "build/deps-exim"
@@ -40,7 +47,38 @@ def certificate(world):
     return cert, key
 
 
+def client_certificate(world):
+    """One for all servers of a run."""
+    cert, key = world.path / "client.pem", world.path / "client.key"
+    if not cert.exists():
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                        "-subj", "/CN=tester", "-out", cert, "-keyout", key], check=True, capture_output=True)
+    return cert, key
+
+
 # ---------------------------------------------------------------- ours
+
+class TokenService(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        good = question.get("token") == "t0ken"
+        answer = json.dumps({"user": "tester"} if good else {}).encode()
+        self.send_response(200 if good else 401)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *unused):
+        pass
+
+
+def token_service(world):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), TokenService)
+    world.endings.append(server.shutdown)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server.server_address[1]
+
 
 class Ours:
     name, title = "ours", "postrider"
@@ -51,19 +89,22 @@ class Ours:
         users = world.path / "users"
         users.write_text("".join(accounts.line(*user) for user in USERS))
         pair = f"cert: {cert}, key: {key}"
+        self.client_certificate = client_certificate(world)
+        fingerprint = hashlib.sha256(ssl.PEM_cert_to_DER_cert(self.client_certificate[0].read_text())).hexdigest()
         how = {
             "relay": "auth: optional", "implicit": "tls: implicit, auth: optional",
             "plainauth": "auth: optional, auth_plaintext: true",
             "submission": "auth: required, auth_plaintext: true, allow: []",
             "tlsreq": "tls: require", "stranger": "allow: [192.0.2.0/24], accept_for: [gate.example]",
-            "proxy": "proxy_protocol: [127.0.0.0/8]", "xclient": "xclient: [127.0.0.0/8]", "repair": "bare_lf: repair",
+            "proxy": "proxy_protocol: [127.0.0.0/8]", "xclient": "xclient: [127.0.0.0/8]", "repair": "bare_lf: repair", "hurry": "timeout: 2s",
+            "certificate": f"tls: implicit, auth: optional, allow: [192.0.2.0/24], client_fingerprints: {{{{{fingerprint}: tester}}}}",
         }
         listeners = "".join(f"  - {{{{name: {role}, address: 127.0.0.1:{self.ports[role]}, {pair}, {more}, "
                             "per_client: {{auth_failures: 0}}}}\n"
                             for role, more in how.items())
         yaml = ("hostname: relay.example\nspool: {{path: {dir}/spool, max_size: 2GB}}\n"
                 f"listen:\n{listeners}"
-                f"access: {{{{max_message_size: {SIZE}B, users_file: {users}}}}}\n"
+                f"access: {{{{max_message_size: {SIZE}B, users_file: {users}, token_check: 'http://127.0.0.1:{token_service(world)}/'}}}}\n"
                 "upstreams: {{next: {{hosts: [\"127.0.0.1:{next_port}\"], tls: none, connections: 20}}}}\n"
                 "routes: [{{to: any, via: next}}]\nretry: {{schedule: [1s, 2s, 5s]}}\nadmin: {{socket: {dir}/admin.sock}}\n")
         self.relay = RelayOnPorts(world, yaml, next_port=sink.port, port=self.ports["relay"])
@@ -84,6 +125,19 @@ class RelayOnPorts(peers.Relay):
 
 # ---------------------------------------------------------------- Postfix
 
+def cyrus_sasl(world, program):
+    """A directory with the configuration of Cyrus SASL for a program, and the users."""
+    sasl = world.path / f"sasl-{program}"
+    sasl.mkdir()
+    (sasl / f"{program}.conf").write_text("pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN LOGIN CRAM-MD5 SCRAM-SHA-256\n"
+                                          f"sasldb_path: {sasl}/users.db\n")
+    for user, password in USERS:
+        subprocess.run(["saslpasswd2", "-p", "-c", "-f", sasl / "users.db", "-u", "conformance", user], input=password.encode(),
+                       check=True, capture_output=True)
+    os.chmod(sasl / "users.db", 0o644)
+    return sasl
+
+
 POSTFIX_ROLES = {
     "relay": {}, "implicit": {"smtpd_tls_wrappermode": "yes"}, "plainauth": {"smtpd_tls_auth_only": "no"},
     "submission": {"smtpd_tls_auth_only": "no", "mynetworks": "", "smtpd_client_restrictions": "permit_sasl_authenticated,reject",
@@ -94,6 +148,7 @@ POSTFIX_ROLES = {
     "proxy": {"smtpd_upstream_proxy_protocol": "haproxy", "smtpd_upstream_proxy_timeout": "3s"},
     "xclient": {"smtpd_authorized_xclient_hosts": "127.0.0.1", "smtpd_authorized_xforward_hosts": "127.0.0.1"},
     "repair": {"smtpd_forbid_bare_newline": "normalize"},
+    "hurry": {"smtpd_timeout": "2s"},
 }
 POSTFIX_COMMON = {
     "smtpd_tls_security_level": "may", "smtpd_tls_auth_only": "yes", "smtpd_sasl_auth_enable": "yes", "smtpd_sasl_path": "smtpd",
@@ -110,15 +165,9 @@ class Postfix(peers.Postfix):
 
     def __init__(self, world, sink):
         cert, key = certificate(world)
-        self.ports = {role: peers.free_port() for role in ROLES}
-        sasl = world.path / "sasl"
-        sasl.mkdir()
-        (sasl / "smtpd.conf").write_text("pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN LOGIN CRAM-MD5 SCRAM-SHA-256\n"
-                                         f"sasldb_path: {sasl}/users.db\n")
-        for user, password in USERS:
-            subprocess.run(["saslpasswd2", "-p", "-c", "-f", sasl / "users.db", "-u", "conformance", user], input=password.encode(),
-                           check=True, capture_output=True)
-        os.chmod(sasl / "users.db", 0o644)
+        self.ports = {role: peers.free_port() for role in POSTFIX_ROLES}
+        self.client_certificate = None
+        sasl = cyrus_sasl(world, "smtpd")
         super().__init__(world, sink.port, smtpd_tls_cert_file=cert, smtpd_tls_key_file=key, cyrus_sasl_config_path=sasl,
                          **POSTFIX_COMMON)
         rows = "".join(f"127.0.0.1:{self.ports[role]} inet n - n - 100 smtpd\n" +
@@ -128,8 +177,8 @@ class Postfix(peers.Postfix):
         with open(self.config / "master.cf", "a") as master:
             master.write(rows)
         subprocess.run(["postfix", "-c", self.config, "reload"], capture_output=True, check=True, env=self.environment)
-        for role in ROLES:
-            peers.wait_for_port(self.ports[role])
+        for port in self.ports.values():
+            peers.wait_for_port(port)
         self.version = subprocess.run(["postconf", "-h", "mail_version"], capture_output=True, text=True).stdout.strip()
 
 
@@ -145,7 +194,9 @@ keep_environment = LD_LIBRARY_PATH : LD_PRELOAD : NSS_WRAPPER_PASSWD : NSS_WRAPP
 add_environment = <; PATH=/usr/bin
 local_interfaces = 127.0.0.1
 daemon_smtp_ports = {all_ports}
-tls_on_connect_ports = {implicit}
+tls_on_connect_ports = {implicit} : {certificate}
+tls_try_verify_hosts = ${{if eq{{$received_port}}{{{certificate}}}{{*}}}}
+tls_verify_certificates = {client_cert}
 tls_advertise_hosts = *
 tls_certificate = {cert}
 tls_privatekey = {key}
@@ -163,6 +214,8 @@ smtp_accept_max = 300
 smtp_accept_queue = 0
 smtp_accept_queue_per_connection = 0
 smtp_max_unknown_commands = 3
+smtp_receive_timeout = ${{if eq{{$received_port}}{{{hurry}}}{{2s}}{{5m}}}}
+recipients_max = 1000
 queue_run_max = 5
 remote_max_parallel = 8
 smtp_banner = $smtp_active_hostname ESMTP Exim $version_number
@@ -184,6 +237,8 @@ acl_mail:
   accept
 acl_rcpt:
   accept authenticated = *
+  deny condition = ${{if eq{{$received_port}}{{{certificate}}}}}
+       message = relay not permitted
   accept condition = ${{if eq{{$received_port}}{{{stranger}}}}}
          domains = gate.example
   deny condition = ${{if eq{{$received_port}}{{{stranger}}}}}
@@ -228,6 +283,19 @@ cram:
   public_name = CRAM-MD5
   server_secret = ${{if eq{{$auth1}}{{tester}}{{s3cret}}fail}}
   server_set_id = $auth1
+scram:
+  driver = cyrus_sasl
+  public_name = SCRAM-SHA-256
+  server_mech = SCRAM-SHA-256
+  server_realm = conformance
+  server_set_id = $auth1
+external:
+  driver = external
+  public_name = EXTERNAL
+  server_advertise_condition = $tls_in_certificate_verified
+  server_param2 = ${{certextract {{subject,CN}}{{$tls_in_peercert}}}}
+  server_condition = ${{if or{{{{eq{{$auth1}}{{}}}}{{eq{{$auth2}}{{$auth1}}}}}}}}
+  server_set_id = $auth2
 """
 
 
@@ -251,18 +319,19 @@ class Exim:
     def __init__(self, world, sink):
         cert, key = certificate(world)
         roles = [role for role in ROLES if role not in ("xclient", "repair")]
+        self.client_certificate = client_certificate(world)
         self.ports = {role: peers.free_port() for role in roles}
         self.directory = world.path / "exim"
         for sub in ("", "spool", "log"):
             (self.directory / sub).mkdir()
         for sub in ("spool", "log"):
             os.chown(self.directory / sub, 64321, 64321)
-        environment = exim_environment(self.directory)
+        environment = dict(exim_environment(self.directory), SASL_CONF_PATH=str(cyrus_sasl(world, "exim")))
         binary = self.directory / "exim4"      # a copy without the bit that makes it root's for everybody
         shutil.copyfile(EXIM / "usr/sbin/exim4", binary)
         os.chmod(binary, 0o755)
         config = self.directory / "exim.conf"
-        config.write_text(EXIM_CONFIGURATION.format(dir=self.directory, exim=binary, cert=cert, key=key, size=SIZE, next_port=sink.port,
+        config.write_text(EXIM_CONFIGURATION.format(dir=self.directory, exim=binary, cert=cert, key=key, size=SIZE, client_cert=self.client_certificate[0], next_port=sink.port,
                                                     all_ports=" : ".join(str(p) for p in self.ports.values()), **self.ports))
         self.process = world.start([binary, "-C", config, "-bdf", "-q5m"], "exim", env=environment)
         for role in roles:
