@@ -301,6 +301,20 @@ static void add_proof(struct fuzz *f, struct buf *line)
 	buf_fini(&salt);
 }
 
+/* Whether the password is among the texts between NULs, as it is or prepared (some characters are nothing). */
+static void look_for_password(struct fuzz *f, struct text octets)
+{
+	while (octets.len) {
+		struct text piece = text_cut(&octets, 0);
+		struct buf prepared = BUF(1u << 16);
+
+		f->said_password |= text_find(piece, TEXT(PASSWORD)) < piece.len;
+		if (prep_add(piece, &prepared) == ERR_OK)
+			f->said_password |= text_find(buf_text(&prepared), TEXT(PASSWORD)) < prepared.len;
+		buf_fini(&prepared);
+	}
+}
+
 /* A line of the input as the wire has it. */
 static void make_line(struct fuzz *f, struct text t, struct buf *out)
 {
@@ -316,7 +330,7 @@ static void make_line(struct fuzz *f, struct text t, struct buf *out)
 	}
 	if (f->first.len == 0)
 		buf_add(&f->first, buf_text(&octets));
-	f->said_password |= text_find(buf_text(&octets), TEXT(PASSWORD)) < octets.len;
+	look_for_password(f, buf_text(&octets));
 	if (f->bits & RAW)
 		buf_add(out, buf_text(&octets));
 	else
@@ -325,12 +339,12 @@ static void make_line(struct fuzz *f, struct text t, struct buf *out)
 }
 
 /* What is encoded already may hold the password as well. */
-static void look_for_password(struct fuzz *f, struct text line)
+static void look_inside(struct fuzz *f, struct text line)
 {
 	struct buf octets = BUF(1u << 16);
 
 	if (base64_decode(line, &octets) == ERR_OK)
-		f->said_password |= text_find(buf_text(&octets), TEXT(PASSWORD)) < octets.len;
+		look_for_password(f, buf_text(&octets));
 	buf_fini(&octets);
 }
 
@@ -344,7 +358,7 @@ static void begin(struct fuzz *f, unsigned which, struct text *rest)
 		mechanism = text_cut(rest, '\n');
 	if (has_initial)
 		make_line(f, text_cut(rest, '\n'), &line);
-	look_for_password(f, buf_text(&line));
+	look_inside(f, buf_text(&line));
 	const struct auth_start start = { .peer = &f->peer,
 		                          .mechanism = mechanism,
 		                          .has_initial = has_initial,
@@ -365,7 +379,7 @@ static void answer(struct fuzz *f, struct text t)
 	struct buf line = BUF(1u << 17);
 
 	make_line(f, t, &line);
-	look_for_password(f, buf_text(&line));
+	look_inside(f, buf_text(&line));
 	f->has_step = false;
 	f->inside = true;
 	auth_answer(f->exchange, buf_text(&line));
