@@ -37,26 +37,27 @@ bool admission_of_connection(struct receive *r, const struct listener *l, struct
 #define KEPT_SHARE 16
 
 static bool takes_more_than_its_share(const struct receive *r, const struct listener *l,
-                                      const struct client *client)
+                                      const struct config_listener *settings, const struct client *client)
 {
-	uint64_t most = MIN((uint64_t)r->options.max_sessions, l->config->max_sessions);
+	uint64_t most = MIN((uint64_t)r->options.max_sessions, settings->max_sessions);
 	uint64_t left = MIN(r->options.max_sessions - MIN(r->counts.sessions, r->options.max_sessions),
-	                    l->config->max_sessions - MIN((uint64_t)l->sessions, l->config->max_sessions));
+	                    settings->max_sessions - MIN((uint64_t)l->sessions, settings->max_sessions));
 
 	return left < most / KEPT_SHARE && client->sessions > left;
 }
 
-bool admission_of_client(struct receive *r, const struct listener *l, struct client *client, struct ip ip,
-                         struct receive_limit_answer *why)
+bool admission_of_client(const struct connection *c, const struct config_listener *settings,
+                         struct client *client, struct ip ip, struct receive_limit_answer *why)
 {
-	const struct config_rate *rate = &l->config->per_client.connections;
+	const struct config_rate *rate = &settings->per_client.connections;
+	struct receive *r = c->receive;
 	struct limit_window *window;
 	int64_t wait_ms;
 
 	if (ip.family == IP_NONE)
 		return true;
-	if ((l->config->per_client.sessions && client->sessions > l->config->per_client.sessions) ||
-	    (!route_may_relay(l->config, ip) && takes_more_than_its_share(r, l, client)))
+	if ((settings->per_client.sessions && client->sessions > settings->per_client.sessions) ||
+	    (!route_may_relay(settings, ip) && takes_more_than_its_share(r, c->listener, settings, client)))
 		return say_no(why, (struct receive_limit_answer){
 					   421, "4.7.0", "has too many sessions from you, come back later",
 					   "listen.per_client.sessions", 0, REASON_RATE_LIMITED });
@@ -120,13 +121,13 @@ static size_t quotas_of(struct connection *c, struct quota out[QUOTAS], char net
 	size_t count = 0;
 
 	if (q->per_user.count && user.len)
-		out[count++] =
-			(struct quota){ &r->users, user, &q->per_user, "is one recipient too many for your login",
-			                "access.quotas.per_user" };
+		out[count++] = (struct quota){ &r->users, user, &q->per_user,
+			                       "is one recipient too many for your login",
+			                       "access.quotas.per_user" };
 	if (q->per_sender.count)
-		out[count++] =
-			(struct quota){ &r->senders, s->transaction->envelope->reverse_path, &q->per_sender,
-			                "is one recipient too many for this sender", "access.quotas.per_sender" };
+		out[count++] = (struct quota){ &r->senders, s->transaction->envelope->reverse_path,
+			                       &q->per_sender, "is one recipient too many for this sender",
+			                       "access.quotas.per_sender" };
 	if (q->per_network.count && s->client.family != IP_NONE)
 		out[count++] = (struct quota){ &r->networks, client_network_key(network_key, s->client, 24),
 			                       &q->per_network, "is one recipient too many for your network",

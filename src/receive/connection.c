@@ -87,6 +87,7 @@ static void connection_free(struct connection *c)
 	struct receive *r = c->receive;
 
 	receive_session_fini(&c->session);
+	config_unref(&c->config);
 	queue_draft_abort(&c->draft);
 	list_remove(&c->link);
 	free(c->more);
@@ -104,7 +105,7 @@ static void flush_later(struct connection *c)
 /* Something that the client had to wait for has come: it has all its time again. */
 static void renew_limit(struct connection *c)
 {
-	c->limit_at = io_now_at(c->receive->io) + c->listener->config->timeout_ms;
+	c->limit_at = io_now_at(c->receive->io) + c->session.listener->timeout_ms;
 	c->commands = c->session.commands;
 }
 
@@ -166,7 +167,7 @@ static void add_client(struct buf *b, const struct connection *c, struct ip ip)
 	if (ip.family != IP_NONE)
 		ip_add(b, ip);
 	else
-		buf_add_string(b, c->listener->address.unix_path[0] ? "unix" : "unknown");
+		buf_add_string(b, c->session.is_named ? "unknown" : "unix");
 }
 
 /* XFORWARD: whom the peer speaks for is the client, and the peer is where it came by. */
@@ -358,7 +359,7 @@ static bool client_changed(void *owner, struct receive_limit_answer *why)
 			                              "access.deny", 0,       REASON_POLICY };
 		return false;
 	}
-	return admission_of_client(r, c->listener, client, c->session.client, why);
+	return admission_of_client(c, c->session.listener, client, c->session.client, why);
 }
 
 /* ---------------------------------------------------------------- the service outside */
@@ -476,7 +477,7 @@ static void resume_if_wanted(struct connection *c)
 	c->paused = false;
 	/* what we were busy with is not the client's fault */
 	c->limit_at =
-		MAX(c->limit_at, io_now_at(c->receive->io) + MIN(MINUTE_MS, c->listener->config->timeout_ms));
+		MAX(c->limit_at, io_now_at(c->receive->io) + MIN(MINUTE_MS, c->session.listener->timeout_ms));
 	io_stream_resume(c->stream);
 }
 
@@ -641,13 +642,15 @@ void connection_flush(struct connection *c)
 
 void connection_open_session(struct connection *c, struct ip_port client, const struct tls_info *info)
 {
-	bool implicit = c->listener->config->tls == CONFIG_TLS_IMPLICIT;
+	bool implicit = c->settings->tls == CONFIG_TLS_IMPLICIT;
 
 	c->door = DOOR_OPEN;
-	receive_session_init(&c->session, &session_ops, c, c->receive->config, c->listener->config, client.ip,
-	                     client.port, c->tls && !implicit);
+	receive_session_init(&c->session, &session_ops, c, c->config, c->settings, client.ip, client.port,
+	                     c->tls && !implicit);
+	config_unref(&c->config);
+	c->session.is_named = c->more && c->more->via.ip.family != IP_NONE;
 	receive_session_renew_rights(&c->session);
-	connection_set_limit(c, io_now_at(c->receive->io) + c->listener->config->timeout_ms);
+	connection_set_limit(c, io_now_at(c->receive->io) + c->session.listener->timeout_ms);
 	if (info)
 		receive_session_protected(&c->session, info);
 	flush(c);

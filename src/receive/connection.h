@@ -29,10 +29,14 @@ struct connection {
 	struct list link; /* in receive->connections */
 	struct receive *receive;
 	struct listener *listener;
-	struct client *client;          /* NULL while nobody knows who it is: before a PROXY header */
-	struct tls_context *tls;        /* what EHLO offered; a reference, NULL: none */
-	struct io_stream *stream;       /* NULL once it is closed */
-	struct receive_session session; /* zeroed before the last door */
+	/* What the listener was told when the client came; a reference, until the session has one of its own. A reload may take
+	 * the listener away, and what it points at with it. */
+	const struct config *config;
+	const struct config_listener *settings; /* of config, or of the session's */
+	struct client *client;                  /* NULL while nobody knows who it is: before a PROXY header */
+	struct tls_context *tls;                /* what EHLO offered; a reference, NULL: none */
+	struct io_stream *stream;               /* NULL once it is closed */
+	struct receive_session session;         /* zeroed before the last door */
 	struct queue_draft *draft;
 	struct queue_ticket *ticket;  /* a message that the queue decides on */
 	struct connection_more *more; /* NULL: nothing of it */
@@ -66,8 +70,8 @@ void door_say_refused(struct connection *c, enum stage stage, enum reason reason
 /* admission.c: false: *why says what to answer */
 bool admission_of_connection(struct receive *r, const struct listener *l, struct ip client,
                              struct receive_limit_answer *why);
-bool admission_of_client(struct receive *r, const struct listener *l, struct client *client, struct ip ip,
-                         struct receive_limit_answer *why);
+bool admission_of_client(const struct connection *c, const struct config_listener *settings,
+                         struct client *client, struct ip ip, struct receive_limit_answer *why);
 bool admission_take(struct connection *c, enum receive_limit what, struct receive_limit_answer *why);
 void admission_give_back(struct connection *c, uint64_t recipients);
 

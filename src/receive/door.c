@@ -26,20 +26,20 @@ static bool is_told_already(struct connection *c)
 	return false;
 }
 
-static void say_refused(const struct receive *r, const struct listener *l, struct ip client, struct ip via,
-                        struct event *event)
+static void say_refused(const struct receive *r, const struct config_listener *settings, struct ip client,
+                        struct ip via, struct event *event)
 {
 	struct buf ip = BUF(IP_TEXT_MAX), by = BUF(IP_TEXT_MAX);
 
 	if (client.family != IP_NONE)
 		ip_add(&ip, client);
 	else
-		buf_add_string(&ip, l->address.unix_path[0] ? "unix" : "unknown");
+		buf_add_string(&ip, via.family == IP_NONE ? "unix" : "unknown");
 	if (via.family != IP_NONE)
 		ip_add(&by, via);
 	event->client_ip = buf_text(&ip);
 	event->client_via = buf_text(&by);
-	event->client_listener = l->config->name;
+	event->client_listener = settings->name;
 	observe_emit(r->observe, event);
 	buf_fini(&ip);
 	buf_fini(&by);
@@ -66,7 +66,7 @@ void door_say_refused(struct connection *c, enum stage stage, enum reason reason
 	if (c->session.config)
 		c->session.ops->emit(c, &event);
 	else
-		say_refused(c->receive, c->listener, c->shown.ip,
+		say_refused(c->receive, c->settings, c->shown.ip,
 		            c->more ? c->more->via.ip : (struct ip){ .family = IP_NONE }, &event);
 }
 
@@ -103,7 +103,7 @@ static void turn_away(struct connection *c, struct ip client, enum stage stage,
 		io_stream_close(c->stream);
 		return;
 	}
-	write_refusal(c->stream, c->receive->config, route_may_relay(c->listener->config, client), why);
+	write_refusal(c->stream, c->receive->config, route_may_relay(c->settings, client), why);
 	io_stream_finish(c->stream);
 }
 
@@ -157,9 +157,9 @@ static size_t take_hello(struct connection *c, struct text bytes)
 static void open_for(struct connection *c)
 {
 	struct receive *r = c->receive;
-	int64_t handshake_ms = MIN(HANDSHAKE_MS, c->listener->config->timeout_ms);
+	int64_t handshake_ms = MIN(HANDSHAKE_MS, c->settings->timeout_ms);
 
-	if (c->listener->config->tls == CONFIG_TLS_IMPLICIT) {
+	if (c->settings->tls == CONFIG_TLS_IMPLICIT) {
 		c->door = DOOR_HELLO;
 		connection_set_limit(c, io_now_at(r->io) + handshake_ms);
 	} else {
@@ -171,13 +171,13 @@ static void open_for(struct connection *c)
 static bool admit_client(struct connection *c)
 {
 	struct receive *r = c->receive;
-	bool in_plain = c->listener->config->tls != CONFIG_TLS_IMPLICIT;
+	bool in_plain = c->settings->tls != CONFIG_TLS_IMPLICIT;
 	struct receive_limit_answer why = { 421,  "4.3.0", "is out of memory, come back later",
 		                            NULL, 0,       REASON_OTHER };
 
 	c->client = clients_enter(&r->clients, c->shown.ip);
 	receive_sweep_later(r);
-	if (c->client && admission_of_client(r, c->listener, c->client, c->shown.ip, &why))
+	if (c->client && admission_of_client(c, c->settings, c->client, c->shown.ip, &why))
 		return true;
 	turn_away(c, c->shown.ip, STAGE_CONNECT, &why, in_plain);
 	return false;
@@ -220,8 +220,7 @@ static size_t take_proxy_header(struct connection *c, struct text bytes)
 	if (route_is_denied(c->receive->config, c->shown.ip)) {
 		denied = (struct receive_limit_answer){ 554,           "5.7.1", "does not speak to you",
 			                                "access.deny", 0,       REASON_POLICY };
-		turn_away(c, c->shown.ip, STAGE_CONNECT, &denied,
-		          c->listener->config->tls != CONFIG_TLS_IMPLICIT);
+		turn_away(c, c->shown.ip, STAGE_CONNECT, &denied, c->settings->tls != CONFIG_TLS_IMPLICIT);
 		return bytes.len;
 	}
 	if (!admit_client(c))
@@ -309,7 +308,7 @@ static void refuse_at_once(struct listener *l, struct io_stream *stream,
 		event.rule = text_from(why->rule);
 		event.stage = STAGE_CONNECT;
 		event.reason = why->reason;
-		say_refused(r, l, peer, (struct ip){ .family = IP_NONE }, &event);
+		say_refused(r, l->config, peer, (struct ip){ .family = IP_NONE }, &event);
 	}
 	if (l->config->tls == CONFIG_TLS_IMPLICIT) {
 		io_stream_close(stream);
@@ -327,6 +326,8 @@ static void join(struct connection *c, struct listener *l, struct io_stream *str
 	c->listener = l;
 	c->stream = stream;
 	c->shown = io_stream_peer(stream)->ip;
+	c->config = config_ref(r->config);
+	c->settings = l->config;
 	c->tls = l->tls ? tls_context_ref(l->tls) : NULL;
 	l->references++;
 	l->sessions++;

@@ -205,7 +205,10 @@ struct text receive_session_user(const struct receive_session *s)
 
 void receive_session_renew_rights(struct receive_session *s)
 {
-	s->may_relay = route_may_relay(s->listener, s->client) || receive_session_user(s).len > 0;
+	bool is_known = s->client.family != IP_NONE || !s->is_named;
+
+	s->may_relay =
+		(is_known && route_may_relay(s->listener, s->client)) || receive_session_user(s).len > 0;
 }
 
 static void more_free(struct receive_session *s)

@@ -160,6 +160,7 @@ struct receive_session {
 	struct ip client;                       /* IP_NONE: a Unix socket */
 	uint16_t client_port;
 	bool may_relay;
+	bool is_named;    /* somebody else said who the client is: one without an address is unknown, and no local one */
 	bool may_xclient; /* the peer, whoever the client is that it speaks for */
 	bool tls_offered, tls_running, extended;
 	struct {

@@ -68,7 +68,7 @@ static enum err fill_envelope(struct receive_session *s, struct envelope *e, con
 	e->body = body_of(mail->body, wishes->smtputf8);
 	e->declared_bytes = mail->has_size ? mail->size_bytes : 0;
 	if (s->client.family == IP_NONE)
-		buf_add_string(&b, "unix");
+		buf_add_string(&b, s->is_named ? "unknown" : "unix");
 	else
 		ip_port_add(&b, (struct ip_port){ s->client, s->client_port });
 	err = buf_err(&b);

@@ -229,6 +229,7 @@ static enum err become(struct receive_session *s, const struct said *said)
 		err = receive_auth_vouch(s, &more->user_name, said->values[LOGIN]);
 	if (!err)
 		err = keep(&s->helo, said->values[HELO]);
+	s->is_named = true;
 	if (said->has[ADDR])
 		s->client = said->addr;
 	if (said->has[PORT])

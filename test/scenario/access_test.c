@@ -884,6 +884,49 @@ static void a_listener_moves_from_all_addresses_to_one_and_back(void **state)
 	end(&w);
 }
 
+/* Two reloads take the listener and its configuration away while clients stand in every door of it. */
+static void whoever_stands_in_a_door_that_goes_is_served_or_cut(void **state)
+{
+	static const char first[] =
+		HEAD "listen: [{address: 127.0.0.1:2525, tls: implicit, " CERTIFIED
+		     ", proxy_protocol: [10.1.0.0/16],"
+		     " per_client: {sessions: 2}}, {address: 127.0.0.1:2526, timeout: 2m}]\n" TAIL;
+	static const char other[] = HEAD "listen: [{address: 127.0.0.1:2527}]\n" TAIL;
+	static const char third[] = HEAD "listen: [{address: 127.0.0.1:2528}]\n" TAIL;
+	struct relay_world w;
+	struct guest proxy, hello_waits, half, data, early;
+
+	(void)state;
+	relay_world_open(&w, 56, first, NULL);
+	guest_come_from(&w, &proxy, guest_ip(PROXY_IP), RELAY_AT);
+	guest_come(&w, &hello_waits);
+	guest_come(&w, &half);
+	guest_put(&half, TEXT("\x16SI"));
+	guest_come_from(&w, &data, guest_ip("127.0.0.1"), AT(127, 0, 0, 1, 2526));
+	open_data(&data);
+	guest_come_from(&w, &early, guest_ip("127.0.0.1"), AT(127, 0, 0, 1, 2526));
+	assert_int_equal(relay_world_reload(&w, first), ERR_OK);
+	assert_int_equal(relay_world_reload(&w, other), ERR_OK);
+	assert_int_equal(relay_world_reload(&w, third), ERR_OK);
+	guest_put(&proxy, TEXT("PROXY TCP4 192.0.2.9 127.0.0.1 4711 25\r\n"));
+	guest_start_tls(&proxy);
+	assert_true(proxy.protected && guest_heard(&proxy, "220"));
+	guest_start_tls(&hello_waits);
+	assert_true(hello_waits.protected && guest_heard(&hello_waits, "220"));
+	guest_put(&half, TEXT("M+OK\n"));
+	expect(&data, SMALL ".\r\n", "250 2.0.0 queued");
+	expect(&early, "EHLO c\r\n", "250");
+	sim_run(w.sim, 20 * MINUTE_MS);
+	assert_true(proxy.closed && hello_waits.closed && half.closed && data.closed && early.closed);
+	assert_int_equal(receive_count(server_receive(w.server)).sessions, 0);
+	guest_leave(&proxy);
+	guest_leave(&hello_waits);
+	guest_leave(&half);
+	guest_leave(&data);
+	guest_leave(&early);
+	end(&w);
+}
+
 /* ---------------------------------------------------------------- peers that may say who the client is */
 
 #define TRUSTING LISTEN("allow: [192.0.2.0/24], xclient: [10.2.0.1], accept_for: [any]")
@@ -1291,6 +1334,7 @@ int main(void)
 		cmocka_unit_test(under_pressure_nothing_new_begins),
 		cmocka_unit_test(a_queue_that_is_long_enough_takes_no_more),
 		cmocka_unit_test(a_listener_moves_from_all_addresses_to_one_and_back),
+		cmocka_unit_test(whoever_stands_in_a_door_that_goes_is_served_or_cut),
 		cmocka_unit_test(xclient_makes_the_client_another_one),
 		cmocka_unit_test(nobody_else_may_use_xclient),
 		cmocka_unit_test(xforward_changes_what_the_log_says_for_one_message),

@@ -99,6 +99,23 @@ static void a_new_client_has_nothing_of_the_one_before(void **state)
 	bench_close(&b);
 }
 
+/* An address that nobody knows is not that of somebody at a Unix socket. */
+static void an_unknown_client_is_a_stranger_everywhere(void **state)
+{
+	static const char inherited[] = "hostname: relay.test\n"
+					"listen: [{name: in, address: 'fd:3', xclient: [127.0.0.1]}]\n"
+					"routes: [{to: any, via: direct}]\n";
+	struct bench b;
+
+	(void)state;
+	bench_open(&b, inherited, true);
+	(void)bench_say(&b, "EHLO c\r\n");
+	assert_true(text_starts(bench_say(&b, "XCLIENT ADDR=[UNAVAILABLE]\r\n"), TEXT("220")));
+	assert_int_equal(b.session.client.family, IP_NONE);
+	assert_false(b.session.may_relay);
+	bench_close(&b);
+}
+
 static void a_client_that_may_not_come_in_is_told_and_gone(void **state)
 {
 	struct bench b;
@@ -134,6 +151,7 @@ int main(void)
 		cmocka_unit_test(commands_are_answered_as_they_deserve),
 		cmocka_unit_test(what_was_wrong_in_part_changes_nothing),
 		cmocka_unit_test(a_new_client_has_nothing_of_the_one_before),
+		cmocka_unit_test(an_unknown_client_is_a_stranger_everywhere),
 		cmocka_unit_test(a_client_that_may_not_come_in_is_told_and_gone),
 		cmocka_unit_test(forwarded_names_are_forgotten_with_the_transaction),
 	};
