@@ -43,6 +43,8 @@ enum auth_notice {
 	AUTH_USERS_TAKEN, /* the users file was another one, and is in force */
 	AUTH_USERS_ODD,   /* legal, and odd: file:line, why, what to do. Also at the start and at a reload */
 	AUTH_USERS_REFUSED, /* it was another one, and wrong: file:line, why, what to do. The old users stay */
+	AUTH_BACKEND_DOWN, /* Dovecot or the token service does not answer, or not sensibly: who, why, what to do */
+	AUTH_BACKEND_BACK, /* it answers again */
 };
 
 struct auth_options {

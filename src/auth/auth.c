@@ -179,16 +179,25 @@ static bool keeps_token_check(const struct auth *auth, const struct config *conf
 	return auth->token_check && now.len && text_eq(auth->config->access.token_check, now);
 }
 
+static void on_backend_news(void *owner, bool is_bad, struct text what)
+{
+	const struct auth *auth = owner;
+
+	if (auth->options.on_notice)
+		auth->options.on_notice(auth->options.owner, is_bad ? AUTH_BACKEND_DOWN : AUTH_BACKEND_BACK, what);
+}
+
 static enum err make_parts(struct auth *auth, const struct config *config, struct parts *p,
                            struct buf *problem)
 {
 	const struct config_access *access = &config->access;
+	const struct auth_backend_news news = { on_backend_news, auth };
 	enum err err = make_users(auth, access->users_file, p, problem);
 
 	if (!err && access->dovecot.text.len && !keeps_dovecot(auth, config))
-		err = auth_dovecot_new(auth->io, &access->dovecot, &p->dovecot);
+		err = auth_dovecot_new(auth->io, &access->dovecot, news, &p->dovecot);
 	if (!err && access->token_check.len && !keeps_token_check(auth, config))
-		err = auth_token_check_new(auth->io, access->token_check, &p->token_check, problem);
+		err = auth_token_check_new(auth->io, access->token_check, news, &p->token_check, problem);
 	return err;
 }
 

@@ -71,14 +71,21 @@ struct auth_backend {
 	const struct auth_backend_ops *ops;
 };
 
+/* That it is away, and that it is back, for the log: once each, however many ask. From the loop, and not from inside a call of
+ * the backend's; fn calls nothing of it. */
+struct auth_backend_news {
+	void (*fn)(void *owner, bool is_bad, struct text what); /* NULL: nobody wants to know */
+	void *owner;
+};
+
 /* dovecot.c: a client of Dovecot's auth socket (its "auth-client" protocol 1.x). Connects by itself, again and again with
  * growing pauses, when it is made; *out is valid whether or not anybody is there. Reads nothing but what it is given here. */
 MUST_USE enum err auth_dovecot_new(struct io *io, const struct config_endpoint *address,
-                                   struct auth_backend **out);
+                                   struct auth_backend_news news, struct auth_backend **out);
 
 /* token_check.c: asks an HTTP service about a bearer token. ERR_CONFIG: problem says what is wrong with the URL. mechanisms():
  * always OAUTHBEARER and XOAUTH2; a service that is down gives LATER. */
-MUST_USE enum err auth_token_check_new(struct io *io, struct text url, struct auth_backend **out,
-                                       struct buf *problem);
+MUST_USE enum err auth_token_check_new(struct io *io, struct text url, struct auth_backend_news news,
+                                       struct auth_backend **out, struct buf *problem);
 
 #endif

@@ -21,11 +21,13 @@
 #define ANSWER_MS (30 * SECOND_MS) /* Dovecot lets those who failed wait, for 17 s at most */
 #define FIRST_PAUSE_MS 100
 #define LAST_PAUSE_MS (10 * SECOND_MS)
-#define STEADY_MS SECOND_MS /* a connection that lasted so long was none that Dovecot throws away */
+#define DOWN_AFTER_MS SECOND_MS /* a restart is not worth a word */
+#define STEADY_MS SECOND_MS     /* a connection that lasted so long was none that Dovecot throws away */
 #define CALLS_MAX 1000
 #define TIMEOUTS_MAX 3 /* in a row, without a word about any request: it hangs */
 #define USER_MAX 512
 #define WHY_MAX 512
+#define NAME_MAX_BYTES 256
 
 struct dovecot {
 	struct auth_backend backend; /* first */
@@ -42,6 +44,10 @@ struct dovecot {
 	uint32_t next_id;
 	struct random random;
 	bool is_closing; /* goes with its last call */
+	struct buf name; /* the address as written, for people */
+	struct auth_backend_news news;
+	bool is_down; /* and that was said */
+	int64_t down_since_at;
 };
 
 enum call_state {
@@ -83,6 +89,7 @@ static void free_if_over(struct dovecot *d)
 	if (!d->is_closing || d->calls.count)
 		return;
 	map_fini(&d->calls);
+	buf_fini(&d->name);
 	free(d);
 }
 
@@ -337,6 +344,43 @@ static void on_said(void *owner, struct dovecot_wire *w, const struct dovecot_li
 
 /* ---------------------------------------------------------------- connections */
 
+static void tell(struct dovecot *d, bool is_bad, const char *why)
+{
+	AUTO(buf_fini) struct buf what = BUF(1024);
+
+	if (!d->news.fn)
+		return;
+	buf_add_format(&what, "the Dovecot at %.*s ", TEXT_ARGS(buf_text(&d->name)));
+	if (is_bad)
+		buf_add_format(
+			&what,
+			"checks no logins: %s; until it is back they are answered 454. Look whether it runs.",
+			why);
+	else
+		buf_add_string(&what, "is back");
+	d->news.fn(d->news.owner, is_bad, buf_text(&what));
+}
+
+static void note_down(struct dovecot *d, const char *why)
+{
+	int64_t now_at = io_now_at(d->io);
+
+	if (d->down_since_at == 0)
+		d->down_since_at = now_at;
+	if (d->is_down || now_at - d->down_since_at < DOWN_AFTER_MS)
+		return;
+	d->is_down = true;
+	tell(d, true, why);
+}
+
+static void note_up(struct dovecot *d)
+{
+	d->down_since_at = 0;
+	if (d->is_down)
+		tell(d, false, NULL);
+	d->is_down = false;
+}
+
 /* 100 ms, 200 ms, ... 10 s, a quarter more or less. */
 static void begin_pause(struct dovecot *d)
 {
@@ -368,6 +412,7 @@ static void on_up(void *owner, struct dovecot_wire *w)
 	d->serving_since_at = io_now_at(d->io);
 	d->timeouts = 0;
 	d->has_greeted = true;
+	note_up(d);
 	d->mechanisms = dovecot_wire_mechanisms(w);
 	make_wire_in(d, RENEW_MS);
 	for (struct map_item *it = map_next(&d->calls, NULL); it; it = map_next(&d->calls, it)) {
@@ -384,8 +429,10 @@ static void no_wire_came(struct dovecot *d, enum err err, const char *why)
 
 	if (is_gone && d->serving)
 		let_serving_leave(d);
-	if (!d->serving)
+	if (!d->serving) {
 		lose_all(d, NULL, why);
+		note_down(d, why);
+	}
 	begin_pause(d);
 }
 
@@ -579,15 +626,22 @@ static enum err address_of(const struct config_endpoint *e, struct io_address *o
 	return ERR_OK;
 }
 
-enum err auth_dovecot_new(struct io *io, const struct config_endpoint *address, struct auth_backend **out)
+enum err auth_dovecot_new(struct io *io, const struct config_endpoint *address, struct auth_backend_news news,
+                          struct auth_backend **out)
 {
 	struct dovecot *d = calloc(1, sizeof(*d));
 	enum err err = d ? address_of(address, &d->address) : ERR_NOMEM;
 
+	if (!err) {
+		buf_init(&d->name, NAME_MAX_BYTES);
+		buf_add(&d->name, text_head(address->text, NAME_MAX_BYTES));
+		err = buf_err(&d->name);
+	}
 	if (err) {
 		free(d);
 		return err;
 	}
+	d->news = news;
 	d->backend.ops = &ops;
 	d->io = io;
 	map_init(&d->calls, false, io_random_u64(io));

@@ -10,6 +10,7 @@
 #include "backend.h"
 #include "users.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <postrider/base/arena.h>
@@ -27,6 +28,8 @@
 #define CACHE_MOST_MS (5 * MINUTE_MS)
 #define CACHE_ENTRIES 1000
 #define USER_MAX 512
+#define URL_MAX 2048
+#define TELL_AGAIN_MS MINUTE_MS
 
 struct token_check {
 	struct auth_backend backend; /* first */
@@ -39,6 +42,10 @@ struct token_check {
 	struct list oldest_first;
 	unsigned char key[32];
 	bool is_closing;
+	struct buf url; /* without its query, for people */
+	struct auth_backend_news news;
+	int64_t told_at; /* 0: nothing was told */
+	bool is_failing; /* and that was told */
 };
 
 /* What the service said yes to. */
@@ -71,6 +78,38 @@ struct auth_call {
 
 static void start_waiting(struct token_check *t);
 
+/* ---------------------------------------------------------------- what people hear */
+
+static void tell(struct token_check *t, bool is_bad, const char *why)
+{
+	AUTO(buf_fini) struct buf what = BUF(4096);
+
+	t->is_failing = is_bad;
+	t->told_at = io_now_at(t->io);
+	if (!t->news.fn)
+		return;
+	buf_add_format(&what, "the token service at %.*s ", TEXT_ARGS(buf_text(&t->url)));
+	if (is_bad)
+		buf_add_format(&what,
+		               "is of no use now: %s; until it is, logins with tokens are answered 454", why);
+	else
+		buf_add_string(&what, "answers again");
+	t->news.fn(t->news.owner, is_bad, buf_text(&what));
+}
+
+/* Whoever logs in may make it answer oddly: so often is nothing told. */
+static void note_failure(struct token_check *t, const char *why)
+{
+	if (!t->is_failing && (t->told_at == 0 || io_now_at(t->io) - t->told_at >= TELL_AGAIN_MS))
+		tell(t, true, why);
+}
+
+static void note_success(struct token_check *t)
+{
+	if (t->is_failing)
+		tell(t, false, NULL);
+}
+
 /* ---------------------------------------------------------------- the end of a call */
 
 static void wipe(struct buf *b)
@@ -96,6 +135,7 @@ static void free_if_over(struct token_check *t)
 	map_fini(&t->known);
 	buf_fini(&t->host);
 	buf_fini(&t->target);
+	buf_fini(&t->url);
 	crypto_wipe(t->key, sizeof(t->key));
 	free(t);
 }
@@ -138,9 +178,10 @@ static void finish(struct auth_call *c, const struct auth_result *result)
 	on_result(owner, result);
 }
 
-static void finish_with(struct auth_call *c, enum auth_verdict verdict, const char *why)
+static void finish_failed(struct auth_call *c, const char *why)
 {
-	finish(c, &(struct auth_result){ .verdict = verdict, .why = text_from(why) });
+	note_failure(c->check, why);
+	finish(c, &(struct auth_result){ .verdict = AUTH_SAYS_LATER, .why = text_from(why) });
 }
 
 /* ---------------------------------------------------------------- what is known */
@@ -234,17 +275,18 @@ static void accept(struct auth_call *c, const struct json *answer)
 	int64_t expires_s = json_as_number(json_member(answer, "expires_in"), 0);
 
 	if (!is_user(user)) {
-		finish_with(c, AUTH_SAYS_LATER, "the token check said 200 without a user that could be one");
+		finish_failed(c, "the token check said 200 without a user that could be one");
 		return;
 	}
 	if (has_senders && !read_senders(answer, &senders)) {
-		finish_with(c, AUTH_SAYS_LATER, "the token check said 200 with senders that cannot be such");
+		finish_failed(c, "the token check said 200 with senders that cannot be such");
 		return;
 	}
 	struct text limit = has_senders ? buf_text(&senders) : (struct text){ 0 };
 
 	if (expires_s > 0)
 		keep_known(t, &c->digest, user, limit, MIN(expires_s, CACHE_MOST_MS / SECOND_MS) * SECOND_MS);
+	note_success(t);
 	finish(c, &(struct auth_result){ .verdict = AUTH_SAYS_YES, .user = user, .senders = limit });
 }
 
@@ -254,7 +296,7 @@ static void judge_body(struct auth_call *c)
 
 	if (buf_err(&c->body) || json_parse(buf_text(&c->body), &answer, NULL) ||
 	    json_kind_of(answer) != JSON_IS_OBJECT)
-		finish_with(c, AUTH_SAYS_LATER, "the token check said 200 with what is no JSON object");
+		finish_failed(c, "the token check said 200 with what is no JSON object");
 	else
 		accept(c, answer);
 	json_free(&answer);
@@ -262,18 +304,19 @@ static void judge_body(struct auth_call *c)
 
 static void judge(struct auth_call *c)
 {
-	struct buf why = BUF(128);
+	char why[64];
 
 	if (c->status == 200) {
 		judge_body(c);
 		return;
 	}
-	bool is_no = c->status == 401 || c->status == 403;
-
-	buf_add_format(&why, "the token check answered %d", c->status);
-	finish(c, &(struct auth_result){ .verdict = is_no ? AUTH_SAYS_NO : AUTH_SAYS_LATER,
-	                                 .why = buf_text(&why) });
-	buf_fini(&why);
+	snprintf(why, sizeof(why), "the token check answered %d", c->status);
+	if (c->status == 401 || c->status == 403) {
+		note_success(c->check);
+		finish(c, &(struct auth_result){ .verdict = AUTH_SAYS_NO, .why = text_from(why) });
+	} else {
+		finish_failed(c, why);
+	}
 }
 
 static void on_head(void *owner, int status, struct text content_type)
@@ -290,7 +333,7 @@ static void on_body(void *owner, struct text piece)
 
 	buf_add(&c->body, piece);
 	if (buf_err(&c->body) == ERR_TOO_BIG)
-		finish_with(c, AUTH_SAYS_LATER, "the token check's answer is too long");
+		finish_failed(c, "the token check's answer is too long");
 }
 
 static const char *problem_of(enum err err)
@@ -320,7 +363,7 @@ static void on_done(void *owner, enum err err)
 	c->http = NULL;
 	c->check->asking_count--;
 	if (err)
-		finish_with(c, AUTH_SAYS_LATER, problem_of(err));
+		finish_failed(c, problem_of(err));
 	else
 		judge(c);
 }
@@ -344,7 +387,7 @@ static void on_later(void *owner)
 		finish(c, &(struct auth_result){
 				  .verdict = AUTH_SAYS_YES, .user = buf_text(&user), .senders = limit });
 	else
-		finish_with(c, AUTH_SAYS_LATER, c->why);
+		finish(c, &(struct auth_result){ .verdict = AUTH_SAYS_LATER, .why = text_from(c->why) });
 	buf_fini(&user);
 	buf_fini(&senders);
 }
@@ -360,7 +403,7 @@ static void fail_later(struct auth_call *c, const char *why)
 
 static void on_deadline(void *owner)
 {
-	finish_with(owner, AUTH_SAYS_LATER, "the token check did not answer in time");
+	finish_failed(owner, "the token check did not answer in time");
 }
 
 static void start(struct auth_call *c)
@@ -385,10 +428,12 @@ static void start(struct auth_call *c)
 	list_remove(&c->link);
 	list_append(&t->calls, &c->link);
 	wipe(&c->question);
-	if (err)
+	if (err) {
+		note_failure(t, problem_of(err));
 		fail_later(c, problem_of(err));
-	else
+	} else {
 		t->asking_count++;
+	}
 }
 
 static void start_waiting(struct token_check *t)
@@ -559,7 +604,8 @@ static void make_key(struct token_check *t)
 	}
 }
 
-enum err auth_token_check_new(struct io *io, struct text url, struct auth_backend **out, struct buf *problem)
+enum err auth_token_check_new(struct io *io, struct text url, struct auth_backend_news news,
+                              struct auth_backend **out, struct buf *problem)
 {
 	struct token_check *t = calloc(1, sizeof(*t));
 
@@ -571,11 +617,17 @@ enum err auth_token_check_new(struct io *io, struct text url, struct auth_backen
 	list_init(&t->calls);
 	list_init(&t->oldest_first);
 	buf_init(&t->host, 256);
-	buf_init(&t->target, 2048);
+	buf_init(&t->target, URL_MAX);
+	buf_init(&t->url, URL_MAX);
+	buf_add(&t->url,
+	        text_head(url, MIN(text_find_octet(url, '?'), URL_MAX))); /* a key may stand behind it */
+	t->news = news;
 	map_init(&t->known, false, io_random_u64(io));
 	make_key(t);
-	enum err err = take_url(t, url, problem);
+	enum err err = buf_err(&t->url);
 
+	if (!err)
+		err = take_url(t, url, problem);
 	if (err) {
 		t->is_closing = true;
 		free_if_over(t);

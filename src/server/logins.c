@@ -65,6 +65,8 @@ static void on_notice(void *owner, enum auth_notice notice, struct text what)
 		[AUTH_USERS_TAKEN] = { EVENT_RELOADED, LEVEL_INFO },
 		[AUTH_USERS_ODD] = { EVENT_WARNING, LEVEL_WARN },
 		[AUTH_USERS_REFUSED] = { EVENT_RELOAD_FAILED, LEVEL_ERROR },
+		[AUTH_BACKEND_DOWN] = { EVENT_WARNING, LEVEL_ERROR },
+		[AUTH_BACKEND_BACK] = { EVENT_WARNING, LEVEL_INFO },
 	};
 	struct server *s = owner;
 	struct buf words = BUF(WORDS_MAX);

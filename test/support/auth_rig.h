@@ -21,7 +21,7 @@ struct auth_rig {
 
 	/* what auth said of it */
 	struct buf problem;
-	struct buf said[3]; /* the last notice of each kind */
+	struct buf said[AUTH_BACKEND_BACK + 1]; /* the last notice of each kind */
 	unsigned notices;
 
 	/* the client, and the connection that it has */

@@ -36,6 +36,7 @@ struct world {
 	/* What is said to a line about a request; %s stands for its number. NULL: nothing. */
 	const char *(*respond)(struct world *w, struct text line);
 	struct buf heard; /* all lines but the hello */
+	struct buf news;
 	unsigned hellos;
 	struct client clients[CLIENTS];
 };
@@ -119,7 +120,7 @@ static const char *says_ok(struct world *w, struct text line)
 
 static void prepare(struct world *w)
 {
-	*w = (struct world){ .greeting = GREETING, .heard = BUF(1u << 20) };
+	*w = (struct world){ .greeting = GREETING, .heard = BUF(1u << 20), .news = BUF(65536) };
 	assert_int_equal(sim_new(&(struct sim_options){ .seed = 3 }, &w->sim), ERR_OK);
 	w->io = sim_io(w->sim);
 	w->endpoint = (struct config_endpoint){ .text = TEXT(AT), .host = TEXT("192.0.2.12"), .port = 12345 };
@@ -128,9 +129,18 @@ static void prepare(struct world *w)
 		w->clients[i].w = w;
 }
 
+static void on_news(void *owner, bool is_bad, struct text what)
+{
+	struct world *w = owner;
+
+	buf_add_format(&w->news, "%s: %.*s\n", is_bad ? "bad" : "good", TEXT_ARGS(what));
+}
+
 static void open_backend(struct world *w)
 {
-	assert_int_equal(auth_dovecot_new(w->io, &w->endpoint, &w->backend), ERR_OK);
+	const struct auth_backend_news news = { on_news, w };
+
+	assert_int_equal(auth_dovecot_new(w->io, &w->endpoint, news, &w->backend), ERR_OK);
 }
 
 static void begin(struct world *w)
@@ -150,6 +160,7 @@ static void end(struct world *w)
 	sim_settle(w->sim, 60000);
 	sim_free(&w->sim);
 	buf_fini(&w->heard);
+	buf_fini(&w->news);
 }
 
 static void on_result(void *owner, const struct auth_result *result)
@@ -387,6 +398,11 @@ static void a_dovecot_that_is_down_is_later_at_once(void **state)
 	log_in(&w.clients[1]);
 	sim_run(w.sim, 100);
 	assert_int_equal(w.clients[1].verdict, AUTH_SAYS_YES);
+	CHECK_TEXT("news", buf_text(&w.news),
+	           TEXT("bad: the Dovecot at " AT
+	                " checks no logins: Dovecot is down; until it is back they are answered "
+	                "454. Look whether it runs.\n"
+	                "good: the Dovecot at " AT " is back\n"));
 	end(&w);
 }
 
@@ -433,6 +449,7 @@ static void a_restart_is_later_for_those_under_way_and_nobody_else(void **state)
 	sim_run(w.sim, 100);
 	assert_int_equal(w.clients[0].results, 2);
 	assert_int_equal(w.clients[0].verdict, AUTH_SAYS_LATER);
+	assert_int_equal(w.news.len, 0); /* not worth a word */
 	end(&w);
 }
 

@@ -11,7 +11,8 @@
 #include "backend.h"
 
 #define AT "127.0.0.1:9000"
-#define URL "http://" AT "/check?x=1"
+#define PLAIN_URL "http://" AT "/check"
+#define URL PLAIN_URL "?x=1"
 #define CLIENTS 80
 
 struct client {
@@ -34,6 +35,7 @@ struct world {
 	bool closes;          /* behind the response */
 	unsigned requests;
 	struct buf head, body; /* of the last request */
+	struct buf news;
 	struct client clients[CLIENTS];
 };
 
@@ -70,17 +72,26 @@ static void on_input(struct service_session *s)
 
 /* ---------------------------------------------------------------- the world */
 
+static void on_news(void *owner, bool is_bad, struct text what)
+{
+	struct world *w = owner;
+
+	buf_add_format(&w->news, "%s: %.*s\n", is_bad ? "bad" : "good", TEXT_ARGS(what));
+}
+
 static void begin_with(struct world *w, const char *url)
 {
 	struct io_address at = service_address(AT);
 
-	*w = (struct world){ .head = BUF(65536), .body = BUF(65536) };
+	*w = (struct world){ .head = BUF(65536), .body = BUF(65536), .news = BUF(65536) };
 	assert_int_equal(sim_new(&(struct sim_options){ .seed = 5 }, &w->sim), ERR_OK);
 	w->io = sim_io(w->sim);
 	for (unsigned i = 0; i < CLIENTS; i++)
 		w->clients[i].w = w;
 	service_peer_begin(&w->peer, w->io, &at, on_input, w);
-	assert_int_equal(auth_token_check_new(w->io, text_from(url), &w->backend, NULL), ERR_OK);
+	const struct auth_backend_news news = { on_news, w };
+
+	assert_int_equal(auth_token_check_new(w->io, text_from(url), news, &w->backend, NULL), ERR_OK);
 }
 
 static void begin(struct world *w)
@@ -98,6 +109,7 @@ static void end(struct world *w)
 	sim_free(&w->sim);
 	buf_fini(&w->head);
 	buf_fini(&w->body);
+	buf_fini(&w->news);
 }
 
 static void on_result(void *owner, const struct auth_result *result)
@@ -358,6 +370,43 @@ static void one_that_is_down_is_later(void **state)
 	end(&w);
 }
 
+static void that_it_is_of_no_use_is_said_once(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	w.closes = true;
+	w.response = "HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n";
+	sim_run(w.sim, 1000);
+	for (unsigned i = 0; i < 5; i++) {
+		show(&w.clients[i], "token");
+		sim_run(w.sim, 100);
+	}
+	w.response = "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n";
+	show(&w.clients[5], "token");
+	sim_run(w.sim, 100);
+	CHECK_TEXT("news", buf_text(&w.news),
+	           TEXT("bad: the token service at " PLAIN_URL
+	                " is of no use now: the token check answered 500; until it is, "
+	                "logins with tokens are answered 454\n"
+	                "good: the token service at " PLAIN_URL " answers again\n"));
+	/* Whoever finds out how to make it fail fills no log. */
+	buf_reset(&w.news);
+	for (unsigned i = 0; i < 50; i++) {
+		w.response = i % 2 ? "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n" : "nonsense\r\n\r\n";
+		show(&w.clients[i], "token");
+		sim_run(w.sim, 100);
+	}
+	assert_int_equal(w.news.len, 0);
+	sim_run(w.sim, MINUTE_MS);
+	w.response = "nonsense\r\n\r\n";
+	show(&w.clients[50], "token");
+	sim_run(w.sim, 100);
+	assert_true(text_starts(buf_text(&w.news), TEXT("bad: ")));
+	end(&w);
+}
+
 static void only_so_many_connections_at_a_time(void **state)
 {
 	struct world w;
@@ -566,7 +615,9 @@ static void urls_are_checked(void **state)
 		struct world w;
 
 		begin(&w);
-		CHECK_INT(urls[i].url, auth_token_check_new(w.io, text_from(urls[i].url), &other, &problem),
+		CHECK_INT(urls[i].url,
+		          auth_token_check_new(w.io, text_from(urls[i].url), (struct auth_backend_news){ 0 },
+		                               &other, &problem),
 		          urls[i].err);
 		if (other) {
 			w.backend->ops->close(&w.backend);
@@ -639,6 +690,7 @@ int main(void)
 		cmocka_unit_test(silence_is_bounded),
 		cmocka_unit_test(a_trickle_is_bounded_too),
 		cmocka_unit_test(one_that_is_down_is_later),
+		cmocka_unit_test(that_it_is_of_no_use_is_said_once),
 		cmocka_unit_test(only_so_many_connections_at_a_time),
 		cmocka_unit_test(a_yes_is_kept_as_long_as_the_service_says),
 		cmocka_unit_test(five_minutes_are_the_most),
