@@ -69,6 +69,8 @@ every option that makes them offer an extension (`test/conformance/servers.py`);
   places, and have settings that make them stricter.
 - Each case is also played with every octet in a segment of its own, and, if it concerns a plain port, inside TLS. Our server says the
   same each time, or the test fails.
+- The form of every answer is looked at too, whatever the case is about: line ends, length, octets, the same code on all lines, and an
+  enhanced code of the right class on each line where one belongs, on none where it does not.
 - A note says why ours differs from both peers, or from the document. There is no such difference without a note.
 
 | | cases | as the document asks | not | no setting |

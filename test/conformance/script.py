@@ -240,6 +240,7 @@ class Player:
         self.me = f"m{run_name}x{next(numbers)}"
         self.seen, self.pending, self.reply, self.keywords = [], bytearray(), b"", []
         self.buffer, self.socket, self.arrived = b"", None, None
+        self.replies, self.faults, self.greeted, self.asked = 0, [], False, b""
 
     def play(self):
         role = ROLE_IN_TLS[self.case.role] if self.how == "tls" else self.case.role
@@ -390,6 +391,8 @@ class Player:
     def flush(self):
         """What cannot be written any more shows in the next answer: closed."""
         data, self.pending = bytes(self.pending), bytearray()
+        if data:
+            self.asked = data
         pieces = [data[i:i + 1] for i in range(len(data))] if self.how == "cut" and len(data) <= 4000 else [data]
         with contextlib.suppress(OSError):
             for piece in pieces:
@@ -419,10 +422,34 @@ class Player:
             return "closed"
         if not line:
             return "closed"
+        self.look_at_form()
         if self.reply.startswith(b"250-"):
             self.keywords = [one[4:].decode("latin-1").strip().upper().split(" ") for one in self.reply.splitlines()[1:]]
         enhanced = re.match(rb"\d\d\d[ -](\d\.\d{1,3}\.\d{1,3})(?=\s)", line)
         return line[:3].decode("latin-1") + (" " + enhanced[1].decode() if enhanced else "")
+
+    # ------------------------------------------------ what holds for every answer
+
+    def look_at_form(self):
+        """RFC 5321 section 4.2 and 4.5.3.1.5, RFC 2034 section 4."""
+        self.replies += 1
+        lines = self.reply.split(b"\r\n")[:-1]
+        code = lines[0][:3] if lines else b""
+        enhanced = [re.match(rb"[2-5]\d\d[ -]([245])\.\d{1,3}\.\d{1,3} ", line) for line in lines]
+        is_bare = (code[:1] == b"3" or not self.greeted or
+                   (code in (b"250", b"220") and re.search(rb"(?im)^\s*(EHLO|HELO|XCLIENT)\b", self.asked)))
+        self.greeted = True
+        for fault, is_there in (
+                ("a line does not end in CR LF", b"\n" in b"".join(lines) or b"\r" in b"".join(lines) or not self.reply.endswith(b"\r\n")),
+                ("a line of more than 512 octets", any(len(line) > 510 for line in lines)),
+                ("not printable", any(re.search(rb"[^ -~]", line) for line in lines)),
+                ("lines of different codes", any(not re.match(re.escape(code) + rb"[ -]", line + b" ") for line in lines)),
+                ("no code of three digits", not re.fullmatch(rb"[2-5][0-5]\d", code)),
+                ("a line of an answer without its enhanced code", not is_bare and any(e is None for e in enhanced)),
+                ("an enhanced code of another class", any(e and e[1] != code[:1] for e in enhanced)),
+                ("an enhanced code where none belongs", is_bare and self.asked.count(b"\n") < 2 and any(enhanced))):
+            if is_there:
+                self.faults.append(f"{self.case.id}: {fault}: {self.reply!r} to {self.asked[:60]!r}")
 
     # ------------------------------------------------ SCRAM (RFC 5802), a client that can do it wrong
 
