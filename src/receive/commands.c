@@ -27,6 +27,7 @@ static bool keep_helo(struct receive_session *s, struct text args)
 static bool greet(struct receive_session *s, struct text args)
 {
 	receive_session_end_transaction(s);
+	s->chunk.failed = false;
 	if (!keep_helo(s, args))
 		return false;
 	if (s->phase == PHASE_START)
@@ -84,6 +85,7 @@ static void on_rset(struct receive_session *s, struct text args)
 {
 	(void)args;
 	receive_session_end_transaction(s);
+	s->chunk.failed = false;
 	receive_session_reply(s, 250, "2.0.0", "Forgotten");
 	receive_session_count_junk(s);
 }

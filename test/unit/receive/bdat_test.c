@@ -220,6 +220,54 @@ static void a_chunk_that_alone_is_too_large_is_never_kept(void **state)
 	bench_close(&b);
 }
 
+static void chunks_that_are_too_large_together_are_not_kept(void **state)
+{
+	struct bench b;
+	struct buf said = BUF(1u << 20);
+
+	(void)state;
+	bench_open(&b, yaml, true);
+	add_chunk(&said, 30000, false);
+	bench_say(&b, "EHLO c\r\n" OPEN);
+	bench_feed(&b, buf_text(&said), 5000);
+	assert_true(b.has_draft);
+	bench_say(&b, "BDAT 35537\r\n");
+	assert_false(b.has_draft);
+	bench_say(&b, "");
+	buf_fini(&said);
+	bench_close(&b);
+	/* and with what just fits */
+	bench_open(&b, yaml, true);
+	said = BUF(1u << 20);
+	add_chunk(&said, 30000, false);
+	bench_say(&b, "EHLO c\r\n" OPEN);
+	bench_feed(&b, buf_text(&said), 5000);
+	bench_say(&b, "BDAT 35536\r\n");
+	assert_true(b.has_draft);
+	buf_fini(&said);
+	bench_close(&b);
+}
+
+static void a_failure_is_forgotten_with_its_transaction(void **state)
+{
+	static const char *const forgetting[] = { "RSET\r\n", "EHLO c\r\n", "MAIL FROM:<>\r\nRSET\r\n" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(forgetting); i++) {
+		struct bench b;
+
+		bench_open(&b, yaml, true);
+		bench_say(&b, "EHLO c\r\n");
+		b.open_err = ERR_FULL;
+		bench_say(&b, OPEN "BDAT 2\r\n\r\n");
+		assert_true(
+			fits("503 5.5.1 A chunk before this one failed*", bench_say(&b, "BDAT 2\r\n\r\n")));
+		bench_say(&b, forgetting[i]);
+		assert_true(fits("503 5.5.1 MAIL and RCPT first\r\n", bench_say(&b, "BDAT 2\r\n\r\n")));
+		bench_close(&b);
+	}
+}
+
 /* The client has sent all its chunks before it could know of the failure: that is no row of errors. */
 static void chunks_that_follow_a_failure_do_not_end_the_session(void **state)
 {
@@ -416,6 +464,8 @@ int main(void)
 		cmocka_unit_test(dialogues_go_as_written),
 		cmocka_unit_test(a_message_over_the_limit_is_read_and_refused),
 		cmocka_unit_test(a_chunk_that_alone_is_too_large_is_never_kept),
+		cmocka_unit_test(chunks_that_are_too_large_together_are_not_kept),
+		cmocka_unit_test(a_failure_is_forgotten_with_its_transaction),
 		cmocka_unit_test(chunks_that_follow_a_failure_do_not_end_the_session),
 		cmocka_unit_test(a_full_spool_is_said_behind_the_octets),
 		cmocka_unit_test(a_busy_draft_holds_up_a_chunk),

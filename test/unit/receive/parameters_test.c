@@ -75,6 +75,8 @@ static const struct {
 	{ "HOLDUNTIL no day", TRUSTED, " HOLDUNTIL=2026-02-30T00:00:00Z",
 	  "501 5.5.4 HOLDUNTIL: a time like" },
 	{ "both", TRUSTED, " HOLDFOR=60 HOLDUNTIL=2026-01-02T00:00:00Z", "501 5.5.4 HOLDUNTIL: either" },
+	{ "both, one of them long past", TRUSTED, " HOLDUNTIL=1970-01-01T00:00:00Z HOLDFOR=60",
+	  "501 5.5.4 HOLDFOR: either" },
 	{ "BY", BOTH, " BY=3600;RT", "250 " },
 	{ "BY that is over, with a report", BOTH, " BY=-5;N", "250 " },
 	{ "BY that is over, to be returned", BOTH, " BY=0;R", "501 5.5.4 BY: " },
@@ -295,7 +297,9 @@ static void answers_are_in_utf8_only_for_those_who_asked(void **state)
 	assert_true(text_starts(bench_say(&b, "RSET\r\nMAIL FROM:<a@example.com>\r\nVRFY j\xc3\xb6rg\r\n"
 	                                      "F\xc3\xb6 \r\n"),
 	                        TEXT("250 ")));
-	assert_true(utf8_is_ascii(buf_text(&b.said)));
+	/* what somebody else says in an answer */
+	receive_session_reply(&b.session, 450, "4.7.1", "caf\xc3\xa9");
+	assert_true(text_eq(bench_say(&b, ""), TEXT("450 4.7.1 caf??\r\n")));
 	bench_close(&b);
 }
 
@@ -499,6 +503,47 @@ static void no_room_is_said_at_mail(void **state)
 	bench_close(&b);
 }
 
+/* RFC 5321 section 4.5.3.1.4 and what each extension adds to a line. */
+static void the_longest_lines_are_taken(void **state)
+{
+	struct bench b;
+	char local[65], label[64], text[501], domain[260];
+
+	(void)state;
+	memset(local, 'l', 64);
+	memset(label, 'd', 63);
+	memset(text, 'x', 500);
+	local[64] = label[63] = text[500] = '\0';
+	snprintf(domain, sizeof(domain), "%.60s.%.60s.%.60s.example", label, label, label);
+	bench_open(&b, plain_yaml, true);
+	b.auth_mechanisms = 1;
+	bench_say(&b, "EHLO c\r\n");
+	struct buf line = BUF(4096);
+
+	buf_add_format(
+		&line,
+		"MAIL FROM:<%s@%s> SIZE=00000000000000000100 BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=%.100s AUTH=%s "
+		"MT-PRIORITY=-1 HOLDUNTIL=2026-01-02T00:00:00.000+00:00 BY=+999999999;RT%700s\r\n",
+		local, domain, text, text, "");
+	assert_true(line.len > 1700);
+	bench_feed(&b, buf_text(&line), 4096);
+	assert_true(text_ends(buf_text(&b.said), TEXT("250 2.1.0 Ok\r\n")));
+	buf_reset(&line);
+	buf_add_format(&line, "RCPT TO:<@%s:%s@%s> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;%.493s\r\n",
+	               domain, local, domain, text);
+	buf_reset(&b.said);
+	bench_feed(&b, buf_text(&line), 4096);
+	assert_true(text_eq(buf_text(&b.said), TEXT("250 2.1.5 Ok\r\n")));
+	/* and what is longer is refused in step */
+	buf_reset(&line);
+	buf_add_format(&line, "NOOP %2100s\r\nNOOP\r\n", "");
+	buf_reset(&b.said);
+	bench_feed(&b, buf_text(&line), 4096);
+	assert_true(text_eq(buf_text(&b.said), TEXT("500 5.5.2 Line too long\r\n250 2.0.0 Ok\r\n")));
+	buf_fini(&line);
+	bench_close(&b);
+}
+
 static void a_refused_parameter_names_no_other_line(void **state)
 {
 	struct bench b;
@@ -538,6 +583,7 @@ int main(void)
 		cmocka_unit_test(what_is_hidden_is_neither_offered_nor_taken),
 		cmocka_unit_test(behind_helo_there_are_no_extensions),
 		cmocka_unit_test(no_room_is_said_at_mail),
+		cmocka_unit_test(the_longest_lines_are_taken),
 		cmocka_unit_test(a_refused_parameter_names_no_other_line),
 	};
 
