@@ -1,7 +1,8 @@
 /* Arbitrary octets of a peer, and events in any order, into the outbound session: nothing breaks, every recipient gets one
  * result and every job one end, nothing comes after the close, and what is sent is lines.
  *
- * The first octet chooses (TLS, memory of the host, jobs); the others are what the peer says, but for these:
+ * The first octet chooses (TLS, memory of the host, jobs), the second what the client asked for; the others are what the
+ * peer says, but for these:
  *	01 deadline  02 closed  03 tls ok  04 tls fails  05 all sent  06 body ready  07 a job  0b finish  0c abort
  *	0e nothing is taken any more  0f the next packet */
 #include <assert.h>
@@ -15,6 +16,17 @@
 #include "deliver/session.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum wish {
+	WISH_BINARY = 1,
+	WISH_UTF8 = 2,
+	WISH_DSN = 4,
+	WISH_RETURN = 8,
+	WISH_NOTIFY = 16,
+	WISH_TLS = 32,
+	WISH_PRIORITY = 64,
+	WISH_NEEDS = 128, /* the session was opened for it */
+};
 
 #define JOBS 8
 #define RECIPIENTS 3
@@ -38,7 +50,9 @@ struct fuzz {
 	struct envelope *envelope;
 	struct fuzz_job jobs[JOBS];
 	size_t job_count;
-	uint8_t choice;
+	uint8_t choice, wishes;
+	char line[1100]; /* the command at hand */
+	size_t line_len;
 	unsigned closed, failed, up, tls_started;
 	bool stalled, later;
 	size_t unsent;
@@ -98,6 +112,32 @@ static void give_job(struct fuzz *f)
 
 /* ---------------------------------------------------------------- what the session does */
 
+static bool has(const struct fuzz *f, const char *words)
+{
+	return text_find(text_of(f->line, f->line_len), text_from(words)) < f->line_len;
+}
+
+/* What must not leave without a word is not sent without it. */
+static void check_line(const struct fuzz *f)
+{
+	if (!text_starts(text_of(f->line, f->line_len), TEXT("MAIL FROM:")))
+		return;
+	assert(!(f->wishes & WISH_TLS) || (has(f, " REQUIRETLS") && f->tls_started == 2));
+	assert(!(f->wishes & WISH_RETURN) || has(f, " BY="));
+	assert(!(f->wishes & WISH_BINARY) || has(f, " BODY=BINARYMIME"));
+	assert(!(f->wishes & WISH_UTF8) || has(f, " SMTPUTF8"));
+}
+
+static void hear_line(struct fuzz *f, char c)
+{
+	if (f->line_len < sizeof(f->line))
+		f->line[f->line_len++] = c;
+	if (c != '\n')
+		return;
+	check_line(f);
+	f->line_len = 0;
+}
+
 static void on_send(void *owner, const struct text *pieces, size_t count)
 {
 	struct fuzz *f = owner;
@@ -110,6 +150,7 @@ static void on_send(void *owner, const struct text *pieces, size_t count)
 
 			assert((c == '\n') == (f->last == '\r'));
 			f->last = c;
+			hear_line(f, c);
 		}
 		if (f->stalled)
 			f->unsent += pieces[i].len;
@@ -333,6 +374,28 @@ static void run(struct fuzz *f, const uint8_t *data, size_t size)
 	free(kept);
 }
 
+static void wish(struct fuzz *f)
+{
+	struct envelope *e = f->envelope;
+
+	e->body = f->wishes & WISH_BINARY ? ENVELOPE_BINARY : ENVELOPE_7BIT;
+	e->smtputf8 = e->header_8bit = f->wishes & WISH_UTF8;
+	e->tls_wish = f->wishes & WISH_TLS ? ENVELOPE_TLS_REQUIRED : ENVELOPE_TLS_UNSAID;
+	e->has_priority = f->wishes & WISH_PRIORITY;
+	e->priority = -3;
+	e->by = f->wishes & WISH_RETURN   ? ENVELOPE_BY_RETURN
+	        : f->wishes & WISH_NOTIFY ? ENVELOPE_BY_NOTIFY
+	                                  : ENVELOPE_BY_NONE;
+	e->by_time = 1060000;
+	if (!(f->wishes & WISH_DSN))
+		return;
+	e->ret = ENVELOPE_RET_HDRS;
+	if (envelope_set(e, &e->envid, TEXT("x+2B")) ||
+	    envelope_set_delivery_report(e, ENVELOPE_NOTIFY_SUCCESS | ENVELOPE_NOTIFY_DELAY,
+	                                 TEXT("utf-8;\xc3\xbc@x")))
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct config_timeouts timeouts = { 1, 2, 3, 4, 5, 6, 7 };
@@ -341,18 +404,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct fuzz *f;
 	struct session_options o = { .helo = TEXT("relay.example"), .timeouts = &timeouts, .out = &output };
 
-	if (size == 0)
+	if (size < 2)
 		return 0;
 	f = calloc(1, sizeof(*f));
 	assert(f);
 	f->choice = data[0];
+	f->wishes = data[1];
 	f->last = '\n';
 	f->envelope = envelope_new(10000);
 	assert(f->envelope);
 	for (unsigned i = 0; i < RECIPIENTS; i++)
 		if (envelope_add_recipient(f->envelope,
-		                           i == 1 && (f->choice & 0x80) ? TEXT("un\rfit")
-		                                                        : TEXT("a@example.net"),
+		                           i == 2 && (f->wishes & WISH_UTF8) ? TEXT("\xc3\xbc@example.net")
+		                           : i == 1 && (f->choice & 0x80)    ? TEXT("un\rfit")
+		                                                             : TEXT("a@example.net"),
 		                           TEXT_EMPTY))
 			abort();
 	o.tls = tls[f->choice & 3];
@@ -361,8 +426,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	o.no_ehlo = f->choice & 8;
 	o.outbox = &f->outbox;
 	o.owner = f;
+	o.verifies = f->wishes & WISH_TLS;
+	wish(f);
+	if (f->wishes & WISH_NEEDS)
+		o.needs = deliver_needs_of(f->envelope, 1000);
 	session_init(&f->session, &o);
-	run(f, data + 1, size - 1);
+	run(f, data + 2, size - 2);
 	session_abort(&f->session);
 	assert(f->closed == 1);
 	for (size_t i = 0; i < f->job_count; i++)
