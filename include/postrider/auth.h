@@ -50,6 +50,7 @@ enum auth_notice {
 struct auth_options {
 	struct io *io;
 	const struct config *config; /* referenced */
+	unsigned hashes_at_once;     /* threads of the CPU lane that passwords may take; 0: 2. yescrypt has 16 MiB for each */
 	/* The users file. Both are called before the loop runs and from jobs of the disk lane: they touch nothing of the
 	 * loop's. mark: ERR_NOT_FOUND, ERR_DENIED, ... read_file as config_sources has it: detail and hint for people. */
 	enum err (*mark_file)(void *owner, struct text path, struct auth_file_mark *out);

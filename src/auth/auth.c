@@ -2,8 +2,7 @@
 
 #include <postrider/base/auto.h>
 
-/* Hashes at a time: the lane is also that of handshakes. */
-#define HASHES_AT_ONCE 2
+#define HASHES_AT_ONCE 2 /* when nothing is said */
 #define NOTICE_MAX (16 * 1024)
 
 /* ---------------------------------------------------------------- what is offered */
@@ -236,7 +235,8 @@ enum err auth_new(const struct auth_options *options, struct auth **out, struct 
 	secret_key_init(&auth->pretence, auth->io);
 	err = guard_new(auth->io, &auth->guard);
 	if (!err)
-		err = checks_new(auth->io, HASHES_AT_ONCE, &auth->checks);
+		err = checks_new(auth->io, options->hashes_at_once ? options->hashes_at_once : HASHES_AT_ONCE,
+		                 &auth->checks);
 	if (!err)
 		err = auth_configure(auth, options->config, problem);
 	if (!err)

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "internal.h"
+
 static void add_user(struct buf *b, uid_t uid)
 {
 	struct passwd entry, *found = NULL;
@@ -102,6 +104,30 @@ static enum err find_files(void *owner, struct text pattern, config_found_fn *fo
 	default:
 		return ERR_IO;
 	}
+}
+
+static int64_t ns_of(struct timespec t)
+{
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+enum err server_mark_file(void *owner, struct text path, struct auth_file_mark *out)
+{
+	AUTO(free_memory) char *name = text_dup(path);
+	struct stat st;
+
+	(void)owner;
+	if (!name)
+		return ERR_NOMEM;
+	if (stat(name, &st) != 0)
+		return err_from_errno(errno);
+	*out = (struct auth_file_mark){ .device = st.st_dev,
+		                        .inode = st.st_ino,
+		                        .bytes = (uint64_t)st.st_size,
+		                        .changed_ns = MAX(ns_of(st.st_mtim), ns_of(st.st_ctim)),
+		                        .mode = st.st_mode & 07777,
+		                        .uid = st.st_uid };
+	return ERR_OK;
 }
 
 void server_use_system(struct config_sources *sources, char name[256])

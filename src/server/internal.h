@@ -49,6 +49,9 @@ enum err server_context_from_files(void *owner, const struct config_listener *l,
 enum err client_context_with_ca(void *owner, const struct tls_client_options *o, struct tls_context **out,
                                 struct buf *problem);
 
+/* files.c: as auth wants it, owner is not looked at */
+enum err server_mark_file(void *owner, struct text path, struct auth_file_mark *out);
+
 /* logins.c: who may log in */
 MUST_USE enum err server_open_auth(struct server *s, struct buf *problem);
 /* The same of no server, to see whether the users file can be read. */

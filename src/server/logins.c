@@ -1,36 +1,9 @@
 /* Who may log in: auth's files are the system's, and what it says of them goes to the log. */
-#include <errno.h>
-#include <sys/stat.h>
-
-#include <postrider/base/auto.h>
+#include <unistd.h>
 
 #include "internal.h"
 
 #define WORDS_MAX 4096
-
-static int64_t ns_of(struct timespec t)
-{
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static enum err mark_file(void *owner, struct text path, struct auth_file_mark *out)
-{
-	AUTO(free_memory) char *name = text_dup(path);
-	struct stat st;
-
-	(void)owner;
-	if (!name)
-		return ERR_NOMEM;
-	if (stat(name, &st) != 0)
-		return err_from_errno(errno);
-	*out = (struct auth_file_mark){ .device = st.st_dev,
-		                        .inode = st.st_ino,
-		                        .bytes = (uint64_t)st.st_size,
-		                        .changed_ns = MAX(ns_of(st.st_mtim), ns_of(st.st_ctim)),
-		                        .mode = st.st_mode & 07777,
-		                        .uid = st.st_uid };
-	return ERR_OK;
-}
 
 static enum err read_file(void *owner, struct text path, struct buf *out, struct buf *detail,
                           struct buf *hint)
@@ -81,15 +54,26 @@ static void on_notice(void *owner, enum auth_notice notice, struct text what)
 
 enum err server_read_users(struct io *io, const struct config *config, struct auth **out, struct buf *problem)
 {
-	return auth_new(&(struct auth_options){ .io = io, .config = config, .mark_file = mark_file, .read_file = read_file },
-	                out, problem);
+	return auth_new(
+		&(struct auth_options){
+			.io = io, .config = config, .mark_file = server_mark_file, .read_file = read_file },
+		out, problem);
+}
+
+/* Half of the CPU lane, which handshakes use too; and not more memory than some 128 MiB at a time. */
+static unsigned hashes_at_once(void)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return (unsigned)MIN(MAX(processors / 2, 2), 8);
 }
 
 enum err server_open_auth(struct server *s, struct buf *problem)
 {
 	return auth_new(&(struct auth_options){ .io = s->io,
 	                                        .config = s->config,
-	                                        .mark_file = mark_file,
+	                                        .hashes_at_once = hashes_at_once(),
+	                                        .mark_file = server_mark_file,
 	                                        .read_file = read_file,
 	                                        .on_notice = on_notice,
 	                                        .owner = s },

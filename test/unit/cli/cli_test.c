@@ -63,6 +63,14 @@ static const struct {
 	{ "config --reference", 0, "max_message_size", NULL },
 	{ "check -c /nowhere/at/all.yaml", 78, NULL, "/nowhere/at/all.yaml" },
 	{ "check -c /nowhere/at/all.yaml --json", 78, "\"ok\":false", NULL },
+	{ "users", 2, NULL, "users add|list|check" },
+	{ "users remove ann", 2, NULL, "users cannot remove" },
+	{ "users add", 2, NULL, "users add needs a name" },
+	{ "users list ann", 2, NULL, "users list takes no name" },
+	{ "users check ann --senders x", 2, NULL, "--senders is for users add" },
+	{ "users list", 78, NULL, "the configuration names no users file" },
+	{ "users list --file /nowhere/at/all", 1, NULL, "cannot open /nowhere/at/all" },
+	{ "users add ann --file /nowhere/at/all", 2, NULL, "no password" },
 	{ "verify /nowhere/at/all", 4, NULL, "no spool" },
 };
 
