@@ -200,7 +200,7 @@ static const struct {
 	{ LIT("route"), add_route, "the name of an upstream, direct or hold" },
 	{ LIT("reason"), add_reason,
 	  "one of dns no_mx null_mx connect tls tls_policy auth greylisted rate_limited mailbox_full no_such_user no_such_domain "
-	  "blocked content too_large policy timeout protocol spool admin unknown_outcome other" },
+	  "blocked content too_large policy timeout protocol spool admin unknown_outcome other extension deadline" },
 	{ LIT("older"), add_older, "a time with its unit: 90s, 15m, 4h, 5d" },
 	{ LIT("state"), add_state, "waiting, active or held" },
 	{ LIT("all"), add_all, "no value" },
