@@ -198,7 +198,7 @@ static bool take_date_and_clock(struct text *rest, int64_t *utc_ms)
 	*utc_ms = time_from_calendar(&c);
 	struct calendar back = calendar_from_time(*utc_ms);
 
-	return c.month > 0 && c.day > 0 && back.month == c.month && back.day == c.day;
+	return back.month == c.month && back.day == c.day;
 }
 
 static bool take_fraction(struct text *rest, int64_t *utc_ms)

@@ -87,7 +87,7 @@ static size_t quoted_length(struct text t)
 		if (t.at[i] == '"')
 			return i + 1;
 		/* quoted-pairSMTP: ASCII behind the backslash */
-		if (t.at[i] == '\\' && (++i == t.len || (unsigned char)t.at[i] >= 0x80))
+		if (t.at[i] == '\\' && ++i == t.len)
 			return 0;
 		if (len == 0 || (len == 1 && (t.at[i] < ' ' || t.at[i] > '~')))
 			return 0;

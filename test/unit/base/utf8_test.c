@@ -57,6 +57,9 @@ static void a_text_is_valid_as_a_whole(void **state)
 	assert_true(utf8_is_valid(TEXT("caf\xc3\xa9 \xf0\x9f\x93\xae")));
 	assert_false(utf8_is_valid(TEXT("caf\xe9")));
 	assert_false(utf8_is_valid(TEXT("caf\xc3")));
+	/* what stands behind the text does not count */
+	assert_int_equal(utf8_length(text_head(TEXT("\xe4\xbe\x8b"), 2), NULL), 0);
+	assert_false(utf8_is_valid(text_head(TEXT("a\xf0\x9f\x93\xae"), 4)));
 	assert_true(utf8_is_ascii(TEXT("caf\x7f")));
 	assert_false(utf8_is_ascii(TEXT("caf\xc3\xa9")));
 }

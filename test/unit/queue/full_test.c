@@ -118,6 +118,12 @@ static void a_declared_size_that_has_no_room_is_refused_before_it_comes(void **s
 	(void)state;
 	assert_int_equal(queue_draft_open(r->queue, 100 * MIB, NULL, NULL, &d), ERR_FULL);
 	assert_null(d);
+	/* any number may be declared */
+	assert_int_equal(queue_draft_open(r->queue, UINT64_MAX, NULL, NULL, &d), ERR_FULL);
+	assert_false(queue_has_room(r->queue, UINT64_MAX));
+	assert_false(queue_has_room(r->queue, UINT64_MAX - 1000));
+	assert_false(queue_has_room(r->queue, 100 * MIB));
+	assert_true(queue_has_room(r->queue, MIB));
 	assert_int_equal(queue_draft_open(r->queue, MIB, NULL, NULL, &d), ERR_OK);
 	queue_draft_abort(&d);
 	fake_io_run(&r->io);

@@ -514,7 +514,7 @@ static void the_longest_lines_are_taken(void **state)
 	memset(label, 'd', 63);
 	memset(text, 'x', 500);
 	local[64] = label[63] = text[500] = '\0';
-	snprintf(domain, sizeof(domain), "%.60s.%.60s.%.60s.example", label, label, label);
+	snprintf(domain, sizeof(domain), "%.60s.%.60s.%.59s.example", label, label, label);
 	bench_open(&b, plain_yaml, true);
 	b.auth_mechanisms = 1;
 	bench_say(&b, "EHLO c\r\n");
@@ -527,7 +527,8 @@ static void the_longest_lines_are_taken(void **state)
 		local, domain, text, text, "");
 	assert_true(line.len > 1700);
 	bench_feed(&b, buf_text(&line), 4096);
-	assert_true(text_ends(buf_text(&b.said), TEXT("250 2.1.0 Ok\r\n")));
+	if (!text_ends(buf_text(&b.said), TEXT("250 2.1.0 Ok\r\n")))
+		fail_msg("%.*s", TEXT_ARGS(buf_text(&b.said)));
 	buf_reset(&line);
 	buf_add_format(&line, "RCPT TO:<@%s:%s@%s> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;%.493s\r\n",
 	               domain, local, domain, text);

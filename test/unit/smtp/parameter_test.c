@@ -35,6 +35,9 @@ static void xtext_stands_for_any_octets(void **state)
 		assert_int_equal(smtp_xtext_decode(text_from(none[i]), &back), ERR_SYNTAX);
 		assert_int_equal(back.len, 0);
 	}
+	/* what stands behind the text does not count */
+	assert_true(smtp_xtext_check(TEXT("+41")));
+	assert_false(smtp_xtext_check(text_head(TEXT("+41"), 2)));
 	buf_fini(&b);
 	buf_fini(&back);
 }
@@ -93,6 +96,7 @@ static const struct {
 	{ "utf-8;\\x{D800}@c", false, "RFC 6533", NULL },
 	{ "utf-8;\\x{110000}@c", false, "RFC 6533", NULL },
 	{ "utf-8;\\x{1234567}@c", false, "RFC 6533", NULL },
+	{ "utf-8;\\x{100000041}@c", false, "RFC 6533", NULL },
 	{ "utf-8;\\x{f6}@c", false, "RFC 6533", NULL },
 	{ "utf-8;\\x{0F6}@c", false, "RFC 6533", NULL },
 	{ "utf-8;\\x{F6@c", false, "RFC 6533", NULL },
