@@ -7,6 +7,7 @@
     tlsreq      nothing is taken without STARTTLS
     stranger    the client may send to gate.example only
     proxy       a PROXY header is demanded
+    proxytls    a PROXY header is demanded, then TLS from the first octet
     xclient     the client may use XCLIENT and XFORWARD
     repair      bare LF becomes CR LF
     hurry       a client may be silent for two seconds
@@ -32,7 +33,7 @@ sys.path.insert(0, str(TOP / "test/peer/support"))
 import accounts  # noqa: E402
 import peers  # noqa: E402
 
-ROLES = ("relay", "implicit", "plainauth", "submission", "tlsreq", "stranger", "proxy", "xclient", "repair", "hurry", "certificate")
+ROLES = ("relay", "implicit", "plainauth", "submission", "tlsreq", "stranger", "proxy", "proxytls", "xclient", "repair", "hurry", "certificate")
 USERS = (("tester", "s3cret"), ("tester2", "other"))
 SIZE = 1000000
 EXIM = TOP / "build/deps-exim"
@@ -96,7 +97,7 @@ class Ours:
             "plainauth": "auth: optional, auth_plaintext: true",
             "submission": "auth: required, auth_plaintext: true, allow: []",
             "tlsreq": "tls: require", "stranger": "allow: [192.0.2.0/24], accept_for: [gate.example]",
-            "proxy": "proxy_protocol: [127.0.0.0/8]", "xclient": "xclient: [127.0.0.0/8]", "repair": "bare_lf: repair", "hurry": "timeout: 2s",
+            "proxy": "proxy_protocol: [127.0.0.0/8]", "proxytls": "proxy_protocol: [127.0.0.0/8], tls: implicit", "xclient": "xclient: [127.0.0.0/8], auth: optional", "repair": "bare_lf: repair", "hurry": "timeout: 2s",
             "certificate": f"tls: implicit, auth: optional, allow: [192.0.2.0/24], client_fingerprints: {{{{{fingerprint}: tester}}}}",
         }
         listeners = "".join(f"  - {{{{name: {role}, address: 127.0.0.1:{self.ports[role]}, {pair}, {more}, "
@@ -146,6 +147,7 @@ POSTFIX_ROLES = {
     "stranger": {"mynetworks": "", "relay_domains": "gate.example",
                  "smtpd_relay_restrictions": "permit_sasl_authenticated,reject_unauth_destination"},
     "proxy": {"smtpd_upstream_proxy_protocol": "haproxy", "smtpd_upstream_proxy_timeout": "3s"},
+    "proxytls": {"smtpd_upstream_proxy_protocol": "haproxy", "smtpd_tls_wrappermode": "yes"},
     "xclient": {"smtpd_authorized_xclient_hosts": "127.0.0.1", "smtpd_authorized_xforward_hosts": "127.0.0.1"},
     "repair": {"smtpd_forbid_bare_newline": "normalize"},
     "hurry": {"smtpd_timeout": "2s"},
@@ -194,7 +196,7 @@ keep_environment = LD_LIBRARY_PATH : LD_PRELOAD : NSS_WRAPPER_PASSWD : NSS_WRAPP
 add_environment = <; PATH=/usr/bin
 local_interfaces = 127.0.0.1
 daemon_smtp_ports = {all_ports}
-tls_on_connect_ports = {implicit} : {certificate}
+tls_on_connect_ports = {implicit} : {certificate} : {proxytls}
 tls_try_verify_hosts = ${{if eq{{$received_port}}{{{certificate}}}{{*}}}}
 tls_verify_certificates = {client_cert}
 tls_advertise_hosts = *
@@ -219,7 +221,7 @@ recipients_max = 1000
 queue_run_max = 5
 remote_max_parallel = 8
 smtp_banner = $smtp_active_hostname ESMTP Exim $version_number
-hosts_proxy = ${{if eq{{$received_port}}{{{proxy}}}{{*}}{{}}}}
+hosts_proxy = ${{if or{{{{eq{{$received_port}}{{{proxy}}}}}{{eq{{$received_port}}{{{proxytls}}}}}}}{{*}}{{}}}}
 auth_advertise_hosts = *
 acl_smtp_mail = acl_mail
 acl_smtp_rcpt = acl_rcpt
