@@ -135,34 +135,6 @@ static void on_data(struct receive_session *s, struct text args)
 	receive_transaction_data(s);
 }
 
-static void on_help(struct receive_session *s, struct text args);
-
-#define BEFORE_MAIL (BIT(PHASE_START) | BIT(PHASE_READY))
-#define ANY_TIME (BEFORE_MAIL | BIT(PHASE_MAIL) | BIT(PHASE_RCPT) | BIT(PHASE_CHUNKS))
-
-static const struct command {
-	unsigned allowed_in;
-	bool before_tls;       /* also where TLS is demanded and not running yet (RFC 3207 section 4) */
-	const char *otherwise; /* what to say out of sequence */
-	void (*run)(struct receive_session *s, struct text args);
-} commands[SMTP_VERB_COUNT] = {
-	[SMTP_HELO] = { ANY_TIME, true, NULL, on_helo },
-	[SMTP_EHLO] = { ANY_TIME, true, NULL, on_ehlo },
-	[SMTP_STARTTLS] = { BEFORE_MAIL, true, "Not inside a transaction", on_starttls },
-	[SMTP_AUTH] = { BEFORE_MAIL, false, "Not inside a transaction", receive_auth_command },
-	[SMTP_XCLIENT] = { BEFORE_MAIL, true, "Not inside a transaction", receive_xclient_command },
-	[SMTP_XFORWARD] = { BEFORE_MAIL, false, "Not inside a transaction", receive_xforward_command },
-	[SMTP_MAIL] = { BIT(PHASE_READY), false, NULL, on_mail },
-	[SMTP_RCPT] = { BIT(PHASE_MAIL) | BIT(PHASE_RCPT), false, "MAIL first", on_rcpt },
-	[SMTP_DATA] = { BIT(PHASE_RCPT), false, NULL, on_data },
-	[SMTP_BDAT] = { ANY_TIME, true, NULL, receive_bdat_command }, /* reads its octets whatever is wrong */
-	[SMTP_RSET] = { ANY_TIME, true, NULL, on_rset },
-	[SMTP_NOOP] = { ANY_TIME, true, NULL, on_noop },
-	[SMTP_QUIT] = { ANY_TIME, true, NULL, on_quit },
-	[SMTP_VRFY] = { ANY_TIME, false, NULL, on_vrfy },
-	[SMTP_HELP] = { ANY_TIME, true, NULL, on_help },
-};
-
 /* ---------------------------------------------------------------- HELP */
 
 static const struct {
@@ -192,10 +164,21 @@ static bool is_hidden(const struct receive_session *s, enum smtp_verb verb)
 	return ehlo_keyword_of(smtp_verb_text(verb)) & receive_extensions_hidden(s);
 }
 
+static bool is_to_be_had(const struct receive_session *s, enum smtp_verb verb)
+{
+	if (verb == SMTP_STARTTLS && !s->tls_offered)
+		return false;
+	if (verb == SMTP_AUTH && s->listener->auth == CONFIG_AUTH_NONE)
+		return false;
+	if (verb == SMTP_BDAT && (receive_extensions_hidden(s) & EHLO_CHUNKING))
+		return false;
+	return !is_hidden(s, verb);
+}
+
 static bool help_on(struct receive_session *s, enum smtp_verb verb)
 {
 	for (size_t i = 0; i < ARRAY_LEN(helps); i++) {
-		if (helps[i].verb != verb || is_hidden(s, verb))
+		if (helps[i].verb != verb || !is_to_be_had(s, verb))
 			continue;
 		receive_session_reply(s, 214, "2.0.0", helps[i].syntax);
 		return true;
@@ -217,7 +200,7 @@ static void on_help(struct receive_session *s, struct text args)
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(helps); i++) {
-		if (is_hidden(s, helps[i].verb))
+		if (!is_to_be_had(s, helps[i].verb))
 			continue;
 		buf_add(&words, smtp_verb_text(helps[i].verb));
 		buf_add_octet(&words, ' ');
@@ -225,6 +208,34 @@ static void on_help(struct receive_session *s, struct text args)
 	receive_session_reply_format(s, 214, "2.0.0", "%.*sas in RFC 5321", TEXT_ARGS(buf_text(&words)));
 	buf_fini(&words);
 }
+
+/* ---------------------------------------------------------------- the table */
+
+#define BEFORE_MAIL (BIT(PHASE_START) | BIT(PHASE_READY))
+#define ANY_TIME (BEFORE_MAIL | BIT(PHASE_MAIL) | BIT(PHASE_RCPT) | BIT(PHASE_CHUNKS))
+
+static const struct command {
+	unsigned allowed_in;
+	bool before_tls;       /* also where TLS is demanded and not running yet (RFC 3207 section 4) */
+	const char *otherwise; /* what to say out of sequence */
+	void (*run)(struct receive_session *s, struct text args);
+} commands[SMTP_VERB_COUNT] = {
+	[SMTP_HELO] = { ANY_TIME, true, NULL, on_helo },
+	[SMTP_EHLO] = { ANY_TIME, true, NULL, on_ehlo },
+	[SMTP_STARTTLS] = { BEFORE_MAIL, true, "Not inside a transaction", on_starttls },
+	[SMTP_AUTH] = { BEFORE_MAIL, false, "Not inside a transaction", receive_auth_command },
+	[SMTP_XCLIENT] = { BEFORE_MAIL, true, "Not inside a transaction", receive_xclient_command },
+	[SMTP_XFORWARD] = { BEFORE_MAIL, false, "Not inside a transaction", receive_xforward_command },
+	[SMTP_MAIL] = { BIT(PHASE_READY), false, NULL, on_mail },
+	[SMTP_RCPT] = { BIT(PHASE_MAIL) | BIT(PHASE_RCPT), false, "MAIL first", on_rcpt },
+	[SMTP_DATA] = { BIT(PHASE_RCPT), false, NULL, on_data },
+	[SMTP_BDAT] = { ANY_TIME, true, NULL, receive_bdat_command }, /* reads its octets whatever is wrong */
+	[SMTP_RSET] = { ANY_TIME, true, NULL, on_rset },
+	[SMTP_NOOP] = { ANY_TIME, true, NULL, on_noop },
+	[SMTP_QUIT] = { ANY_TIME, true, NULL, on_quit },
+	[SMTP_VRFY] = { ANY_TIME, false, NULL, on_vrfy },
+	[SMTP_HELP] = { ANY_TIME, true, NULL, on_help },
+};
 
 /* ---------------------------------------------------------------- running */
 

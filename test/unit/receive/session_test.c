@@ -72,6 +72,11 @@ static const struct {
 	{ "VRFY, NOOP, HELP, EXPN", LIT("HELO c\r\nVRFY a\r\nNOOP x\r\nEXPN l\r\n"),
 	  HELLO
 	  "252 2.1.5 Send some mail, it will be tried\r\n250 2.0.0 Ok\r\n502 5.5.1 EXPN is not to be had here\r\n" },
+	{ "HELP names what is to be had", LIT("HELP\r\nHELP bdat\r\nHELP AUTH\r\nHELP WIZ\r\n"),
+	  "214 2.0.0 HELO EHLO STARTTLS MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT as in RFC 5321\r\n"
+	  "214 2.0.0 BDAT octets [LAST]; then so many octets of the message\r\n"
+	  "504 5.5.4 No help on that; HELP alone names the commands\r\n"
+	  "504 5.5.4 No help on that; HELP alone names the commands\r\n" },
 	{ "an unknown command", LIT("FOO\r\n"), "500 5.5.2 Command not recognised\r\n" },
 	{ "QUIT", LIT("QUIT\r\nNOOP\r\n"), "221 2.0.0 relay.test says goodbye\r\n" },
 	{ "what stands behind a bare LF is not acted on", LIT("HELO c\nNOOP\r\n"),
