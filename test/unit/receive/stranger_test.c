@@ -102,9 +102,9 @@ static void errors_make_a_stranger_wait_and_nobody_else(void **state)
 	for (int trusted = 0; trusted < 2; trusted++) {
 		bench_open(&b, yaml, trusted);
 		for (int i = 1; i < 10; i++) {
-			b.rested = false;
-			assert_true(has(bench_say(&b, "FOO\r\n"), "500 5.5.2"));
-			assert_int_equal(b.rested, !trusted && i > 5);
+			assert_int_equal(receive_session_feed(&b.session, TEXT("FOO\r\n")), 5);
+			assert_int_equal(b.session.rests, !trusted && i > 5);
+			receive_session_rested(&b.session);
 		}
 		assert_true(has(bench_say(&b, "FOO\r\n"), "421 4.7.0 Too many errors"));
 		assert_true(b.closed);
