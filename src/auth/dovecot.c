@@ -18,7 +18,8 @@
 
 #define GREETING_MS (5 * SECOND_MS)
 #define RENEW_MS (30 * SECOND_MS)
-#define ANSWER_MS (30 * SECOND_MS) /* Dovecot lets those who failed wait, for 17 s at most */
+#define ANSWER_MS \
+	(30 * SECOND_MS) /* Dovecot lets those who failed wait: auth_failure_delay, 2 s unless set */
 #define FIRST_PAUSE_MS 100
 #define LAST_PAUSE_MS (10 * SECOND_MS)
 #define DOWN_AFTER_MS SECOND_MS /* a restart is not worth a word */

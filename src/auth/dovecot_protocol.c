@@ -150,10 +150,12 @@ void dovecot_write_hello(struct buf *out, uint32_t client_id)
 }
 
 /* No `final-resp-ok`: what a mechanism says with success comes as a CONT of its own then, as SMTP needs it. `nologin`: nobody
- * will ask Dovecot's master side about this request. resp= has to be the last. */
+ * will ask Dovecot's master side about this request. `no-penalty`: guessing is counted by us (guard.c); Dovecot would let
+ * everybody at that address wait, for 15 s also with the right password, and many applications share one. resp= has to be the
+ * last. */
 void dovecot_write_auth(struct buf *out, uint32_t id, const struct auth_request *request)
 {
-	buf_add_format(out, "AUTH\t%lu\t%s\tservice=smtp\tnologin", (unsigned long)id,
+	buf_add_format(out, "AUTH\t%lu\t%s\tservice=smtp\tnologin\tno-penalty", (unsigned long)id,
 	               auth_mechanism_name(request->mechanism));
 	if (request->client.family != IP_NONE) {
 		buf_add_string(out, "\trip=");

@@ -3,8 +3,9 @@
  * Both say VERSION first; the server goes on with MECH, SPID, CUID, COOKIE and DONE, the client with CPID. Then requests, each
  * with a number of its own, so that many are under way at a time:
  *
- *   C: AUTH 1 PLAIN service=smtp nologin rip=192.0.2.1 secured resp=...   S: CONT 1 ... | OK 1 user=... | FAIL 1 temp ...
- *   C: CONT 1 ...                                                         C: CANCEL 1
+ *   C: AUTH 1 PLAIN service=smtp nologin no-penalty rip=192.0.2.1 secured resp=...
+ *   S: CONT 1 ... | OK 1 user=... | FAIL 1 temp ...
+ *   C: CONT 1 ... | CANCEL 1
  *
  * The separator is HTAB, the end LF; in values octet 001 escapes (001 "t" is HTAB), and messages of mechanisms are base64. */
 #ifndef AUTH_DOVECOT_PROTOCOL_H

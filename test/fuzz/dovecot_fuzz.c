@@ -79,7 +79,7 @@ static void check_requests(struct text t)
 	dovecot_write_cont(&b, 7, t);
 	assert(!buf_err(&b));
 	struct text rest = buf_text(&b), line = text_cut(&rest, '\n');
-	static const char *const fields[] = { "AUTH", "7", "PLAIN", "service=smtp", "nologin" };
+	static const char *const fields[] = { "AUTH", "7", "PLAIN", "service=smtp", "nologin", "no-penalty" };
 
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
 		assert(text_eq(text_cut(&line, '\t'), text_from(fields[i])));

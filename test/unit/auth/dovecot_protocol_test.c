@@ -180,15 +180,15 @@ static void requests_are_written(void **state)
 	                                           .tls = true });
 	CHECK_TEXT(
 		"all of it", buf_text(&b),
-		TEXT("AUTH\t3\tPLAIN\tservice=smtp\tnologin\trip=192.0.2.7\tsecured\tresp=AGFsaWNlAHNlY3JldA==\n"));
+		TEXT("AUTH\t3\tPLAIN\tservice=smtp\tnologin\tno-penalty\trip=192.0.2.7\tsecured\tresp=AGFsaWNlAHNlY3JldA==\n"));
 	buf_reset(&b);
 	dovecot_write_auth(&b, 4, &(struct auth_request){ .mechanism = AUTH_SCRAM_SHA_256 });
 	CHECK_TEXT("a Unix client, no first message", buf_text(&b),
-	           TEXT("AUTH\t4\tSCRAM-SHA-256\tservice=smtp\tnologin\n"));
+	           TEXT("AUTH\t4\tSCRAM-SHA-256\tservice=smtp\tnologin\tno-penalty\n"));
 	buf_reset(&b);
 	dovecot_write_auth(&b, 5, &(struct auth_request){ .mechanism = AUTH_PLAIN, .has_initial = true });
 	CHECK_TEXT("an empty first message", buf_text(&b),
-	           TEXT("AUTH\t5\tPLAIN\tservice=smtp\tnologin\tresp=\n"));
+	           TEXT("AUTH\t5\tPLAIN\tservice=smtp\tnologin\tno-penalty\tresp=\n"));
 	buf_reset(&b);
 	dovecot_write_cont(&b, 6, TEXT("c=biws"));
 	dovecot_write_cont(&b, 6, TEXT(""));

@@ -242,8 +242,9 @@ static void yes_names_the_user(void **state)
 	assert_int_equal(w.clients[0].results, 1);
 	assert_int_equal(w.clients[0].verdict, AUTH_SAYS_YES);
 	assert_string_equal(w.clients[0].user, "alice");
-	CHECK_TEXT("asked", buf_text(&w.heard),
-	           TEXT("AUTH\t1\tPLAIN\tservice=smtp\tnologin\trip=192.0.2.7\tresp=AGFsaWNlAHNlY3JldA==\n"));
+	CHECK_TEXT(
+		"asked", buf_text(&w.heard),
+		TEXT("AUTH\t1\tPLAIN\tservice=smtp\tnologin\tno-penalty\trip=192.0.2.7\tresp=AGFsaWNlAHNlY3JldA==\n"));
 	end(&w);
 }
 
