@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <postrider/io/uv.h>
+#include <postrider/io/world.h>
 #include <postrider/tls.h>
 
 #include "mbed.h"
@@ -20,7 +21,16 @@ struct world {
 	unsigned failed;
 	unsigned done;
 	bool peer_verified;
+	bool inline_jobs;                /* jobs run on the test's thread, where allocations fail */
+	struct io_world_ops ops;
+	const struct io_world_ops *real;
+	struct ending {
+		struct io_job job, *of;
+	} endings[64];
+	unsigned ended;
 };
+
+static struct world *the_world;          /* of the jobs that run inline: a world of io knows no owner */
 
 static int make_certificates(void **state)
 {
@@ -126,6 +136,39 @@ static void warm_up(struct io *io)
 		io_timer_stop(io, &timers[i]);
 }
 
+static void run_nothing(struct io_job *job)
+{
+	(void)job;
+}
+
+static void on_ending(struct io_job *job)
+{
+	struct io_job *of = CONTAINER_OF(job, struct ending, job)->of;
+
+	of->done(of);
+}
+
+static void submit_inline(struct io *io, enum io_lane lane, struct io_job *job)
+{
+	struct world *w = the_world;
+	struct ending *e = &w->endings[w->ended++];
+
+	assert_true(w->ended <= ARRAY_LEN(w->endings));
+	job->run(job);
+	*e = (struct ending){ .job = { .run = run_nothing, .done = on_ending }, .of = job };
+	w->real->submit(io, lane, &e->job);
+}
+
+static void run_jobs_inline(struct world *w)
+{
+	the_world = w;
+	w->ended = 0;
+	w->real = w->ends.io->ops;
+	w->ops = *w->real;
+	w->ops.submit = submit_inline;
+	w->ends.io->ops = &w->ops;
+}
+
 /* With one set of buffers for both ends: they are given up and asked for again all the time. */
 static bool converse(struct world *w, const struct options *o, unsigned nth)
 {
@@ -139,6 +182,8 @@ static bool converse(struct world *w, const struct options *o, unsigned nth)
 	assert_int_equal(tls_server_context_new(w->ends.io, &o->server, &w->server, NULL), ERR_OK);
 	assert_int_equal(tls_client_context_new(w->ends.io, &o->client, &w->client, NULL), ERR_OK);
 	ends_join(&w->ends);
+	if (w->inline_jobs)
+		run_jobs_inline(w);
 	alloc_fail_nth(nth);
 	talk(w);
 	bool failed = alloc_has_failed();
@@ -173,11 +218,41 @@ static void a_conversation_ends_whatever_fails(void **state)
 	}
 }
 
+/* mbedTLS 3.6.6 itself loses a cipher's context when memory runs out while it makes the keys of TLS 1.3 (it frees the transform
+ * and not what is in it). What we lose is found by the other tests. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:gcm_ctx_alloc\nleak:aes_ctx_alloc\n";
+}
+
+/* Handshakes ask for memory some thousand times: of those each so manieth fails, another set for each kind. */
+static void a_handshake_ends_whatever_fails_in_it(void **state)
+{
+	enum { STEP = 67 };
+	struct world *w = *state;
+	struct options o;
+	unsigned nth, runs = 0;
+
+	w->inline_jobs = true;
+	for (unsigned i = 0; i < 4; i++) {
+		options_init(&o, w, i & 1);
+		o.server.highest = i & 2 ? TLS_1_2 : TLS_NONE;
+		w->peer_verified = false;
+		for (nth = 1 + i * STEP / 4; converse(w, &o, nth); nth += STEP)
+			runs++;
+		print_message("about %u allocations, %u of them failed\n", nth, runs);
+		runs = 0;
+	}
+	w->inline_jobs = false;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(contexts_are_made_or_not),
 		cmocka_unit_test(a_conversation_ends_whatever_fails),
+		cmocka_unit_test(a_handshake_ends_whatever_fails_in_it),
 	};
 
 	return cmocka_run_group_tests(tests, make_certificates, free_certificates);
