@@ -30,6 +30,7 @@ static enum err read_file(void *owner, struct text path, struct buf *out, struct
 		buf_add_string(hint, "mend it");
 		return r->file_err;
 	}
+	r->mark.inode += r->is_being_written;
 	buf_add(out, r->users);
 	return buf_err(out);
 }
@@ -67,6 +68,8 @@ void auth_rig_open(struct auth_rig *r, const char *users, const char *more)
 	*r = (struct auth_rig){ .problem = BUF(65536) };
 	for (size_t i = 0; i < ARRAY_LEN(r->said); i++)
 		buf_init(&r->said[i], 65536);
+	for (size_t i = 0; i < ARRAY_LEN(r->said); i++)
+		assert_non_null(buf_reserve(&r->said[i], 4096)); /* before an allocation fails */
 	r->io = fake_io_init(&r->world);
 	r->world.random = ++opened;
 	auth_rig_write_users(r, users);

@@ -18,6 +18,7 @@ struct auth_rig {
 	struct auth_file_mark mark;
 	enum err file_err;
 	unsigned reads;
+	bool is_being_written; /* it is another file after each reading */
 
 	/* what auth said of it */
 	struct buf problem;

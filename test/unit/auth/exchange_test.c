@@ -359,6 +359,31 @@ static void names_of_mechanisms_are_theirs(void **state)
 	assert_string_equal(auth_mechanism_name(0), "");
 }
 
+static const struct {
+	enum auth_step_kind kind;
+	int code;
+	const char *enhanced;
+} words[] = {
+	{ AUTH_DONE, 235, "2.7.0" },       { AUTH_WRONG, 535, "5.7.8" },
+	{ AUTH_TEMPORARY, 454, "4.7.0" },  { AUTH_LOCKED, 454, "4.7.0" },
+	{ AUTH_MALFORMED, 501, "5.5.2" },  { AUTH_TOO_LONG, 500, "5.5.6" },
+	{ AUTH_CANCELLED, 501, "5.7.0" },  { AUTH_UNKNOWN_MECHANISM, 504, "5.5.4" },
+	{ AUTH_NEEDS_TLS, 538, "5.7.11" },
+};
+
+/* RFC 4954 section 6 */
+static void every_end_has_its_reply(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		struct auth_words w = auth_words(words[i].kind);
+
+		CHECK_INT(words[i].enhanced, w.code, words[i].code);
+		assert_string_equal(w.enhanced, words[i].enhanced);
+		assert_true(strlen(w.text) > 0);
+	}
+}
+
 /* ---------------------------------------------------------------- certificates */
 
 static const struct {
@@ -370,6 +395,7 @@ static const struct {
 	{ "himself", "printer7", LIT("printer7"), AUTH_DONE },
 	{ "somebody else", "printer7", LIT("ann"), AUTH_WRONG },
 	{ "in the file", "dora", LIT(""), AUTH_DONE },
+	{ "a name that cannot be one", "printer\n7", LIT(""), AUTH_WRONG },
 	{ "shut out in the file", "erik", LIT(""), AUTH_WRONG },
 	{ "shut out, with a hash", "carl", LIT(""), AUTH_WRONG },
 };
@@ -680,6 +706,79 @@ static void a_file_that_goes_away_leaves_the_users_of_before(void **state)
 	auth_rig_close(&r);
 }
 
+/* Somebody writes in place, and we look in the middle of it. */
+static void half_a_file_is_no_mistake_yet(void **state)
+{
+	struct auth_rig r;
+
+	(void)state;
+	auth_rig_open(&r, "ann:" PENCIL "\n", NULL);
+	auth_rig_write_users(&r, "ann:" PENCIL "\nbo");
+	r.is_being_written = true;
+	auth_rig_run(&r, 5000);
+	assert_int_equal(r.notices, 0);
+	assert_int_equal(auth_rig_log_in(&r, "ann", "pencil"), AUTH_DONE);
+	r.is_being_written = false;
+	auth_rig_write_users(&r, "ann:" PENCIL "\nbob:" PENCIL "\n");
+	auth_rig_run(&r, 1500);
+	assert_int_equal(r.notices, 1);
+	assert_int_equal(auth_rig_log_in(&r, "bob", "pencil"), AUTH_DONE);
+	auth_rig_close(&r);
+}
+
+static void a_file_that_is_wrong_and_stays_is_told_of(void **state)
+{
+	struct auth_rig r;
+
+	(void)state;
+	auth_rig_open(&r, "ann:" PENCIL "\n", NULL);
+	auth_rig_write_users(&r, "ann:" PENCIL "\nbo");
+	r.is_being_written = true;
+	auth_rig_run(&r, 3000);
+	r.is_being_written = false; /* and that was all of it */
+	auth_rig_run(&r, 1500);
+	assert_int_equal(r.notices, 1);
+	assert_true(text_starts(buf_text(&r.said[AUTH_USERS_REFUSED]), TEXT("/etc/users:2: error: ")));
+	auth_rig_close(&r);
+}
+
+static void auth_may_go_while_the_file_is_read(void **state)
+{
+	struct auth_rig r;
+
+	(void)state;
+	auth_rig_open(&r, USERS, NULL);
+	auth_rig_write_users(&r, USERS);
+	r.world.held[IO_LANE_DISK] = true;
+	auth_rig_run(&r, 1500);
+	auth_rig_close(&r); /* the address sanitizer looks on */
+}
+
+static void a_change_without_memory_leaves_the_users_of_before(void **state)
+{
+	bool failed = true;
+
+	(void)state;
+	for (unsigned nth = 1; failed; nth++) {
+		struct auth_rig r;
+		bool is_new;
+
+		auth_rig_open(&r, "ann:" PENCIL "\n", NULL);
+		auth_rig_write_users(&r, "bob:" PENCIL ":example.com\n");
+		alloc_fail_nth(nth);
+		auth_rig_run(&r, 1500);
+		failed = alloc_has_failed();
+		alloc_fail_nth(0);
+		is_new = auth_rig_log_in(&r, "bob", "pencil") == AUTH_DONE;
+		assert_int_equal(auth_rig_log_in(&r, "ann", "pencil"), is_new ? AUTH_WRONG : AUTH_DONE);
+		assert_true(failed || is_new);
+		auth_rig_write_users(&r, "bob:" PENCIL ":example.com\n");
+		auth_rig_run(&r, 5000);
+		assert_int_equal(auth_rig_log_in(&r, "bob", "pencil"), AUTH_DONE);
+		auth_rig_close(&r);
+	}
+}
+
 static void a_start_with_a_wrong_file_fails(void **state)
 {
 	struct auth_rig r;
@@ -912,6 +1011,7 @@ int main(void)
 		cmocka_unit_test(a_mechanism_is_offered_only_if_somebody_can_use_it),
 		cmocka_unit_test(what_is_not_offered_does_not_work),
 		cmocka_unit_test(names_of_mechanisms_are_theirs),
+		cmocka_unit_test(every_end_has_its_reply),
 		cmocka_unit_test(external_is_who_the_certificate_says),
 		cmocka_unit_test(senders_are_those_of_the_file),
 		cmocka_unit_test(failures_take_the_same_time_and_success_none),
@@ -925,6 +1025,10 @@ int main(void)
 		cmocka_unit_test(a_file_is_read_only_when_it_changed),
 		cmocka_unit_test(a_wrong_file_leaves_the_users_of_before),
 		cmocka_unit_test(a_file_that_goes_away_leaves_the_users_of_before),
+		cmocka_unit_test(half_a_file_is_no_mistake_yet),
+		cmocka_unit_test(a_file_that_is_wrong_and_stays_is_told_of),
+		cmocka_unit_test(auth_may_go_while_the_file_is_read),
+		cmocka_unit_test(a_change_without_memory_leaves_the_users_of_before),
 		cmocka_unit_test(a_start_with_a_wrong_file_fails),
 		cmocka_unit_test(a_reload_with_a_wrong_file_changes_nothing),
 		cmocka_unit_test(who_reads_the_file_is_looked_at),

@@ -828,6 +828,31 @@ static void a_backend_may_be_taken_away(void **state)
 	fake_fini(&f);
 }
 
+/* It ends the dialogue while the client has the word, and the client hears so when it speaks. */
+static void a_backend_may_end_a_dialogue_at_its_client(void **state)
+{
+	const struct text first = LIT("n,,n=zoe,r=abc");
+	struct auth_rig r;
+	struct auth_talk t;
+	struct fake f;
+
+	(void)state;
+	auth_rig_open(&r, USERS, NULL);
+	fake_init(&f, &r, AUTH_SCRAM_SHA_256);
+	f.says[0] = (struct says){ AUTH_SAYS_MORE, "r=abcdef,s=AAAA,i=4096" };
+	f.says[1] = (struct says){ AUTH_SAYS_LATER };
+	r.auth->dovecot = &f.backend;
+	auth_talk_init(&t, &r);
+	assert_int_equal(auth_talk_begin(&t, "SCRAM-SHA-256", &first), AUTH_CHALLENGE);
+	say(t.exchange->call);
+	auth_rig_run(&r, 1000);
+	assert_int_equal(t.steps, 1);
+	assert_int_equal(auth_talk_say(&t, TEXT("c=biws,r=abcdef,p=AAAA")), AUTH_TEMPORARY);
+	auth_talk_fini(&t);
+	auth_rig_close(&r);
+	fake_fini(&f);
+}
+
 static bool fails_on_the_way(unsigned nth)
 {
 	const struct text line = LIT("biwsbj16b2Uscj1hYmM="), final = LIT("Yz1iaXdz"); /* n,,n=zoe,r=abc */
@@ -879,6 +904,7 @@ int main(void)
 		cmocka_unit_test(guesses_at_a_backend_are_counted),
 		cmocka_unit_test(refused_tokens_are_counted_before_the_client_says_so),
 		cmocka_unit_test(a_backend_may_be_taken_away),
+		cmocka_unit_test(a_backend_may_end_a_dialogue_at_its_client),
 		cmocka_unit_test(every_failing_allocation_is_survived),
 	};
 
