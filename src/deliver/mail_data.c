@@ -49,7 +49,8 @@ static enum err make_ready(struct mail_data *m, struct outbox *o, size_t (*unsen
 	/* what the last span gave must be out before the source takes it back */
 	if (o->bytes >= MAIL_DATA_SLICE_BYTES || (m->span.len == 0 && o->borrows))
 		outbox_flush(o);
-	if (o->bytes == 0 && unsent(owner) > MAIL_DATA_UNSENT_MAX)
+	/* short spans are copied, and leave by themselves whenever the outbox is full of them */
+	if (unsent(owner) > MAIL_DATA_UNSENT_MAX)
 		return ERR_BUSY;
 	return m->span.len ? ERR_OK : next_span(m);
 }

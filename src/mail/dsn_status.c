@@ -51,7 +51,8 @@ static void add_address(struct buf *b, struct text name, struct text address, bo
  * it, as he gave it: "utf-8;\x{FC}@example.com". */
 static void add_original(struct buf *b, const struct dsn_recipient *r, bool utf8)
 {
-	AUTO(buf_fini) struct buf address = BUF(4096);
+	char octets[SMTP_ORCPT_MAX];
+	struct buf address = { .at = octets, .room = sizeof(octets), .max = sizeof(octets) };
 	struct text name = TEXT("Original-Recipient"), type = TEXT_EMPTY, rest = r->orcpt;
 
 	if (r->orcpt.len && smtp_orcpt_decode(r->orcpt, &type, &address) == ERR_OK && !buf_err(&address)) {
@@ -113,7 +114,8 @@ static void add_recipient(struct buf *b, const struct dsn_recipient *r, bool utf
 
 static void add_envelope_id(struct buf *b, struct text envid)
 {
-	AUTO(buf_fini) struct buf id = BUF(1000);
+	char octets[SMTP_ENVID_MAX];
+	struct buf id = { .at = octets, .room = sizeof(octets), .max = sizeof(octets) };
 	struct folder f;
 
 	if (envid.len == 0 || smtp_xtext_decode(envid, &id) || buf_err(&id))

@@ -349,6 +349,145 @@ static void as_much_is_returned_as_may_be(void **state)
 	}
 }
 
+/* ---------------------------------------------------------------- what the sender gave */
+
+static const struct {
+	const char *orcpt, *original_path;
+	const char *plain, *global; /* Original-Recipient in a notice of either kind */
+} originals[] = {
+	{ "", "", "(none)", "(none)" },
+	{ "", "bobby@example.com", "rfc822; bobby@example.com", "rfc822; bobby@example.com" },
+	{ "rfc822;Bob+2BX@Example.com", "bobby@example.com", "rfc822; Bob+X@Example.com",
+	  "rfc822; Bob+X@Example.com" },
+	{ "x400;/c+3Dde/o+3Dx", "", "x400; /c=de/o=x", "x400; /c=de/o=x" },
+	{ "utf-8;j\\x{F6}rg@example.com", "", "utf-8; j\\x{F6}rg@example.com",
+	  "utf-8; j\xc3\xb6rg@example.com" },
+	{ "utf-8;b\xc3\xb6"
+	  "b@example.com",
+	  "", "(none)",
+	  "utf-8; b\xc3\xb6"
+	  "b@example.com" },
+	{ "utf-8;bob@example.com", "", "utf-8; bob@example.com", "utf-8; bob@example.com" },
+	{ "no type", "bobby@example.com", "rfc822; bobby@example.com", "rfc822; bobby@example.com" },
+	/* a control is no xtext of an address: nothing is told */
+	{ "rfc822;a+0D+0AAction:+20delivered", "", "(none)", "(none)" },
+};
+
+static void the_original_recipient_is_told_as_it_was_given(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(originals); i++) {
+		for (int global = 0; global < 2; global++) {
+			struct dsn_recipient r = failed();
+			struct dsn d = notice(&r, 1);
+			struct buf b, v = BUF(10000);
+			struct parts p;
+			struct dsn_result result;
+
+			r.orcpt = text_from(originals[i].orcpt);
+			r.original_path = text_from(originals[i].original_path);
+			if (global)
+				d.to = TEXT("\xc3\xa4nne@example.com");
+			build(&d, &b, &p, &result);
+			struct text status = body_of(p.part[1]);
+
+			status = text_skip(status, text_find(status, TEXT("\r\n\r\n")) + 4);
+			CHECK_TEXT(originals[i].orcpt, field(status, "Original-Recipient", &v),
+			           text_from(global ? originals[i].global : originals[i].plain));
+			assert_int_equal(result.is_8bit, global);
+			buf_fini(&b);
+			buf_fini(&v);
+		}
+	}
+}
+
+static void the_envelope_id_is_decoded(void **state)
+{
+	struct dsn_recipient r = failed();
+	struct dsn d = notice(&r, 1);
+	struct buf b, v = BUF(10000);
+	struct parts p;
+	struct dsn_result result;
+
+	(void)state;
+	d.envid = TEXT("QQ+3D31+2B4+0D+0AX-Injected:");
+	build(&d, &b, &p, &result);
+	CHECK_TEXT("decoded", field(body_of(p.part[1]), "Original-Envelope-Id", &v),
+	           TEXT("QQ=31+4 X-Injected:"));
+	assert_false(contains(buf_text(&b), "\r\nX-Injected"));
+	buf_fini(&b);
+	d.envid = TEXT("no+xtext");
+	build(&d, &b, &p, &result);
+	CHECK_TEXT("no xtext", field(body_of(p.part[1]), "Original-Envelope-Id", &v), TEXT("(none)"));
+	buf_fini(&b);
+	buf_fini(&v);
+}
+
+static const struct {
+	const char *name;
+	const char *to, *forward_path, *original;
+	bool utf8, full, is_8bit;
+	const char *type, *status, *returned;
+} globals[] = {
+	{ "all is ASCII, though SMTPUTF8 was said", "ann@example.com", "bob@example.org", ORIGINAL, true,
+	  false, false, "delivery-status", "message/delivery-status", "text/rfc822-headers" },
+	{ "a recipient that is not", "ann@example.com", "j\xc3\xb6rg@example.org", ORIGINAL, true, false,
+	  true, "global-delivery-status", "message/global-delivery-status", "text/rfc822-headers" },
+	{ "the same without SMTPUTF8: nothing of it is told", "ann@example.com", "j\xc3\xb6rg@example.org",
+	  ORIGINAL, false, false, false, "delivery-status", "message/delivery-status",
+	  "text/rfc822-headers" },
+	{ "a sender that is not", "\xc3\xa4nn@example.com", "bob@example.org", ORIGINAL, true, false, true,
+	  "global-delivery-status", "message/global-delivery-status", "text/rfc822-headers" },
+	{ "a header that is not", "ann@example.com", "bob@example.org", "Subject: \xc3\xb6\r\n\r\nx\r\n",
+	  true, false, true, "delivery-status", "message/delivery-status", "message/global-headers" },
+	{ "the whole message with such a header", "ann@example.com", "bob@example.org",
+	  "Subject: \xc3\xb6\r\n\r\nx\r\n", true, true, true, "delivery-status", "message/delivery-status",
+	  "message/global" },
+	{ "eight bits in the body only", "ann@example.com", "bob@example.org",
+	  "Subject: o\r\n\r\n\xc3\xb6\r\n", true, true, true, "delivery-status", "message/delivery-status",
+	  "message/rfc822" },
+};
+
+static void types_say_where_more_than_ascii_is(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(globals); i++) {
+		struct dsn_recipient r = failed();
+		struct dsn d = notice(&r, 1);
+		struct buf b, v = BUF(10000);
+		struct parts p;
+		struct dsn_result result;
+		char type[100];
+
+		d.to = text_from(globals[i].to);
+		d.utf8 = globals[i].utf8;
+		d.original = text_from(globals[i].original);
+		d.original_bytes = d.original.len;
+		d.returned = globals[i].full ? DSN_RETURN_FULL : DSN_RETURN_HEADERS;
+		r.forward_path = text_from(globals[i].forward_path);
+		build(&d, &b, &p, &result);
+		snprintf(type, sizeof(type), "report-type=%s;", globals[i].type);
+		CHECK(globals[i].name, contains(p.header, type));
+		CHECK(globals[i].name,
+		      text_starts(field(p.part[1], "Content-Type", &v), text_from(globals[i].status)));
+		CHECK_TEXT(globals[i].name, field(p.part[2], "Content-Type", &v),
+		           text_from(globals[i].returned));
+		CHECK_INT(globals[i].name, result.is_8bit, globals[i].is_8bit);
+		for (size_t k = 0; k < p.count; k++) {
+			bool ascii = true;
+
+			for (size_t n = 0; n < p.part[k].len; n++)
+				ascii = ascii && (unsigned char)p.part[k].at[n] < 128;
+			/* what is not ASCII says so */
+			CHECK(globals[i].name,
+			      ascii || text_eq(field(p.part[k], "Content-Transfer-Encoding", &v),
+			                       TEXT("8bit")));
+		}
+		buf_fini(&b);
+		buf_fini(&v);
+	}
+}
+
 /* ---------------------------------------------------------------- hostile and unusual words */
 
 static void nothing_a_peer_says_can_add_a_field_or_a_part(void **state)
@@ -506,6 +645,9 @@ static void memory_may_run_out_anywhere_and_the_size_is_limited(void **state)
 	size_t len = 0;
 
 	(void)state;
+	r.orcpt = TEXT("utf-8;j\\x{F6}rg@example.com");
+	d.envid = TEXT("x+2B");
+	d.utf8 = true;
 	for (EACH_ALLOC_FAILING) {
 		struct buf b = BUF(1u << 20);
 
@@ -530,6 +672,9 @@ int main(void)
 		cmocka_unit_test(recipients_each_have_their_block),
 		cmocka_unit_test(the_status_goes_with_the_action),
 		cmocka_unit_test(as_much_is_returned_as_may_be),
+		cmocka_unit_test(the_original_recipient_is_told_as_it_was_given),
+		cmocka_unit_test(the_envelope_id_is_decoded),
+		cmocka_unit_test(types_say_where_more_than_ascii_is),
 		cmocka_unit_test(nothing_a_peer_says_can_add_a_field_or_a_part),
 		cmocka_unit_test(no_line_is_too_long),
 		cmocka_unit_test(subjects_are_repeated_as_ascii),
