@@ -39,6 +39,36 @@ static void put_address(struct buf *out, const char *address, const char *port, 
 	put_number(out, port, a.port);
 }
 
+static char ascii_upper(char c)
+{
+	return c >= 'a' && c <= 'z' ? (char)(c - ('a' - 'A')) : c;
+}
+
+static void put_fingerprint(struct buf *out, const char *name, struct text digits)
+{
+	AUTO(buf_fini) struct buf b = BUF(POLICY_VALUE_MAX);
+
+	digits = text_head(digits, POLICY_VALUE_MAX / 3 * 2);
+	for (size_t i = 0; i < digits.len; i++) {
+		if (i > 0 && i % 2 == 0)
+			buf_add_octet(&b, ':');
+		buf_add_octet(&b, ascii_upper(digits.at[i]));
+	}
+	put_text(out, name, buf_text(&b));
+	if (buf_err(&b))
+		out->err = buf_err(&b);
+}
+
+/* Bits, from the name of a suite: AES-128 and AES_256 alike. */
+static unsigned keysize_of(struct text cipher)
+{
+	if (text_find(cipher, TEXT("CHACHA20")) < cipher.len)
+		return 256;
+	struct text aes = text_skip(cipher, text_find(cipher, TEXT("AES")) + 4);
+
+	return text_starts(aes, TEXT("256")) ? 256 : text_starts(aes, TEXT("128")) ? 128 : 0;
+}
+
 static struct text client_name(const struct policy_question *q)
 {
 	if (q->client_name.len)
@@ -69,11 +99,12 @@ void policy_question_write(struct buf *out, const struct policy_question *q)
 	put_text(out, "sasl_sender", q->sasl_sender);
 	put_text(out, "ccert_subject", q->ccert_subject);
 	put_text(out, "ccert_issuer", q->ccert_issuer);
-	put_text(out, "ccert_fingerprint", q->ccert_fingerprint);
+	put_fingerprint(out, "ccert_fingerprint", q->ccert_fingerprint);
 	put_text(out, "ccert_pubkey_fingerprint", TEXT_EMPTY);
 	put_text(out, "encryption_protocol", q->encryption_protocol);
 	put_text(out, "encryption_cipher", q->encryption_cipher);
-	put_number(out, "encryption_keysize", q->encryption_keysize);
+	put_number(out, "encryption_keysize",
+	           q->encryption_keysize ? q->encryption_keysize : keysize_of(q->encryption_cipher));
 	put_text(out, "policy_context", TEXT_EMPTY);
 	buf_add_octet(out, '\n');
 }

@@ -377,10 +377,13 @@ static bool ask_policy(void *owner, const struct policy_question *asked)
 	struct connection *c = owner;
 	struct connection_more *more = c->receive->policy ? connection_more(c) : NULL;
 	struct policy_question question = *asked;
+	struct tls_info tls = tls_info_of(c->stream);
 
 	if (!more)
 		return false;
 	question.server = io_stream_local(c->stream)->ip;
+	question.ccert_fingerprint = tls.peer_fingerprint;
+	question.ccert_subject = tls.peer_verified ? tls.peer_name : TEXT_EMPTY;
 	question.stress = c->receive->pressure != RECEIVE_AT_EASE;
 	return !policy_service_ask(c->receive->policy, &question, &more->policy, on_policy_answer, c);
 }

@@ -20,7 +20,6 @@ static struct policy_question question_of(const struct receive_session *s)
 		q.sasl_username = text_from(m->user_name);
 		q.sasl_method = m->mechanism ? text_from(auth_mechanism_name(m->mechanism)) : TEXT_EMPTY;
 		q.sasl_sender = e->submitter;
-		q.ccert_subject = text_from(m->certificate_user);
 	}
 	return q;
 }

@@ -63,9 +63,10 @@ struct policy_question {
 	uint64_t size;        /* as declared, or as counted at the end of data */
 	struct text instance; /* the same in all questions about one message */
 	struct text sasl_method, sasl_username, sasl_sender;
-	struct text ccert_subject, ccert_issuer, ccert_fingerprint;
+	struct text ccert_subject, ccert_issuer; /* of a certificate that was verified */
+	struct text ccert_fingerprint;           /* hexadecimal digits; sent as Postfix does, AB:CD:... */
 	struct text encryption_protocol, encryption_cipher; /* "TLSv1.3"; empty: none */
-	unsigned encryption_keysize;                        /* bits */
+	unsigned encryption_keysize;                        /* bits; 0: by the cipher's name */
 	bool stress;                                        /* we are overloaded */
 };
 

@@ -23,10 +23,9 @@ static void the_question_has_every_attribute(void **state)
 		.sasl_method = TEXT("PLAIN"),
 		.sasl_username = TEXT("scan"),
 		.ccert_subject = TEXT("CN=printer"),
-		.ccert_fingerprint = TEXT("00ff"),
+		.ccert_fingerprint = TEXT("00ffe1"),
 		.encryption_protocol = TEXT("TLSv1.3"),
 		.encryption_cipher = TEXT("TLS_AES_128_GCM_SHA256"),
-		.encryption_keysize = 128,
 	};
 
 	(void)state;
@@ -55,7 +54,7 @@ static void the_question_has_every_attribute(void **state)
 	                "sasl_sender=\n"
 	                "ccert_subject=CN=printer\n"
 	                "ccert_issuer=\n"
-	                "ccert_fingerprint=00ff\n"
+	                "ccert_fingerprint=00:FF:E1\n"
 	                "ccert_pubkey_fingerprint=\n"
 	                "encryption_protocol=TLSv1.3\n"
 	                "encryption_cipher=TLS_AES_128_GCM_SHA256\n"
@@ -89,6 +88,31 @@ static void a_unix_client_has_an_address_that_services_understand(void **state)
 	policy_question_write(&b, &(struct policy_question){ .client = { ip_from_v4(0xc0000201), 1 } });
 	assert_true(has_line(&b, "client_name=unknown"));
 	buf_fini(&b);
+}
+
+static void the_keysize_is_in_the_ciphers_name(void **state)
+{
+	static const struct {
+		struct text cipher;
+		const char *line;
+	} ciphers[] = {
+		{ LIT("TLS1-3-AES-256-GCM-SHA384"), "encryption_keysize=256" },
+		{ LIT("TLS-ECDHE-RSA-WITH-AES-128-GCM-SHA256"), "encryption_keysize=128" },
+		{ LIT("TLS_AES_256_GCM_SHA384"), "encryption_keysize=256" },
+		{ LIT("TLS-ECDHE-ECDSA-WITH-CHACHA20-POLY1305-SHA256"), "encryption_keysize=256" },
+		{ LIT("AES"), "encryption_keysize=0" },
+		{ LIT(""), "encryption_keysize=0" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(ciphers); i++) {
+		struct buf b = BUF(POLICY_QUESTION_MAX);
+
+		policy_question_write(&b,
+		                      &(struct policy_question){ .encryption_cipher = ciphers[i].cipher });
+		CHECK(ciphers[i].line, has_line(&b, ciphers[i].line));
+		buf_fini(&b);
+	}
 }
 
 static size_t count_lines(struct text t)
@@ -354,6 +378,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_question_has_every_attribute),
 		cmocka_unit_test(a_unix_client_has_an_address_that_services_understand),
+		cmocka_unit_test(the_keysize_is_in_the_ciphers_name),
 		cmocka_unit_test(no_value_adds_a_line),
 		cmocka_unit_test(answers_are_found),
 		cmocka_unit_test(an_answer_without_an_end_is_too_big),
