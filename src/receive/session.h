@@ -109,7 +109,8 @@ struct receive_session_ops {
 /* From MAIL to the end of the transaction. */
 struct transaction {
 	struct envelope *envelope;
-	struct text *keys; /* of each recipient; in envelope->arena */
+	struct text *keys; /* of each recipient; their octets in envelope->arena */
+	uint32_t *hashes;  /* of its forward-path */
 	bool *held;
 	size_t key_room;
 	struct data_decoder decoder;

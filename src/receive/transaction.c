@@ -4,8 +4,10 @@
 #include <postrider/mail/trace.h>
 #include <postrider/route.h>
 
-/* An envelope with 1,000 recipients of ordinary length takes about 100 KiB. */
+/* An envelope with 1,000 recipients of ordinary length takes about 100 KiB. As many as are allowed fit in any case, with
+ * everything of the greatest length: the number is announced (LIMITS). */
 #define ENVELOPE_BUDGET (2u << 20)
+#define RECIPIENT_BUDGET 1536
 #define PATH_BUDGET 1024
 
 void receive_transaction_free(struct receive_session *s)
@@ -21,7 +23,6 @@ void receive_transaction_free(struct receive_session *s)
 	header_scan_fini(&t->header);
 	envelope_free(&t->envelope);
 	free(t->keys);
-	free(t->held);
 	free(t);
 }
 
@@ -177,7 +178,8 @@ static void begin(struct receive_session *s, const struct smtp_mail *mail, struc
 	struct transaction *t = calloc(1, sizeof(*t));
 
 	if (t)
-		t->envelope = envelope_new(ENVELOPE_BUDGET);
+		t->envelope = envelope_new(
+			MAX(ENVELOPE_BUDGET, s->config->access.max_recipients * RECIPIENT_BUDGET));
 	if (!t || !t->envelope || fill_envelope(s, t->envelope, mail, reverse_path, wishes)) {
 		if (t)
 			envelope_free(&t->envelope);
@@ -250,21 +252,28 @@ static bool recipient_is_welcome(struct receive_session *s, struct text path)
 	return false;
 }
 
+/* Keys, hashes and holds are one block, which begins with the keys. */
 static enum err make_room(struct transaction *t)
 {
-	size_t room = t->key_room ? t->key_room * 2 : 2;
+	size_t room = t->key_room ? t->key_room * 2 : 2, count = t->envelope->recipient_count;
 	struct text *keys;
-	bool *held;
 
-	if (t->envelope->recipient_count < t->key_room)
+	if (count < t->key_room)
 		return ERR_OK;
-	keys = realloc(t->keys, room * sizeof(*keys));
+	keys = malloc(room * (sizeof(*t->keys) + sizeof(*t->hashes) + sizeof(*t->held)));
 	if (!keys)
 		return ERR_NOMEM;
+	uint32_t *hashes = (uint32_t *)(void *)(keys + room);
+	bool *held = (bool *)(void *)(hashes + room);
+
+	if (count) {
+		memcpy(keys, t->keys, count * sizeof(*keys));
+		memcpy(hashes, t->hashes, count * sizeof(*hashes));
+		memcpy(held, t->held, count * sizeof(*held));
+	}
+	free(t->keys);
 	t->keys = keys;
-	held = realloc(t->held, room * sizeof(*held));
-	if (!held)
-		return ERR_NOMEM;
+	t->hashes = hashes;
 	t->held = held;
 	t->key_room = room;
 	return ERR_OK;
@@ -287,6 +296,7 @@ static enum err add_recipient(struct receive_session *s, struct text given, stru
 		return ERR_NOMEM;
 	}
 	t->keys[n] = key;
+	t->hashes[n] = (uint32_t)text_hash(path);
 	t->held[n] = choice->via == CONFIG_VIA_HOLD;
 	return ERR_OK;
 }
@@ -305,12 +315,14 @@ static unsigned merged_notify(unsigned a, unsigned b)
 
 /* Sent twice, delivered once: the same forward-path again is answered 250 and not added. The reports are those that either asks
  * for, the original recipient is the first one's. */
-static bool merge_recipient(struct envelope *e, struct text path, const struct rcpt_wishes *wishes)
+static bool merge_recipient(struct transaction *t, struct text path, const struct rcpt_wishes *wishes)
 {
-	for (size_t i = 0; i < e->recipient_count; i++) {
-		struct envelope_recipient *r = &e->recipients[i];
+	uint32_t hash = (uint32_t)text_hash(path);
 
-		if (!text_eq(r->forward_path, path))
+	for (size_t i = 0; i < t->envelope->recipient_count; i++) {
+		struct envelope_recipient *r = &t->envelope->recipients[i];
+
+		if (t->hashes[i] != hash || !text_eq(r->forward_path, path))
 			continue;
 		r->notify = merged_notify(r->notify, wishes->notify);
 		return true;
@@ -342,7 +354,7 @@ static void admit_recipient(struct receive_session *s, struct text given, struct
 	} else if (choice.via == CONFIG_VIA_REJECT) {
 		refuse_recipient(s, given, 550, "5.7.1",
 		                 choice.route ? "is rejected by a route" : "has no route here", "routes");
-	} else if (merge_recipient(e, path, wishes)) {
+	} else if (merge_recipient(s->transaction, path, wishes)) {
 		receive_session_reply(s, 250, "2.1.5", "Ok, once is enough");
 	} else if (!count_recipient(s, given)) {
 		return;

@@ -503,6 +503,35 @@ static void no_room_is_said_at_mail(void **state)
 	bench_close(&b);
 }
 
+/* What LIMITS says is a promise, whatever comes with each of them. */
+static void as_many_recipients_as_are_announced_fit(void **state)
+{
+	struct bench b;
+	char orcpt[501], line[1200];
+
+	(void)state;
+	memset(orcpt, 'x', 493);
+	orcpt[493] = '\0';
+	bench_open(&b,
+	           "hostname: relay.test\naccess: {max_recipients: 5000}\nroutes: [{to: any, via: direct}]\n"
+	           "listen: [{address: 127.0.0.1:25}]\n",
+	           true);
+	assert_true(text_find(bench_say(&b, "EHLO c\r\n"), TEXT("LIMITS RCPTMAX=5000\r\n")) < b.said.len);
+	bench_say(&b, "MAIL FROM:<a@example.com>\r\n");
+	for (int i = 0; i < 5000; i++) {
+		snprintf(line, sizeof(line),
+		         "RCPT TO:<%060d@%060d.%060d.%060d.example> NOTIFY=SUCCESS ORCPT=rfc822;%s\r\n", i, i,
+		         i, i, orcpt);
+		if (!text_eq(bench_say(&b, line), TEXT("250 2.1.5 Ok\r\n")))
+			fail_msg("%d: %.*s", i, TEXT_ARGS(buf_text(&b.said)));
+		if (i % 500 == 0)
+			assert_true(text_eq(bench_say(&b, line), TEXT("250 2.1.5 Ok, once is enough\r\n")));
+	}
+	assert_true(text_starts(bench_say(&b, "RCPT TO:<one@more.example>\r\n"), TEXT("452 4.5.3 ")));
+	assert_int_equal(b.session.transaction->envelope->recipient_count, 5000);
+	bench_close(&b);
+}
+
 /* RFC 5321 section 4.5.3.1.4 and what each extension adds to a line. */
 static void the_longest_lines_are_taken(void **state)
 {
@@ -584,6 +613,7 @@ int main(void)
 		cmocka_unit_test(what_is_hidden_is_neither_offered_nor_taken),
 		cmocka_unit_test(behind_helo_there_are_no_extensions),
 		cmocka_unit_test(no_room_is_said_at_mail),
+		cmocka_unit_test(as_many_recipients_as_are_announced_fit),
 		cmocka_unit_test(the_longest_lines_are_taken),
 		cmocka_unit_test(a_refused_parameter_names_no_other_line),
 	};
