@@ -344,11 +344,21 @@ static enum err add_trace(struct handed_in *h, struct buf *out)
 	return buf_err(out);
 }
 
+static void add_message_id(struct handed_in *h, struct buf *out)
+{
+	AUTO(buf_fini) struct buf message_id = BUF(400);
+	struct id_text id = id_to_text(h->envelope->id);
+
+	buf_add_format(&message_id, "<%.*s@%.*s>", ID_CHARS, id.at, TEXT_ARGS(h->config->hostname));
+	buf_add_format(out, "Message-ID: %.*s\r\n", TEXT_ARGS(buf_text(&message_id)));
+	if (envelope_set(h->envelope, &h->envelope->message_id, buf_text(&message_id)))
+		h->envelope->message_id = TEXT_EMPTY; /* its story goes without */
+}
+
 /* RFC 6409 section 8: what a submission may lack. */
 static void add_missing(struct handed_in *h, struct buf *out)
 {
 	const struct envelope *e = h->envelope;
-	struct id_text id = id_to_text(e->id);
 
 	if (h->header.counts[HEADER_DATE] == 0) {
 		buf_add(out, TEXT("Date: "));
@@ -356,8 +366,7 @@ static void add_missing(struct handed_in *h, struct buf *out)
 		buf_add(out, TEXT("\r\n"));
 	}
 	if (h->header.counts[HEADER_MESSAGE_ID] == 0)
-		buf_add_format(out, "Message-ID: <%.*s@%.*s>\r\n", ID_CHARS, id.at,
-		               TEXT_ARGS(h->config->hostname));
+		add_message_id(h, out);
 	if (h->header.counts[HEADER_FROM] == 0)
 		buf_add_format(out, "From: %.*s\r\n",
 		               TEXT_ARGS(e->reverse_path.len ? e->reverse_path : h->config->bounce.from));

@@ -294,8 +294,13 @@ static enum err check_no_way_back(const struct privilege *p, struct buf *problem
 static enum err become(const struct privilege *p, struct buf *problem)
 {
 	empty_bounding_set();
-	if ((p->name[0] ? initgroups(p->name, p->gid) : setgroups(1, &p->gid)) != 0)
-		return failed(problem, "groups");
+	if ((p->name[0] ? initgroups(p->name, p->gid) : setgroups(1, &p->gid)) != 0) {
+		(void)failed(problem, "groups");
+		buf_add(problem,
+		        TEXT("; this root has no right to become another user (a container without CAP_SETGID "
+		             "and CAP_SETUID?): leave `user` out and start as that user"));
+		return ERR_DENIED;
+	}
 	if (setresgid(p->gid, p->gid, p->gid) != 0)
 		return failed(problem, "setresgid");
 	if (setresuid(p->uid, p->uid, p->uid) != 0)

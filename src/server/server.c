@@ -329,9 +329,10 @@ static bool needs_restart(const struct config *old, const struct config *new, st
 {
 	if (!text_eq(old->spool.path, new->spool.path) ||
 	    old->spool.max_size_bytes != new->spool.max_size_bytes ||
-	    old->spool.durable != new->spool.durable)
-		buf_add_string(problem,
-		               "spool.path, spool.max_size and spool.durable change only with a restart");
+	    old->spool.durable != new->spool.durable || !text_eq(old->user, new->user) ||
+	    old->sandbox != new->sandbox)
+		buf_add_string(problem, "spool.path, spool.max_size, spool.durable, user and sandbox change only "
+		                        "with a restart");
 	return problem->len > 0;
 }
 

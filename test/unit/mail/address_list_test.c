@@ -108,7 +108,6 @@ static void test_table(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		AUTO(free_memory) char *copy = alone(cases[i].value);
-		AUTO(buf_fini) struct buf unused = BUF(1);
 		struct heard h = { .text = BUF(4096) };
 		enum err err = address_list_each(text_of(copy, cases[i].value.len), hear, &h);
 
