@@ -173,7 +173,7 @@ static const struct {
 	  "c.yaml:2:21: error: there is no listener \"app\"\n"
 	  "    2 | routes: [{listener: app, via: direct}]\n"
 	  "      |                     ^^^\n"
-	  "  expected: one of apps\n"
+	  "  expected: one of apps, admin, drop, pickup\n"
 	  "\n"
 	  "1 error; nothing was started or changed.\n" },
 	{ "a message larger than the spool", "spool: {max_size: 16MiB}\n",
