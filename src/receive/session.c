@@ -4,7 +4,6 @@
 #include <postrider/route.h>
 
 #include <assert.h>
-#include <stdio.h>
 
 static const struct {
 	const char *name;
@@ -53,7 +52,8 @@ static void add_reply(struct receive_session *s, int code, const char *enhanced,
 		               .utf8 = s->transaction && s->transaction->envelope->smtputf8 };
 	size_t before = s->out.len;
 
-	snprintf(reply.enhanced, sizeof(reply.enhanced), "%s", enhanced);
+	/* zeroed: a NUL stays behind it */
+	memcpy(reply.enhanced, enhanced, MIN(strlen(enhanced), sizeof(reply.enhanced) - 1));
 	reply_add(&s->out, &reply);
 	receive_session_check_out(s, before);
 }
