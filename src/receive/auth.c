@@ -67,6 +67,7 @@ void receive_auth_command(struct receive_session *s, struct text args)
 	bool has_initial = mechanism.len < args.len;
 
 	s->ops->renew(s->owner);
+	s->heard_secret = true;
 	if (!may_log_in(s))
 		return;
 	initial = text_trim(initial);
@@ -85,6 +86,7 @@ void receive_auth_command(struct receive_session *s, struct text args)
 
 void receive_auth_line(struct receive_session *s, struct text line, enum line_fault fault)
 {
+	s->heard_secret = true;
 	if (fault == LINE_FINE) {
 		s->auth_thinks = true;
 		s->ops->auth_answer(s->owner, line);

@@ -504,6 +504,14 @@ static void count_progress(struct connection *c, bool in_data, size_t taken)
 	}
 }
 
+/* The stream offers memory of its own: what was taken of it nobody reads again. */
+static void wipe_secret(struct connection *c, struct text taken)
+{
+	if (c->session.heard_secret && taken.len)
+		explicit_bzero((void *)(uintptr_t)taken.at, taken.len);
+	c->session.heard_secret = false;
+}
+
 /* What is said to a long row of commands leaves in between. */
 size_t connection_talk(struct connection *c, struct text bytes)
 {
@@ -513,6 +521,7 @@ size_t connection_talk(struct connection *c, struct text bytes)
 		bool in_data = receive_session_is_in_data(&c->session);
 
 		more = receive_session_feed(&c->session, text_skip(bytes, taken));
+		wipe_secret(c, text_head(text_skip(bytes, taken), more));
 		taken += more;
 		if (more)
 			count_progress(c, in_data, more);

@@ -174,6 +174,7 @@ struct receive_session {
 	unsigned junk;           /* commands that lead nowhere, since the last message */
 	unsigned commands;       /* whole ones so far: whether the client gets on */
 	bool auth_thinks;        /* PHASE_AUTH: a step is awaited, else a line */
+	bool heard_secret;       /* what was taken holds a credential: who owns those octets wipes them and resets this */
 	bool rests;
 	bool just_greeted; /* HELO or EHLO is answered in this step */
 	bool hasty; /* the client went on talking without waiting for the answer to its EHLO */
