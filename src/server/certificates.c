@@ -6,8 +6,6 @@
  * listener as it was, and is said once. */
 #include "certificates.h"
 
-#include <sys/stat.h>
-
 #include <postrider/base/time.h>
 #include <postrider/io/lane.h>
 
@@ -19,15 +17,9 @@
 #define WARN_EVERY_MS DAY_MS
 #define WORDS_MAX (4u << 10)
 
-/* Of a file; zeros: there is none. */
-struct stamp {
-	uint64_t device, inode, size;
-	int64_t modified_ns, changed_ns;
-};
-
 struct file {
 	char *path;
-	struct stamp seen, now;
+	struct auth_file_mark seen, now; /* zeros: it is not there */
 };
 
 /* One listener with TLS. */
@@ -78,7 +70,8 @@ static void add_serial(struct buf *b, const struct tls_certificate_facts *f)
 }
 
 static void say(struct server *s, enum event_kind kind, enum event_level level,
-                const struct config_listener *l, const struct tls_certificate_facts *f, const struct buf *words)
+                const struct config_listener *l, const struct tls_certificate_facts *f,
+                const struct buf *words)
 {
 	struct event event = EVENT(kind);
 
@@ -221,24 +214,19 @@ static void watch_end(struct watch **slot)
 		watch_free(w);
 }
 
-static int64_t ns_of(struct timespec t)
+static struct auth_file_mark mark_of(const char *path)
 {
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+	struct auth_file_mark mark = { 0 };
+
+	if (server_mark_file(NULL, text_from(path), &mark))
+		return (struct auth_file_mark){ 0 };
+	return mark;
 }
 
-static struct stamp stamp_of(const char *path)
+static bool same(const struct auth_file_mark *a, const struct auth_file_mark *b)
 {
-	struct stat st;
-
-	if (stat(path, &st) != 0)
-		return (struct stamp){ 0 };
-	return (struct stamp){ st.st_dev, st.st_ino, (uint64_t)st.st_size, ns_of(st.st_mtim), ns_of(st.st_ctim) };
-}
-
-static bool same(const struct stamp *a, const struct stamp *b)
-{
-	return a->device == b->device && a->inode == b->inode && a->size == b->size &&
-	       a->modified_ns == b->modified_ns && a->changed_ns == b->changed_ns;
+	return a->device == b->device && a->inode == b->inode && a->bytes == b->bytes &&
+	       a->changed_ns == b->changed_ns && a->mode == b->mode && a->uid == b->uid;
 }
 
 /* In the disk lane. Reads what was found changed before, if it is still what it was then. */
@@ -250,7 +238,7 @@ static void run_look(struct io_job *job)
 		struct set *set = &w->sets[i];
 
 		for (size_t n = 0; n < set->file_count; n++) {
-			struct stamp now = stamp_of(set->files[n].path);
+			struct auth_file_mark now = mark_of(set->files[n].path);
 
 			set->wanted &= same(&now, &set->files[n].now);
 			set->files[n].now = now;

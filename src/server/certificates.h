@@ -11,9 +11,9 @@
 struct tls_files {
 	struct buf *contents; /* as server_tls_file counts */
 	size_t count;
-	uint32_t crc;         /* of all of it */
+	uint32_t crc; /* of all of it */
 	enum err err;
-	struct buf problem;   /* for people, when err is set */
+	struct buf problem; /* for people, when err is set */
 };
 
 /* The path of the i-th file that a listener's TLS is made of; empty: it has no more. */

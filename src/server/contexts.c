@@ -58,7 +58,8 @@ void tls_files_read(struct tls_files *f, const struct config_listener *l)
 
 	while (server_tls_file(l, count).len > 0)
 		count++;
-	*f = (struct tls_files){ .contents = calloc(count + 1, sizeof(*f->contents)), .problem = BUF(PROBLEM_MAX) };
+	*f = (struct tls_files){ .contents = calloc(count + 1, sizeof(*f->contents)),
+		                 .problem = BUF(PROBLEM_MAX) };
 	if (!f->contents)
 		f->err = ERR_NOMEM;
 	while (!f->err && f->count < count) {
@@ -83,7 +84,8 @@ void tls_files_free(struct tls_files *f)
 
 /* ---------------------------------------------------------------- contexts */
 
-static struct tls_certificate certificate_of(const struct tls_files *f, const struct config_listener *l, size_t pair)
+static struct tls_certificate certificate_of(const struct tls_files *f, const struct config_listener *l,
+                                             size_t pair)
 {
 	struct tls_certificate c = { .chain = buf_text(&f->contents[2 * pair]),
 		                     .key = buf_text(&f->contents[2 * pair + 1]) };
@@ -98,7 +100,8 @@ static struct tls_certificate certificate_of(const struct tls_files *f, const st
 }
 
 /* Which file it was, found by trying each pair alone. */
-static void blame(const struct tls_files *f, struct io *io, const struct config_listener *l, struct buf *problem)
+static void blame(const struct tls_files *f, struct io *io, const struct config_listener *l,
+                  struct buf *problem)
 {
 	struct buf detail = BUF(PROBLEM_MAX);
 
@@ -128,7 +131,8 @@ enum err tls_files_context(const struct tls_files *f, struct io *io, const struc
 	struct tls_certificate *certificates = calloc(count, sizeof(*certificates));
 	struct tls_server_options options = { .certificates = certificates,
 		                              .certificate_count = count,
-		                              .ask_client = l->client_ca.len > 0 || l->client_fingerprints.count > 0 };
+		                              .ask_client = l->client_ca.len > 0 ||
+		                                            l->client_fingerprints.count > 0 };
 	enum err err;
 
 	if (!certificates)

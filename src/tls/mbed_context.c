@@ -21,10 +21,8 @@ static const int ciphersuites[] = {
 
 /* In mbedTLS P-256 is faster than X25519 by 10 to 15 % of a handshake. */
 static const uint16_t groups[] = {
-	MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1,
-	MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
-	MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1,
-	MBEDTLS_SSL_IANA_TLS_GROUP_SECP521R1,
+	MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1, MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
+	MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1, MBEDTLS_SSL_IANA_TLS_GROUP_SECP521R1,
 	MBEDTLS_SSL_IANA_TLS_GROUP_NONE,
 };
 
@@ -79,8 +77,8 @@ static void configure(struct mbed_context *c, enum tls_version highest)
 
 	mbedtls_ssl_conf_rng(config, mbedtls_ctr_drbg_random, &c->world->random);
 	mbedtls_ssl_conf_min_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_2);
-	mbedtls_ssl_conf_max_tls_version(config, highest == TLS_1_2 ? MBEDTLS_SSL_VERSION_TLS1_2 :
-	                                 MBEDTLS_SSL_VERSION_TLS1_3);
+	mbedtls_ssl_conf_max_tls_version(config, highest == TLS_1_2 ? MBEDTLS_SSL_VERSION_TLS1_2
+	                                                            : MBEDTLS_SSL_VERSION_TLS1_3);
 	mbedtls_ssl_conf_ciphersuites(config, ciphersuites);
 	mbedtls_ssl_conf_groups(config, groups);
 	mbedtls_ssl_conf_renegotiation(config, MBEDTLS_SSL_RENEGOTIATION_DISABLED);
@@ -92,7 +90,8 @@ static void unref_mbed(struct mbed_context **c)
 		context_free(&TAKE(*c)->base);
 }
 
-static enum err context_new(struct io *io, bool is_client, enum tls_version highest, struct mbed_context **out)
+static enum err context_new(struct io *io, bool is_client, enum tls_version highest,
+                            struct mbed_context **out)
 {
 	AUTO(unref_mbed) struct mbed_context *c = calloc(1, sizeof(*c));
 
@@ -105,12 +104,12 @@ static enum err context_new(struct io *io, bool is_client, enum tls_version high
 
 	if (!err)
 		err = mbed_world_random(c->world);
-	if (!err && psa_crypto_init() != PSA_SUCCESS)      /* TLS 1.3 needs it */
+	if (!err && psa_crypto_init() != PSA_SUCCESS) /* TLS 1.3 needs it */
 		err = ERR_NOMEM;
 	if (!err)
-		err = err_of(mbedtls_ssl_config_defaults(&c->config,
-		                                         is_client ? MBEDTLS_SSL_IS_CLIENT : MBEDTLS_SSL_IS_SERVER,
-		                                         MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT));
+		err = err_of(mbedtls_ssl_config_defaults(
+			&c->config, is_client ? MBEDTLS_SSL_IS_CLIENT : MBEDTLS_SSL_IS_SERVER,
+			MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT));
 	if (err)
 		return err;
 	configure(c, highest);
@@ -149,8 +148,8 @@ static enum err configure_tickets(struct mbed_context *c, const struct tls_serve
 
 	if (!c->asks && !o->no_tickets) {
 		err = mbed_world_tickets(c->world);
-		mbedtls_ssl_conf_session_tickets_cb(&c->config, mbedtls_ssl_ticket_write, mbedtls_ssl_ticket_parse,
-		                                    &c->world->tickets);
+		mbedtls_ssl_conf_session_tickets_cb(&c->config, mbedtls_ssl_ticket_write,
+		                                    mbedtls_ssl_ticket_parse, &c->world->tickets);
 		modes |= MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK_EPHEMERAL;
 	}
 	mbedtls_ssl_conf_tls13_key_exchange_modes(&c->config, modes);
@@ -158,9 +157,11 @@ static enum err configure_tickets(struct mbed_context *c, const struct tls_serve
 }
 
 /* Optional: a certificate that proves nothing is as good as none. */
-static enum err configure_asking(struct mbed_context *c, const struct tls_server_options *o, struct buf *problem)
+static enum err configure_asking(struct mbed_context *c, const struct tls_server_options *o,
+                                 struct buf *problem)
 {
-	mbedtls_ssl_conf_authmode(&c->config, o->ask_client ? MBEDTLS_SSL_VERIFY_OPTIONAL : MBEDTLS_SSL_VERIFY_NONE);
+	mbedtls_ssl_conf_authmode(&c->config,
+	                          o->ask_client ? MBEDTLS_SSL_VERIFY_OPTIONAL : MBEDTLS_SSL_VERIFY_NONE);
 	c->asks = o->ask_client;
 	if (!o->ask_client || o->client_ca.len == 0)
 		return ERR_OK;
@@ -203,8 +204,10 @@ static enum err read_store(struct mbed_context *c, struct io *io, struct text ca
 	if (err == ERR_NOT_FOUND && !c->verify)
 		return ERR_OK;
 	if (err == ERR_NOT_FOUND)
-		return mbed_wrong(problem, "certificates are to be verified, but this system has no CA certificates (package "
-		                           "ca-certificates)");
+		return mbed_wrong(
+			problem,
+			"certificates are to be verified, but this system has no CA certificates (package "
+			"ca-certificates)");
 	return err;
 }
 
@@ -219,7 +222,8 @@ static enum err read_own(struct mbed_context *c, const struct tls_client_options
 		return ERR_NOMEM;
 	enum err err = add_pair(c, &own, problem);
 
-	return err ? err : err_of(mbedtls_ssl_conf_own_cert(&c->config, &c->pairs[0].chain, &c->pairs[0].keys[0]));
+	return err ? err
+	           : err_of(mbedtls_ssl_conf_own_cert(&c->config, &c->pairs[0].chain, &c->pairs[0].keys[0]));
 }
 
 /* Each connection has its full handshake: a session may only be resumed under the policy it was verified under, and
@@ -228,7 +232,8 @@ static void configure_client(struct mbed_context *c)
 {
 	mbedtls_ssl_conf_session_tickets(&c->config, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
 	mbedtls_ssl_conf_tls13_key_exchange_modes(&c->config, MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL);
-	mbedtls_ssl_conf_authmode(&c->config, c->verify ? MBEDTLS_SSL_VERIFY_REQUIRED : MBEDTLS_SSL_VERIFY_OPTIONAL);
+	mbedtls_ssl_conf_authmode(&c->config,
+	                          c->verify ? MBEDTLS_SSL_VERIFY_REQUIRED : MBEDTLS_SSL_VERIFY_OPTIONAL);
 	mbedtls_ssl_conf_ca_chain(&c->config, c->store ? &c->store->chain : NULL, NULL);
 }
 

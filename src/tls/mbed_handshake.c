@@ -23,7 +23,7 @@ void mbed_handshake_free(struct mbed_layer *l)
 
 	if (!h)
 		return;
-	mbedtls_ssl_set_verify(&l->ssl, NULL, NULL);      /* it had h */
+	mbedtls_ssl_set_verify(&l->ssl, NULL, NULL); /* it had h */
 	buf_fini(&h->early);
 	buf_fini(&h->problem);
 	free(h);
@@ -126,7 +126,8 @@ static void fill_info(struct mbed_layer *l)
 	uint32_t flags = mbedtls_ssl_get_verify_result(&l->ssl);
 	uint64_t took_us = io_clock_us(io_stream_io(l->base.layer.stream)) - h->began_us;
 
-	l->info.version = mbedtls_ssl_get_version_number(&l->ssl) == MBEDTLS_SSL_VERSION_TLS1_3 ? TLS_1_3 : TLS_1_2;
+	l->info.version =
+		mbedtls_ssl_get_version_number(&l->ssl) == MBEDTLS_SSL_VERSION_TLS1_3 ? TLS_1_3 : TLS_1_2;
 	l->info.cipher = mbed_cipher_name(mbedtls_ssl_get_ciphersuite_id_from_ssl(&l->ssl));
 	l->info.handshake_ms = (unsigned)(took_us / 1000);
 	l->info.resumed = !h->signs;
@@ -260,7 +261,8 @@ static int on_verify(void *argument, mbedtls_x509_crt *certificate, int depth, u
 
 	if (depth > 0) {
 		if (*flags)
-			mbed_add_verdict(&h->problem, *flags & ~(uint32_t)MBEDTLS_X509_BADCERT_CN_MISMATCH, NULL);
+			mbed_add_verdict(&h->problem, *flags & ~(uint32_t)MBEDTLS_X509_BADCERT_CN_MISMATCH,
+			                 NULL);
 		return 0;
 	}
 	if (!h->has_name)
@@ -324,7 +326,8 @@ int mbed_choose_certificate(mbedtls_ssl_context *ssl)
 		return status;
 	if (name && len > 0)
 		note_server_name(h, text_of((const char *)name, len));
-	status = mbed_pairs_for(c->pairs, c->pair_count, text_of(h->server_name, h->server_name_len), offer, ssl, &found);
+	status = mbed_pairs_for(c->pairs, c->pair_count, text_of(h->server_name, h->server_name_len), offer,
+	                        ssl, &found);
 	return status || found > 0 ? status : offer_first(ssl, c);
 }
 
@@ -382,7 +385,7 @@ static int set_up(struct mbed_layer *l, struct mbed_context *c, struct text serv
 		return status;
 	mbedtls_ssl_set_bio(&l->ssl, l, mbed_on_ssl_send, mbed_on_ssl_recv, NULL);
 	mbedtls_ssl_set_user_data_p(&l->ssl, l);
-	mbed_pack(l);      /* until the peer speaks: who connects and says nothing costs little */
+	mbed_pack(l); /* until the peer speaks: who connects and says nothing costs little */
 	if (!c->is_client)
 		return 0;
 	mbedtls_ssl_set_verify(&l->ssl, on_verify, l->handshake);

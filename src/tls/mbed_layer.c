@@ -4,8 +4,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define OUT_FLUSH_BYTES (64 * 1024)      /* from this on what was made is handed over */
-#define GATHER_BYTES (16 * 1024)         /* small pieces are joined to records of this size */
+#define OUT_FLUSH_BYTES (64 * 1024) /* from this on what was made is handed over */
+#define GATHER_BYTES (16 * 1024)    /* small pieces are joined to records of this size */
 
 static struct mbed_layer *mbed_of(const struct io_layer *l)
 {
@@ -126,7 +126,8 @@ void mbed_pump(struct mbed_layer *l)
 {
 	int status = 0;
 
-	while (status == 0 && !l->eof_said && !mbed_is_over(l) && !io_layer_is_paused(&l->base.layer) && has_input(l)) {
+	while (status == 0 && !l->eof_said && !mbed_is_over(l) && !io_layer_is_paused(&l->base.layer) &&
+	       has_input(l)) {
 		size_t size, got;
 		char *room = io_layer_room(&l->base.layer, &size);
 
@@ -147,8 +148,9 @@ void mbed_pump(struct mbed_layer *l)
 		return;
 	if (!mbed_settle_in(l))
 		io_layer_fail(&l->base.layer, ERR_NOMEM);
-	else if (l->wire_eof && !l->eof_said && mbed_in_waiting(l) == 0 && !io_layer_is_paused(&l->base.layer))
-		io_layer_fail(&l->base.layer, ERR_CLOSED);      /* cut short: RFC 8446 section 6.1 */
+	else if (l->wire_eof && !l->eof_said && mbed_in_waiting(l) == 0 &&
+	         !io_layer_is_paused(&l->base.layer))
+		io_layer_fail(&l->base.layer, ERR_CLOSED); /* cut short: RFC 8446 section 6.1 */
 }
 
 static void on_wire(struct io_layer *layer, struct text bytes)
@@ -164,7 +166,7 @@ static void on_wire(struct io_layer *layer, struct text bytes)
 	}
 	if (bytes.len == 0)
 		return;
-	assert(!l->job_runs);      /* nothing is read then */
+	assert(!l->job_runs); /* nothing is read then */
 	buf_add(&l->in, bytes);
 	if (buf_err(&l->in))
 		io_layer_fail(layer, ERR_NOMEM);
@@ -256,7 +258,7 @@ static void on_finish(struct io_layer *layer)
 		buf_fini(&l->handshake->early);
 	if (l->phase != PHASE_OPEN)
 		return;
-	if (mbed_unpack(l))      /* this and that fails only for want of memory: the stream closes anyway */
+	if (mbed_unpack(l)) /* this and that fails only for want of memory: the stream closes anyway */
 		(void)mbedtls_ssl_close_notify(&l->ssl);
 	mbed_flush_out(l);
 }
@@ -297,7 +299,8 @@ enum err mbed_layer_binding(const struct io_layer *layer, enum tls_binding kind,
 
 	if (kind != TLS_BINDING_EXPORTER || l->phase != PHASE_OPEN || l->info.version != TLS_1_3)
 		return ERR_NOT_FOUND;
-	if (mbedtls_ssl_export_keying_material(&l->ssl, key, sizeof(key), label, sizeof(label) - 1, NULL, 0, 0))
+	if (mbedtls_ssl_export_keying_material(&l->ssl, key, sizeof(key), label, sizeof(label) - 1, NULL, 0,
+	                                       0))
 		return ERR_NOT_FOUND;
 	buf_add_bytes(out, key, sizeof(key));
 	return buf_err(out);

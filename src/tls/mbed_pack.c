@@ -14,13 +14,13 @@
 #include <mbedtls/platform_util.h>
 
 #define COUNTER_BYTES 8
-#define KEPT_MAX_BYTES 4096      /* a record that has begun to come, a hello that is being answered */
+#define KEPT_MAX_BYTES 4096 /* a record that has begun to come, a hello that is being answered */
 
 #define IS_KNOWN (MBEDTLS_VERSION_NUMBER >= 0x03060000 && MBEDTLS_VERSION_NUMBER < 0x03070000)
 
 #if IS_KNOWN && !defined(MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH)
 
-#define SSL(member) l->ssl.MBEDTLS_PRIVATE(member)
+#	define SSL(member) l->ssl.MBEDTLS_PRIVATE(member)
 
 enum { IN_POINTERS = 7, OUT_POINTERS = 6 };
 
@@ -34,23 +34,23 @@ struct packed {
 /* NULL where this build of mbedTLS has none. in_offt may be NULL at any time, and is while nothing is to be read. */
 static void in_pointers(struct mbed_layer *l, unsigned char **out[IN_POINTERS])
 {
-	unsigned char **all[IN_POINTERS] = { &SSL(in_ctr), &SSL(in_hdr), &SSL(in_len), &SSL(in_iv), &SSL(in_msg),
-		                             &SSL(in_offt), NULL };
+	unsigned char **all[IN_POINTERS] = { &SSL(in_ctr), &SSL(in_hdr),  &SSL(in_len), &SSL(in_iv),
+		                             &SSL(in_msg), &SSL(in_offt), NULL };
 
-#if defined(MBEDTLS_SSL_DTLS_CONNECTION_ID)
+#	if defined(MBEDTLS_SSL_DTLS_CONNECTION_ID)
 	all[6] = &SSL(in_cid);
-#endif
+#	endif
 	memcpy(out, all, sizeof(all));
 }
 
 static void out_pointers(struct mbed_layer *l, unsigned char **out[OUT_POINTERS])
 {
-	unsigned char **all[OUT_POINTERS] = { &SSL(out_ctr), &SSL(out_hdr), &SSL(out_len), &SSL(out_iv), &SSL(out_msg),
-		                              NULL };
+	unsigned char **all[OUT_POINTERS] = { &SSL(out_ctr), &SSL(out_hdr), &SSL(out_len),
+		                              &SSL(out_iv),  &SSL(out_msg), NULL };
 
-#if defined(MBEDTLS_SSL_DTLS_CONNECTION_ID)
+#	if defined(MBEDTLS_SSL_DTLS_CONNECTION_ID)
 	all[5] = &SSL(out_cid);
-#endif
+#	endif
 	memcpy(out, all, sizeof(all));
 }
 
@@ -65,13 +65,15 @@ static size_t used_of_in(struct mbed_layer *l, size_t room)
 	return room;
 }
 
-static void save_pointers(unsigned char **const *pointers, size_t count, const unsigned char *base, uint16_t *at)
+static void save_pointers(unsigned char **const *pointers, size_t count, const unsigned char *base,
+                          uint16_t *at)
 {
 	for (size_t i = 0; i < count; i++)
 		at[i] = pointers[i] && *pointers[i] ? (uint16_t)(*pointers[i] - base) : UINT16_MAX;
 }
 
-static void restore_pointers(unsigned char **const *pointers, size_t count, unsigned char *base, const uint16_t *at)
+static void restore_pointers(unsigned char **const *pointers, size_t count, unsigned char *base,
+                             const uint16_t *at)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (pointers[i])
@@ -153,9 +155,9 @@ void mbed_drop_handshake(struct mbed_layer *l)
 	mbedtls_ssl_init(&rest);
 	rest.MBEDTLS_PRIVATE(conf) = SSL(conf);
 	rest.MBEDTLS_PRIVATE(handshake) = TAKE(SSL(handshake));
-#if defined(MBEDTLS_SSL_PROTO_TLS1_2)
+#	if defined(MBEDTLS_SSL_PROTO_TLS1_2)
 	rest.MBEDTLS_PRIVATE(transform_negotiate) = TAKE(SSL(transform_negotiate));
-#endif
+#	endif
 	mbedtls_ssl_free(&rest);
 }
 

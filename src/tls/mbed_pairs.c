@@ -35,7 +35,8 @@ static int parse_key(struct mbed_pair *p, const char *pem, size_t size, mbedtls_
 	mbedtls_pk_context *key = &p->keys[p->key_count++];
 
 	mbedtls_pk_init(key);
-	return mbedtls_pk_parse_key(key, (const unsigned char *)pem, size, NULL, 0, mbedtls_ctr_drbg_random, random);
+	return mbedtls_pk_parse_key(key, (const unsigned char *)pem, size, NULL, 0, mbedtls_ctr_drbg_random,
+	                            random);
 }
 
 static enum err read_keys(struct mbed_pair *p, struct text pem, struct mbed_world *w, struct buf *problem)
@@ -54,7 +55,8 @@ static enum err read_keys(struct mbed_pair *p, struct text pem, struct mbed_worl
 	if (status == 0)
 		return ERR_OK;
 	if (status == MBEDTLS_ERR_PK_PASSWORD_REQUIRED || status == MBEDTLS_ERR_PK_PASSWORD_MISMATCH)
-		return mbed_wrong(problem, "the key is protected by a password; it has to be stored without one");
+		return mbed_wrong(problem,
+		                  "the key is protected by a password; it has to be stored without one");
 	mbed_add_error(problem, "the key cannot be read", status);
 	return ERR_CONFIG;
 }
@@ -62,8 +64,10 @@ static enum err read_keys(struct mbed_pair *p, struct text pem, struct mbed_worl
 static enum err check_pair(struct mbed_pair *p, mbedtls_ctr_drbg_context *random, struct buf *problem)
 {
 	if (mbedtls_pk_check_pair(&p->chain.pk, &p->keys[0], mbedtls_ctr_drbg_random, random) != 0)
-		return mbed_wrong(problem, "the key does not belong to the certificate (the first of the chain must be the "
-		                           "server's own)");
+		return mbed_wrong(
+			problem,
+			"the key does not belong to the certificate (the first of the chain must be the "
+			"server's own)");
 	return ERR_OK;
 }
 
@@ -121,7 +125,11 @@ static enum err read_names(struct mbed_pair *p, const struct tls_certificate *fr
 
 static int64_t time_of(const mbedtls_x509_time *t)
 {
-	struct calendar c = { .year = t->year, .month = t->mon, .day = t->day, .hour = t->hour, .minute = t->min,
+	struct calendar c = { .year = t->year,
+		              .month = t->mon,
+		              .day = t->day,
+		              .hour = t->hour,
+		              .minute = t->min,
 		              .second = t->sec };
 
 	return time_from_calendar(&c);
@@ -190,7 +198,8 @@ static bool is_for(struct text pattern, struct text name, bool wildcards)
 		return !wildcards && text_eq(pattern, name);
 	size_t label = text_find_octet(name, '.');
 
-	return wildcards && label > 0 && label < name.len && text_eq(text_skip(pattern, 1), text_skip(name, label));
+	return wildcards && label > 0 && label < name.len &&
+	       text_eq(text_skip(pattern, 1), text_skip(name, label));
 }
 
 static bool pair_is_for(const struct mbed_pair *p, struct text name, bool wildcards)
@@ -202,14 +211,16 @@ static bool pair_is_for(const struct mbed_pair *p, struct text name, bool wildca
 	return false;
 }
 
-int mbed_pairs_for(struct mbed_pair *pairs, size_t count, struct text name, mbed_pair_fn *each, void *owner, size_t *found)
+int mbed_pairs_for(struct mbed_pair *pairs, size_t count, struct text name, mbed_pair_fn *each, void *owner,
+                   size_t *found)
 {
-	bool has[2] = { false, false };      /* a certificate for exactly this name, with ECDSA, with RSA */
+	bool has[2] = { false, false }; /* a certificate for exactly this name, with ECDSA, with RSA */
 
 	*found = 0;
 	for (unsigned wildcards = 0; wildcards < 2; wildcards++) {
 		for (size_t i = 0; i < count; i++) {
-			if ((wildcards && has[pairs[i].facts.rsa]) || !pair_is_for(&pairs[i], name, wildcards))
+			if ((wildcards && has[pairs[i].facts.rsa]) ||
+			    !pair_is_for(&pairs[i], name, wildcards))
 				continue;
 			has[pairs[i].facts.rsa] |= !wildcards;
 			++*found;

@@ -69,7 +69,7 @@ enum err mbed_world_random(struct mbed_world *w)
 	if (mbedtls_ctr_drbg_seed(&w->random, mbedtls_entropy_func, &w->entropy, NULL, 0)) {
 		mbedtls_ctr_drbg_free(&w->random);
 		mbedtls_ctr_drbg_init(&w->random);
-		return ERR_NOMEM;      /* the system always has random numbers, so it was this */
+		return ERR_NOMEM; /* the system always has random numbers, so it was this */
 	}
 	w->has_random = true;
 	return ERR_OK;
@@ -80,8 +80,8 @@ enum err mbed_world_tickets(struct mbed_world *w)
 {
 	if (w->has_tickets)
 		return ERR_OK;
-	if (mbedtls_ssl_ticket_setup(&w->tickets, mbedtls_ctr_drbg_random, &w->random, MBEDTLS_CIPHER_AES_256_GCM,
-	                             TICKET_LIFETIME_S)) {
+	if (mbedtls_ssl_ticket_setup(&w->tickets, mbedtls_ctr_drbg_random, &w->random,
+	                             MBEDTLS_CIPHER_AES_256_GCM, TICKET_LIFETIME_S)) {
 		mbedtls_ssl_ticket_free(&w->tickets);
 		mbedtls_ssl_ticket_init(&w->tickets);
 		return ERR_NOMEM;
@@ -97,8 +97,9 @@ static unsigned bucket_of(struct ip peer)
 {
 	size_t len = peer.family == IP_V4 ? 3 : 8;
 
-	return peer.family == IP_NONE ? 0 :
-	       (unsigned)(text_hash(text_of((const char *)peer.bytes, len)) % GATE_BUCKETS);
+	return peer.family == IP_NONE
+	               ? 0
+	               : (unsigned)(text_hash(text_of((const char *)peer.bytes, len)) % GATE_BUCKETS);
 }
 
 static bool has_room(const struct mbed_world *w)

@@ -19,7 +19,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 /* Made once: they are keys. Never freed, so that the search ends as it pleases. */
 struct servers {
 	struct sim *sim;
-	struct tls_context *contexts[4];      /* bit 0: asks for a certificate; bit 1: 1.2 at most */
+	struct tls_context *contexts[4]; /* bit 0: asks for a certificate; bit 1: 1.2 at most */
 };
 
 static struct servers servers;
@@ -43,8 +43,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	if (sim_new(&(struct sim_options){ .seed = 1 }, &servers.sim))
 		abort();
 	for (unsigned i = 0; i < 4; i++) {
-		struct tls_server_options o = { certificate_pem(&certificates.server), certificate_key(&certificates.server),
-			                        .ask_client = i & 1, .client_ca = certificate_pem(&certificates.ca),
+		struct tls_server_options o = { certificate_pem(&certificates.server),
+			                        certificate_key(&certificates.server), .ask_client = i & 1,
+			                        .client_ca = certificate_pem(&certificates.ca),
 			                        .highest = i & 2 ? TLS_1_2 : TLS_NONE };
 
 		if (tls_server_context_new(sim_io(servers.sim), &o, &servers.contexts[i], NULL))
@@ -88,9 +89,9 @@ static void on_server_closed(void *owner, enum err why)
 	f->closed++;
 }
 
-static const struct io_stream_events server_events = {
-	.on_data = on_server_data, .on_eof = on_server_eof, .on_closed = on_server_closed
-};
+static const struct io_stream_events server_events = { .on_data = on_server_data,
+	                                               .on_eof = on_server_eof,
+	                                               .on_closed = on_server_closed };
 
 static void on_accept(void *owner, struct io_stream *stream)
 {
@@ -117,7 +118,8 @@ static void send_next(void *owner)
 		return;
 	}
 	io_stream_write(f->client, &piece, 1);
-	if (io_timer_start(io_stream_io(f->client), &f->next, io_now_at(io_stream_io(f->client)) + 20, send_next, f))
+	if (io_timer_start(io_stream_io(f->client), &f->next, io_now_at(io_stream_io(f->client)) + 20,
+	                   send_next, f))
 		abort();
 }
 
@@ -136,9 +138,10 @@ static void on_client_closed(void *owner, enum err why)
 	f->closed++;
 }
 
-static const struct io_stream_events client_events = {
-	.on_connected = send_next, .on_data = on_client_data, .on_closed = on_client_closed, .on_eof = send_next
-};
+static const struct io_stream_events client_events = { .on_connected = send_next,
+	                                               .on_data = on_client_data,
+	                                               .on_closed = on_client_closed,
+	                                               .on_eof = send_next };
 
 /* ---------------------------------------------------------------- one run */
 

@@ -128,7 +128,7 @@ static void who_leaves_is_not_waited_for(void **state)
 
 	for (unsigned i = 0; i < 8; i++)
 		enter(b, i, i == 5, i % 2 ? "192.0.2.1" : "");
-	assert_false(gate_cancel(b->world, &b->items[0].gate));      /* with the lane already */
+	assert_false(gate_cancel(b->world, &b->items[0].gate)); /* with the lane already */
 	for (unsigned i = 2; i < 8; i++)
 		assert_true(gate_cancel(b->world, &b->items[i].gate));
 	assert_false(gate_cancel(b->world, &b->items[3].gate));
@@ -157,10 +157,8 @@ static void all_of_one_loop_share_a_world(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(the_lane_gets_two_for_each_thread),
-		TEST(who_has_begun_goes_first),
-		TEST(a_flood_is_one_turn_among_others),
-		TEST(who_leaves_is_not_waited_for),
+		TEST(the_lane_gets_two_for_each_thread), TEST(who_has_begun_goes_first),
+		TEST(a_flood_is_one_turn_among_others),  TEST(who_leaves_is_not_waited_for),
 		TEST(all_of_one_loop_share_a_world),
 	};
 

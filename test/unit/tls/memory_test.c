@@ -21,7 +21,7 @@ struct world {
 	unsigned failed;
 	unsigned done;
 	bool peer_verified;
-	bool inline_jobs;                /* jobs run on the test's thread, where allocations fail */
+	bool inline_jobs; /* jobs run on the test's thread, where allocations fail */
 	struct io_world_ops ops;
 	const struct io_world_ops *real;
 	struct ending {
@@ -30,7 +30,7 @@ struct world {
 	unsigned ended;
 };
 
-static struct world *the_world;          /* of the jobs that run inline: a world of io knows no owner */
+static struct world *the_world; /* of the jobs that run inline: a world of io knows no owner */
 
 static int make_certificates(void **state)
 {
@@ -57,7 +57,8 @@ struct options {
 
 static void options_init(struct options *o, struct world *w, bool all)
 {
-	struct text pem = certificate_pem(&w->certificates.server), key = certificate_key(&w->certificates.server);
+	struct text pem = certificate_pem(&w->certificates.server),
+		    key = certificate_key(&w->certificates.server);
 	struct text ca = certificate_pem(&w->certificates.ca);
 
 	*o = (struct options){ .server = { pem, key, TLS_NONE }, .client = { true, ca, TLS_NONE } };
@@ -119,8 +120,8 @@ static void talk(struct world *w)
 	start(w, &w->ends.client, w->client);
 	if (w->ends.client.stream && !io_stream_is_closing(w->ends.client.stream))
 		io_stream_write(w->ends.client.stream, &big, 1);
-	LOOP_UNTIL(w->ends.io, w->ends.client.closed || w->ends.server.closed || w->ends.server.got.len == 5 ||
-	           buf_err(&w->ends.server.got));
+	LOOP_UNTIL(w->ends.io, w->ends.client.closed || w->ends.server.closed ||
+	                               w->ends.server.got.len == 5 || buf_err(&w->ends.server.got));
 	if (w->ends.client.stream)
 		io_stream_finish(w->ends.client.stream);
 	LOOP_UNTIL(w->ends.io, w->ends.client.closed || w->ends.server.closed || w->ends.server.eofs);

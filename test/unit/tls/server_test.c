@@ -40,18 +40,18 @@ struct client {
 	mbedtls_pk_context key;
 	struct end *end;
 	bool is_over;
-	int status;                      /* what the handshake came to */
-	char serial[200];                /* of the server's certificate, hexadecimal */
+	int status;       /* what the handshake came to */
+	char serial[200]; /* of the server's certificate, hexadecimal */
 };
 
 /* What a client wants. Zeros: as OpenSSL would by default. */
 struct wish {
 	const char *name;
 	bool only_1_2;
-	const uint16_t *signatures;      /* of 1.3, MBEDTLS_TLS1_3_SIG_NONE at the end */
+	const uint16_t *signatures; /* of 1.3, MBEDTLS_TLS1_3_SIG_NONE at the end */
 	const int *ciphers;
 	const struct certificate *own;
-	mbedtls_ssl_session *session;    /* resumed, and overwritten by the new one */
+	mbedtls_ssl_session *session; /* resumed, and overwritten by the new one */
 };
 
 struct world {
@@ -62,9 +62,11 @@ struct world {
 	struct client client;
 };
 
-static void make(struct certificate *out, const struct certificate *ca, const char *name, bool rsa, bool expired)
+static void make(struct certificate *out, const struct certificate *ca, const char *name, bool rsa,
+                 bool expired)
 {
-	certificate_make(out, &(struct certificate_options){ .name = name, .ca = ca, .rsa = rsa, .expired = expired });
+	certificate_make(
+		out, &(struct certificate_options){ .name = name, .ca = ca, .rsa = rsa, .expired = expired });
 }
 
 static int make_keys(void **state)
@@ -82,8 +84,9 @@ static int make_keys(void **state)
 	make(&k->app, &k->client_ca, "app.example", false, false);
 	make(&k->expired, &k->client_ca, "old.example", false, true);
 	make(&k->stranger, &k->common.ca, "stranger.example", false, false);
-	certificate_make(&k->person, &(struct certificate_options){
-		.name = "laptop.example", .mailbox = "ann@example.org", .ca = &k->client_ca });
+	certificate_make(&k->person, &(struct certificate_options){ .name = "laptop.example",
+	                                                            .mailbox = "ann@example.org",
+	                                                            .ca = &k->client_ca });
 	*state = w;
 	return 0;
 }
@@ -127,8 +130,8 @@ static struct tls_certificate pair_of(const struct certificate *c)
 
 static void serve_one(struct world *w, bool ask, const struct certificate *client_ca)
 {
-	struct tls_server_options o = { certificate_pem(&w->keys.common.server), certificate_key(&w->keys.common.server),
-		                        .ask_client = ask,
+	struct tls_server_options o = { certificate_pem(&w->keys.common.server),
+		                        certificate_key(&w->keys.common.server), .ask_client = ask,
 		                        .client_ca = client_ca ? certificate_pem(client_ca) : TEXT_EMPTY };
 
 	serve(w, &o);
@@ -181,12 +184,14 @@ static void client_init(struct client *c, const struct wish *wish, struct end *e
 	c->end = end;
 	assert_int_equal(psa_crypto_init(), PSA_SUCCESS);
 	assert_int_equal(mbedtls_ctr_drbg_seed(&c->random, mbedtls_entropy_func, &c->entropy, NULL, 0), 0);
-	assert_int_equal(mbedtls_ssl_config_defaults(&c->config, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
-	                                             MBEDTLS_SSL_PRESET_DEFAULT), 0);
+	assert_int_equal(mbedtls_ssl_config_defaults(&c->config, MBEDTLS_SSL_IS_CLIENT,
+	                                             MBEDTLS_SSL_TRANSPORT_STREAM,
+	                                             MBEDTLS_SSL_PRESET_DEFAULT),
+	                 0);
 	mbedtls_ssl_conf_rng(&c->config, mbedtls_ctr_drbg_random, &c->random);
 	mbedtls_ssl_conf_authmode(&c->config, MBEDTLS_SSL_VERIFY_NONE);
-	mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(&c->config,
-	                                                         MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
+	mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(
+		&c->config, MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
 	if (wish->only_1_2)
 		mbedtls_ssl_conf_max_tls_version(&c->config, MBEDTLS_SSL_VERSION_TLS1_2);
 	if (wish->signatures)
@@ -194,11 +199,14 @@ static void client_init(struct client *c, const struct wish *wish, struct end *e
 	if (wish->ciphers)
 		mbedtls_ssl_conf_ciphersuites(&c->config, wish->ciphers);
 	if (wish->own) {
-		assert_int_equal(mbedtls_x509_crt_parse(&c->own, (const unsigned char *)wish->own->certificate,
-		                                        strlen(wish->own->certificate) + 1), 0);
+		assert_int_equal(mbedtls_x509_crt_parse(&c->own,
+		                                        (const unsigned char *)wish->own->certificate,
+		                                        strlen(wish->own->certificate) + 1),
+		                 0);
 		assert_int_equal(mbedtls_pk_parse_key(&c->key, (const unsigned char *)wish->own->key,
-		                                      strlen(wish->own->key) + 1, NULL, 0, mbedtls_ctr_drbg_random,
-		                                      &c->random), 0);
+		                                      strlen(wish->own->key) + 1, NULL, 0,
+		                                      mbedtls_ctr_drbg_random, &c->random),
+		                 0);
 		assert_int_equal(mbedtls_ssl_conf_own_cert(&c->config, &c->own, &c->key), 0);
 	}
 	assert_int_equal(mbedtls_ssl_setup(&c->ssl, &c->config), 0);
@@ -313,17 +321,17 @@ static void shows(struct world *w, struct wish wish, size_t expected)
 		fail_msg("%s: -0x%04x, %s", wish.name, (unsigned)-w->client.status, w->heard.problem);
 	for (size_t i = 0; i < 4; i++) {
 		if (was_shown(w, i) != (i == expected))
-			fail_msg("%s (%s): certificate %zu was%s shown", wish.name, wish.only_1_2 ? "1.2" : "1.3", i,
-			         was_shown(w, i) ? "" : " not");
+			fail_msg("%s (%s): certificate %zu was%s shown", wish.name,
+			         wish.only_1_2 ? "1.2" : "1.3", i, was_shown(w, i) ? "" : " not");
 	}
 	part(w);
 }
 
-#define assert_text(actual, expected)                                                                                  \
-	do {                                                                                                           \
-		struct text actual_ = (actual);                                                                        \
-		if (!text_eq(actual_, text_from(expected)))                                                            \
-			fail_msg("\"%.*s\" is not \"%s\"", TEXT_ARGS(actual_), expected);                              \
+#define assert_text(actual, expected)                                                     \
+	do {                                                                              \
+		struct text actual_ = (actual);                                           \
+		if (!text_eq(actual_, text_from(expected)))                               \
+			fail_msg("\"%.*s\" is not \"%s\"", TEXT_ARGS(actual_), expected); \
 	} while (0)
 
 /* ---------------------------------------------------------------- which certificate */
@@ -331,8 +339,8 @@ static void shows(struct world *w, struct wish wish, size_t expected)
 static void serve_four(struct world *w)
 {
 	const struct text third = TEXT("THIRD.example.");
-	struct tls_certificate all[] = { pair_of(&w->keys.common.server), pair_of(&w->keys.rsa), pair_of(&w->keys.wild),
-		                         pair_of(&w->keys.other) };
+	struct tls_certificate all[] = { pair_of(&w->keys.common.server), pair_of(&w->keys.rsa),
+		                         pair_of(&w->keys.wild), pair_of(&w->keys.other) };
 	struct tls_server_options o = { .certificates = all, .certificate_count = 4 };
 
 	all[3].names = &third;
@@ -346,9 +354,17 @@ static void the_name_decides(void **state)
 		const char *name;
 		size_t expected;
 	} cases[] = {
-		{ "mail.example.org", 0 }, { "MAIL.example.ORG", 0 }, { "a.wild.example", 2 }, { "third.example", 3 },
-		{ NULL, 0 }, { "wild.example", 0 }, { "a.b.wild.example", 0 }, { "other.example", 0 }, { "nobody.example", 0 },
-		{ "..wild.example", 0 }, { ".wild.example", 0 },
+		{ "mail.example.org", 0 },
+		{ "MAIL.example.ORG", 0 },
+		{ "a.wild.example", 2 },
+		{ "third.example", 3 },
+		{ NULL, 0 },
+		{ "wild.example", 0 },
+		{ "a.b.wild.example", 0 },
+		{ "other.example", 0 },
+		{ "nobody.example", 0 },
+		{ "..wild.example", 0 },
+		{ ".wild.example", 0 },
 	};
 	struct world *w = *state;
 
@@ -361,7 +377,8 @@ static void the_name_decides(void **state)
 
 static void the_clients_keys_decide_between_two_for_one_name(void **state)
 {
-	static const uint16_t rsa_signatures[] = { MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA256, MBEDTLS_TLS1_3_SIG_NONE };
+	static const uint16_t rsa_signatures[] = { MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA256,
+		                                   MBEDTLS_TLS1_3_SIG_NONE };
 	static const int rsa_ciphers[] = { MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, 0 };
 	static const int ecdsa_ciphers[] = { MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, 0 };
 	static const char *const names[] = { "mail.example.org", NULL, "nobody.example" };
@@ -398,8 +415,8 @@ static void certificates_tell_their_facts(void **state)
 	assert_true(tls_context_certificate(w->server, 0, &f));
 	assert_text(f.name, "mail.example.org");
 	assert_false(f.rsa);
-	assert_int_equal(f.not_before_time, 1577836800000);      /* 2020-01-01 */
-	assert_int_equal(f.not_after_time, 4070908800000);       /* 2099-01-01 */
+	assert_int_equal(f.not_before_time, 1577836800000); /* 2020-01-01 */
+	assert_int_equal(f.not_after_time, 4070908800000);  /* 2099-01-01 */
 	assert_int_equal(f.serial.len, 32);
 	assert_true(tls_context_certificate(w->server, 1, &f));
 	assert_true(f.rsa);
@@ -417,7 +434,9 @@ static void check_fingerprint(struct text actual, const struct certificate *c)
 	struct buf hex = BUF(64);
 
 	mbedtls_x509_crt_init(&parsed);
-	assert_int_equal(mbedtls_x509_crt_parse(&parsed, (const unsigned char *)c->certificate, strlen(c->certificate) + 1), 0);
+	assert_int_equal(mbedtls_x509_crt_parse(&parsed, (const unsigned char *)c->certificate,
+	                                        strlen(c->certificate) + 1),
+	                 0);
 	assert_int_equal(mbedtls_sha256(parsed.raw.p, parsed.raw.len, digest, 0), 0);
 	mbed_add_hex(&hex, digest, 32);
 	assert_true(text_eq(actual, buf_text(&hex)));
@@ -524,10 +543,10 @@ static void a_session_is_resumed_by_its_ticket(void **state)
 		twice(w, old, &session, true);
 		struct tls_context *before = tls_context_ref(w->server);
 
-		serve_one(w, false, NULL);      /* a reload: the new context is there before the old goes */
+		serve_one(w, false, NULL); /* a reload: the new context is there before the old goes */
 		tls_context_unref(&before);
 		twice(w, old, &session, true);
-		serve_one(w, true, &w->keys.client_ca);      /* asks: nobody comes by an old ticket past that */
+		serve_one(w, true, &w->keys.client_ca); /* asks: nobody comes by an old ticket past that */
 		twice(w, old, &session, false);
 		assert_true(w->heard.info.has_peer);
 		twice(w, old, &session, false);
@@ -538,8 +557,8 @@ static void a_session_is_resumed_by_its_ticket(void **state)
 static void without_tickets_nothing_is_resumed(void **state)
 {
 	struct world *w = *state;
-	struct tls_server_options o = { certificate_pem(&w->keys.common.server), certificate_key(&w->keys.common.server),
-		                        .no_tickets = true };
+	struct tls_server_options o = { certificate_pem(&w->keys.common.server),
+		                        certificate_key(&w->keys.common.server), .no_tickets = true };
 
 	serve(w, &o);
 	for (unsigned old = 0; old < 2; old++) {
@@ -563,22 +582,26 @@ static void both_ends_know_the_same_octets_under_1_3(void **state)
 
 	serve_one(w, false, NULL);
 	ends_join(&w->ends);
-	assert_int_equal(tls_channel_binding(w->ends.server.stream, TLS_BINDING_EXPORTER, &ours), ERR_NOT_FOUND);
+	assert_int_equal(tls_channel_binding(w->ends.server.stream, TLS_BINDING_EXPORTER, &ours),
+	                 ERR_NOT_FOUND);
 	assert_int_equal(tls_start(w->ends.server.stream, w->server, TEXT_EMPTY, on_done, &w->heard), ERR_OK);
-	assert_int_equal(tls_channel_binding(w->ends.server.stream, TLS_BINDING_EXPORTER, &ours), ERR_NOT_FOUND);
+	assert_int_equal(tls_channel_binding(w->ends.server.stream, TLS_BINDING_EXPORTER, &ours),
+	                 ERR_NOT_FOUND);
 	client_init(&w->client, &(struct wish){ 0 }, &w->ends.client);
 	part(w);
 
 	meet(w, (struct wish){ 0 });
 	assert_int_equal(tls_channel_binding(w->ends.server.stream, TLS_BINDING_EXPORTER, &ours), ERR_OK);
 	assert_int_equal(ours.len, TLS_BINDING_BYTES);
-	assert_int_equal(mbedtls_ssl_export_keying_material(&w->client.ssl, theirs, sizeof(theirs), label, sizeof(label) - 1,
-	                                                    NULL, 0, 1), 0);
+	assert_int_equal(mbedtls_ssl_export_keying_material(&w->client.ssl, theirs, sizeof(theirs), label,
+	                                                    sizeof(label) - 1, NULL, 0, 1),
+	                 0);
 	assert_memory_equal(ours.at, theirs, sizeof(theirs));
 	part(w);
 	buf_reset(&ours);
 	meet(w, (struct wish){ .only_1_2 = true });
-	assert_int_equal(tls_channel_binding(w->ends.server.stream, TLS_BINDING_EXPORTER, &ours), ERR_NOT_FOUND);
+	assert_int_equal(tls_channel_binding(w->ends.server.stream, TLS_BINDING_EXPORTER, &ours),
+	                 ERR_NOT_FOUND);
 	part(w);
 	buf_fini(&ours);
 }
@@ -605,7 +628,8 @@ static void older_versions_are_refused(void **state)
 
 	for (unsigned minor = 0; minor < 3; minor++) {
 		unsigned char hello[5 + 4 + 2 + 32 + 1 + sizeof(suites)] = {
-			0x16, 3, 1, 0, sizeof(hello) - 5, 1, 0, 0, sizeof(hello) - 9, 3, (unsigned char)minor };
+			0x16, 3, 1, 0, sizeof(hello) - 5, 1, 0, 0, sizeof(hello) - 9, 3, (unsigned char)minor
+		};
 
 		memcpy(hello + sizeof(hello) - sizeof(suites), suites, sizeof(suites));
 		tear_down(state);
@@ -613,9 +637,9 @@ static void older_versions_are_refused(void **state)
 		serve_one(w, false, NULL);
 		send_raw(w, hello, sizeof(hello));
 		assert_int_equal(w->ends.client.got.len, 7);
-		assert_int_equal(w->ends.client.got.at[0], 21);      /* an alert */
-		assert_int_equal(w->ends.client.got.at[5], 2);       /* fatal */
-		assert_int_equal(w->ends.client.got.at[6], 70);      /* protocol_version */
+		assert_int_equal(w->ends.client.got.at[0], 21); /* an alert */
+		assert_int_equal(w->ends.client.got.at[5], 2);  /* fatal */
+		assert_int_equal(w->ends.client.got.at[6], 70); /* protocol_version */
 	}
 }
 
@@ -636,14 +660,16 @@ static void a_hello_has_an_end(void **state)
 
 	/* Records that each hold a little of one handshake message of 16 MiB. */
 	for (size_t i = 0; i + 9 <= sizeof(endless); i += 9)
-		memcpy(endless + i, i ? "\x16\x03\x01\x00\x04\x00\x00\x00\x00" : "\x16\x03\x01\x00\x04\x01\xff\xff\xff", 9);
+		memcpy(endless + i,
+		       i ? "\x16\x03\x01\x00\x04\x00\x00\x00\x00" : "\x16\x03\x01\x00\x04\x01\xff\xff\xff",
+		       9);
 	serve_one(w, false, NULL);
 	send_raw(w, endless, sizeof(endless));
 }
 
 /* ---------------------------------------------------------------- buffers */
 
-enum { MANY = 24 };      /* streams: both ends of twelve connections */
+enum { MANY = 24 }; /* streams: both ends of twelve connections */
 
 struct many {
 	struct end ends[MANY];
@@ -658,7 +684,8 @@ static unsigned packed_of(const struct many *m)
 	unsigned packed = 0;
 
 	for (unsigned i = 0; i < MANY; i++)
-		packed += CONTAINER_OF(io_stream_layer(m->ends[i].stream), struct mbed_layer, base.layer)->packed != NULL;
+		packed += CONTAINER_OF(io_stream_layer(m->ends[i].stream), struct mbed_layer, base.layer)
+		                  ->packed != NULL;
 	return packed;
 }
 
@@ -682,9 +709,12 @@ static void join_for(struct many *m, unsigned i, enum tls_version highest)
 	end_init(&m->ends[i + 1], io);
 	assert_int_equal(tls_client_context_new(io, &o, &client, NULL), ERR_OK);
 	assert_int_equal(io_connect(io, io_listener_address(m->listener), NULL, &end_events, &m->ends[i],
-	                            &m->ends[i].stream), ERR_OK);
+	                            &m->ends[i].stream),
+	                 ERR_OK);
 	LOOP_UNTIL(io, m->ends[i].connected);
-	assert_int_equal(tls_start(m->ends[i].stream, client, TEXT("mail.example.org"), on_done, &m->heard[i]), ERR_OK);
+	assert_int_equal(
+		tls_start(m->ends[i].stream, client, TEXT("mail.example.org"), on_done, &m->heard[i]),
+		ERR_OK);
 	LOOP_UNTIL(io, m->heard[i].times && m->heard[i + 1].times);
 	assert_int_equal(m->heard[i].err, ERR_OK);
 	tls_context_unref(&client);
