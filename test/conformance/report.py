@@ -2,6 +2,12 @@
 
 import re
 
+NAMES = {"1870": "SIZE", "2034": "enhanced codes", "2852": "DELIVERBY", "2920": "PIPELINING", "3030": "CHUNKING and BINARYMIME", "3207": "STARTTLS",
+         "3461": "DSN", "3463": "the enhanced codes themselves", "3848": "with-keywords in Received", "4422": "EXTERNAL", "4616": "PLAIN",
+         "4865": "FUTURERELEASE", "4954": "AUTH", "5248": "the register of enhanced codes", "5321": "SMTP", "5322": "the message", "5802": "SCRAM",
+         "6152": "8BITMIME", "6409": "submission, which this is not", "6531": "SMTPUTF8", "6533": "reports of SMTPUTF8", "6710": "MT-PRIORITY",
+         "7504": "521 and 556", "7628": "OAUTHBEARER", "7677": "SCRAM-SHA-256", "8314": "TLS from the first octet", "8689": "REQUIRETLS", "9422": "LIMITS",
+         "PROXY": "versions 1 and 2", "XCLIENT": "", "XFORWARD": "", "XOAUTH2": ""}
 TITLES = {"postfix": "Postfix", "exim": "Exim"}
 HOW = {"cut": "cut into octets", "tls": "in TLS"}
 
@@ -80,7 +86,8 @@ every option that makes them offer an extension (`test/conformance/servers.py`);
 
 
 def cell(text):
-    return text.replace("|", "\\|")
+    """Nothing in it is Markdown."""
+    return re.sub(r"([|<*_])", r"\\\1", text)
 
 
 def answers_cell(case, seen):
@@ -113,13 +120,17 @@ def natural(text):
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
 
 
+def heading(rfc):
+    return ("RFC " if rfc.isdigit() else "") + rfc + (f": {NAMES[rfc]}" if NAMES[rfc] else "")
+
+
 def page(cases, results, versions):
     titles = {"ours": "postrider", **TITLES}
     names = [name for name in titles if name in versions]
     out = [HEAD.format(versions=", ".join(f"{titles[n]} {versions[n]}" for n in names), count=len(cases),
                        summary="\n".join(summary_row(f"{titles[n]} {versions[n]}", n, cases, results) for n in names))]
     for rfc in sorted({case.rfc for case in cases}, key=natural):
-        out.append(f"\n## {rfc.replace('-', ' ') if not rfc.isdigit() else 'RFC ' + rfc}\n\n| § | case | right | " + " | ".join(titles[n] for n in names) +
+        out.append(f"\n## {heading(rfc)}\n\n| § | case | right | " + " | ".join(titles[n] for n in names) +
                    " | note |\n|---|---|---|" + "---|" * len(names) + "---|\n")
         for case in sorted((c for c in cases if c.rfc == rfc), key=lambda c: natural(c.section)):
             row = [case.section, f"{cell(case.title)} (`{case.id}`)", f"{case.level} {cell(', '.join(case.right))}"]
