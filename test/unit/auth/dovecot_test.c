@@ -1,6 +1,8 @@
 /* The backend against a Dovecot that the test plays, in the simulated world. */
 #include <stdio.h>
 
+#include <postrider/base/base64.h>
+#include <postrider/base/random.h>
 #include <postrider/sim.h>
 
 #include "support/alloc.h"
@@ -23,6 +25,8 @@ struct client {
 	const char *next; /* said when MORE comes */
 	bool cancels;     /* when MORE comes */
 	bool closes;      /* the backend, when the result comes */
+	bool owed;        /* a result */
+	int64_t asked_at;
 	int64_t at;
 };
 
@@ -37,6 +41,7 @@ struct world {
 	const char *(*respond)(struct world *w, struct text line);
 	struct buf heard; /* all lines but the hello */
 	struct buf news;
+	struct random random;
 	unsigned hellos;
 	struct client clients[CLIENTS];
 };
@@ -776,6 +781,153 @@ static void there_is_a_limit_to_dialogues(void **state)
 	end(&w);
 }
 
+/* ---------------------------------------------------------------- anything, in any order */
+
+/* The name stands behind "u=" in each message; what is known of a request is its number, so it is kept by that. */
+static const char *says_anything(struct world *w, struct text line)
+{
+	static const char *const last[] = { "FAIL\t%s\tuser=x\n", "FAIL\t%s\ttemp\n", "CONT\t%s\tAAAA\n",
+		                            NULL };
+	static char ok[64];
+	struct buf octets = BUF(1024);
+	struct text resp = text_skip(line, text_find_last_octet(line, '\t') + 1);
+	unsigned kind = (unsigned)random_below(&w->random, 8);
+
+	if (text_starts(resp, TEXT("resp=")))
+		resp = text_skip(resp, 5);
+	if (text_starts(line, TEXT("CANCEL")) || base64_decode(resp, &octets)) {
+		buf_fini(&octets);
+		return NULL;
+	}
+	snprintf(ok, sizeof(ok), "OK\t%%s\tuser=%.*s\n", TEXT_ARGS(buf_text(&octets)));
+	buf_fini(&octets);
+	return kind < ARRAY_LEN(last) ? last[kind] : ok;
+}
+
+static void check_client(struct world *w, struct client *c, const char *row)
+{
+	char own[16];
+
+	CHECK_INT(row, c->results, c->owed ? 0 : 1);
+	if (c->owed) {
+		CHECK(row, io_now_at(w->io) - c->asked_at <= 30002);
+		return;
+	}
+	CHECK(row, c->at - c->asked_at <= 30002);
+	snprintf(own, sizeof(own), "u%u", (unsigned)(c - w->clients));
+	if (c->verdict == AUTH_SAYS_YES)
+		CHECK_TEXT(row, text_from(c->user), text_from(own));
+	CHECK(row, (c->verdict == AUTH_SAYS_MORE) == (c->call != NULL));
+}
+
+static void check_clients(struct world *w, unsigned seed)
+{
+	char row[32];
+
+	snprintf(row, sizeof(row), "seed %u", seed);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		struct client *c = &w->clients[i];
+
+		if (c->asked_at == 0)
+			continue;
+		if (c->results)
+			c->owed = false;
+		check_client(w, c, row);
+	}
+}
+
+static void expect(struct client *c)
+{
+	c->asked_at = io_now_at(c->w->io);
+	c->owed = true;
+	c->results = 0;
+}
+
+static void client_acts(struct world *w, struct client *c)
+{
+	char message[16];
+
+	snprintf(message, sizeof(message), "u%u", (unsigned)(c - w->clients));
+	if (!c->call) {
+		assert_int_equal(try_login(c, random_below(&w->random, 2) ? AUTH_PLAIN : AUTH_SCRAM_SHA_256,
+		                           text_from(message)),
+		                 ERR_OK);
+		expect(c);
+	} else if (random_below(&w->random, 8) == 0) {
+		w->backend->ops->cancel(&c->call);
+		c->asked_at = 0;
+	} else if (!c->owed) {
+		w->backend->ops->answer(c->call, text_from(message));
+		expect(c);
+	}
+}
+
+static void act_at_random(struct world *w)
+{
+	switch (random_below(&w->random, 120)) {
+	case 0:
+		service_peer_end(&w->peer);
+		break;
+	case 1:
+		service_peer_hang_up(&w->peer);
+		break;
+	case 2:
+		io_listener_close(&w->peer.listener);
+		break;
+	case 3:
+		w->respond = random_below(&w->random, 4) ? says_anything : NULL;
+		break;
+	case 4 ... 6:
+		service_peer_end(&w->peer);
+		be_there(w);
+		w->respond = says_anything;
+		break;
+	default:
+		client_acts(w, &w->clients[random_below(&w->random, CLIENTS)]);
+	}
+}
+
+static void whatever_happens_each_turn_has_its_answer(void **state)
+{
+	unsigned verdicts[AUTH_SAYS_LATER + 1] = { 0 };
+
+	(void)state;
+	for (unsigned seed = 1; seed <= 60; seed++) {
+		struct world w;
+
+		begin(&w);
+		random_init(&w.random, seed);
+		w.respond = says_anything;
+		for (unsigned i = 0; i < 400; i++) {
+			act_at_random(&w);
+			check_clients(&w, seed);
+			if (random_below(&w.random, 3) == 0)
+				sim_run(w.sim, (int64_t)random_below(&w.random,
+				                                     random_below(&w.random, 8) ? 30 : 4000));
+			check_clients(&w, seed);
+			assert_true(w.peer.open <= 3);
+		}
+		sim_run(w.sim, 31 * SECOND_MS);
+		check_clients(&w, seed);
+		for (unsigned i = 0; i < CLIENTS; i++) {
+			verdicts[w.clients[i].verdict] += w.clients[i].asked_at != 0;
+			w.backend->ops->cancel(&w.clients[i].call);
+		}
+		/* And it is none the worse for it. */
+		service_peer_end(&w.peer);
+		be_there(&w);
+		w.respond = says_ok;
+		sim_run(w.sim, 15 * SECOND_MS);
+		w.clients[0].results = 0;
+		log_in(&w.clients[0]);
+		sim_run(w.sim, 1000);
+		assert_int_equal(w.clients[0].verdict, AUTH_SAYS_YES);
+		end(&w);
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(verdicts); i++)
+		assert_true(verdicts[i] > 50); /* each of them was seen often */
+}
+
 static void memory_that_runs_out_is_later(void **state)
 {
 	(void)state;
@@ -831,6 +983,7 @@ int main(void)
 		cmocka_unit_test(what_is_too_long_for_dovecot_is_not_sent),
 		cmocka_unit_test(a_dovecot_that_does_not_read_for_a_while_gets_it_all_later),
 		cmocka_unit_test(there_is_a_limit_to_dialogues),
+		cmocka_unit_test(whatever_happens_each_turn_has_its_answer),
 		cmocka_unit_test(memory_that_runs_out_is_later),
 	};
 

@@ -1,6 +1,7 @@
 /* Questions to a service that the test plays, in the simulated world. */
 #include <stdio.h>
 
+#include <postrider/base/random.h>
 #include <postrider/filter/policy_service.h>
 #include <postrider/observe/observe.h>
 #include <postrider/sim.h>
@@ -30,7 +31,7 @@ struct asker {
 	enum policy_verdict verdict;
 	int code;
 	char text[128], problem[128];
-	int64_t answered_at;
+	int64_t asked_at, answered_at;
 	struct asker *asks_next, *cancels;
 	bool frees_service;
 };
@@ -857,6 +858,115 @@ static void unix_sockets_serve_too(void **state)
 	end(&w);
 }
 
+/* Whatever the service does and whoever leaves: each question has its own answer, once, in its time. */
+static void act_at_random(struct world *w, struct random *r)
+{
+	static const char *const words[] = { "action=DUNNO\n\n", "action=HOLD\n\n", "nonsense\n\n", "x=y\n",
+		                             "\n" };
+	struct asker *a = &w->askers[random_below(r, ASKERS)];
+
+	switch (random_below(r, 60)) {
+	case 0:
+		w->manner = (enum manner)random_below(r, SAYS_HALF_AND_CLOSES + 1);
+		w->words = words[random_below(r, ARRAY_LEN(words))];
+		break;
+	case 1:
+		if (w->peer.listener)
+			service_peer_end(&w->peer);
+		break;
+	case 2 ... 5:
+		if (!w->peer.listener)
+			be_there(w);
+		w->manner = random_below(r, 3) ? ECHOES : SAYS;
+		w->words = words[random_below(r, 2)];
+		break;
+	case 6:
+		service_peer_hang_up(&w->peer);
+		break;
+	case 7 ... 10:
+		if (a->slot) {
+			policy_service_cancel(&a->slot);
+			a->asked_at = 0;
+		}
+		break;
+	default:
+		if (a->slot)
+			break;
+		a->asked_at = io_now_at(w->io);
+		a->answers = 0;
+		ask(a);
+		break;
+	}
+}
+
+static void check_askers(struct world *w, unsigned seed)
+{
+	char row[64], own[32];
+
+	snprintf(row, sizeof(row), "seed %u", seed);
+	for (unsigned i = 0; i < ASKERS; i++) {
+		struct asker *a = &w->askers[i];
+
+		if (a->asked_at == 0)
+			continue;
+		CHECK_INT(row, a->answers, a->slot ? 0 : 1);
+		if (a->slot)
+			CHECK(row, io_now_at(w->io) - a->asked_at <= 5001);
+		else
+			CHECK(row, a->answered_at - a->asked_at <= 5001);
+		snprintf(own, sizeof(own), "r%u@example.net", i);
+		if (!a->slot && a->code == 550)
+			CHECK_TEXT(row, text_from(a->text), text_from(own));
+	}
+}
+
+static void whatever_happens_each_question_has_its_answer(void **state)
+{
+	unsigned own = 0, failed = 0, others = 0;
+
+	(void)state;
+	for (unsigned seed = 1; seed <= 100; seed++) {
+		struct random r;
+		struct world w;
+
+		random_init(&r, seed);
+		begin(&w);
+		w.options.max_connections = 1 + (unsigned)random_below(&r, 5);
+		open_service(&w);
+		for (unsigned i = 0; i < 300; i++) {
+			act_at_random(&w, &r);
+			if (random_below(&r, 3) == 0)
+				sim_run(w.sim, (int64_t)random_below(&r, random_below(&r, 8) ? 30 : 2000));
+			check_askers(&w, seed);
+			assert_true(policy_service_count(w.service).open_connections <=
+			            w.options.max_connections);
+		}
+		sim_run(w.sim, 6 * SECOND_MS);
+		check_askers(&w, seed);
+		assert_int_equal(policy_service_count(w.service).waiting, 0);
+		for (unsigned i = 0; i < ASKERS; i++) {
+			own += w.askers[i].code == 550;
+			failed += w.askers[i].failed;
+			others += w.askers[i].answers && !w.askers[i].failed && w.askers[i].code != 550;
+		}
+		/* And it is none the worse for it. */
+		if (!w.peer.listener)
+			be_there(&w);
+		w.manner = ECHOES;
+		sim_run(w.sim, 15 * SECOND_MS);
+		struct asker *a = &w.askers[0];
+
+		a->answers = 0;
+		ask(a);
+		sim_run(w.sim, 1000);
+		assert_int_equal(a->answers, 1);
+		assert_false(a->failed);
+		assert_string_equal(a->text, "r0@example.net");
+		end(&w);
+	}
+	assert_true(own > 300 && failed > 300 && others > 100); /* each of them was seen often */
+}
+
 static void memory_that_runs_out_loses_no_question(void **state)
 {
 	(void)state;
@@ -914,6 +1024,7 @@ int main(void)
 		cmocka_unit_test(a_new_endpoint_counts_for_the_next_question),
 		cmocka_unit_test(endpoints_that_are_none_are_refused),
 		cmocka_unit_test(unix_sockets_serve_too),
+		cmocka_unit_test(whatever_happens_each_question_has_its_answer),
 		cmocka_unit_test(memory_that_runs_out_loses_no_question),
 	};
 
