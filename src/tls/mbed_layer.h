@@ -48,6 +48,7 @@ struct mbed_layer {
 	struct mbed_world *world;
 	mbedtls_ssl_context ssl;
 	struct packed *packed;         /* what mbedTLS's buffers held; NULL: they are there */
+	size_t in_room, out_room;      /* how large they are; 0: not yet known */
 	struct list hot;               /* in world->hot, unless packed or a job runs */
 	enum phase phase;
 	struct handshake *handshake;   /* NULL afterwards */

@@ -25,7 +25,6 @@
 enum { IN_POINTERS = 7, OUT_POINTERS = 6 };
 
 struct packed {
-	size_t in_room, out_room;
 	uint16_t in_at[IN_POINTERS], out_at[OUT_POINTERS];
 	uint16_t in_len;
 	unsigned char in[];
@@ -94,6 +93,16 @@ static void leave_hot(struct mbed_layer *l)
 	list_remove(&l->hot);
 }
 
+/* mbedTLS does not tell how large its buffers are, and the C library only how large they may be: as the first were, so are
+ * all that follow. */
+static void learn_rooms(struct mbed_layer *l)
+{
+	if (l->in_room > 0)
+		return;
+	l->in_room = malloc_usable_size(SSL(in_buf));
+	l->out_room = malloc_usable_size(SSL(out_buf));
+}
+
 /* Without memory for the small block all stays as it is. */
 void mbed_pack(struct mbed_layer *l)
 {
@@ -102,22 +111,20 @@ void mbed_pack(struct mbed_layer *l)
 	leave_hot(l);
 	if (l->packed || !SSL(in_buf) || !SSL(out_buf) || SSL(out_left) > 0 || SSL(in_offt))
 		return;
-	size_t in_room = malloc_usable_size(SSL(in_buf)), out_room = malloc_usable_size(SSL(out_buf));
-	size_t len = used_of_in(l, in_room);
+	learn_rooms(l);
+	size_t len = used_of_in(l, l->in_room);
 	struct packed *p = len <= KEPT_MAX_BYTES ? malloc(sizeof(*p) + len) : NULL;
 
 	if (!p)
 		return;
-	p->in_room = in_room;
-	p->out_room = out_room;
 	p->in_len = (uint16_t)len;
 	memcpy(p->in, SSL(in_buf), len);
 	in_pointers(l, in);
 	out_pointers(l, out);
 	save_pointers(in, IN_POINTERS, SSL(in_buf), p->in_at);
 	save_pointers(out, OUT_POINTERS, SSL(out_buf), p->out_at);
-	drop_buffer(&SSL(in_buf), in_room);
-	drop_buffer(&SSL(out_buf), out_room);
+	drop_buffer(&SSL(in_buf), l->in_room);
+	drop_buffer(&SSL(out_buf), l->out_room);
 	l->packed = p;
 }
 
@@ -125,7 +132,7 @@ static bool restore(struct mbed_layer *l)
 {
 	unsigned char **in[IN_POINTERS], **out[OUT_POINTERS];
 	struct packed *p = l->packed;
-	unsigned char *in_buf = mbedtls_calloc(1, p->in_room), *out_buf = mbedtls_calloc(1, p->out_room);
+	unsigned char *in_buf = mbedtls_calloc(1, l->in_room), *out_buf = mbedtls_calloc(1, l->out_room);
 
 	if (!in_buf || !out_buf) {
 		mbedtls_free(in_buf);
