@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -43,17 +42,13 @@ static enum err open_named(struct drop_file *f)
 	return f->fd < 0 ? err_from_errno(errno) : ERR_OK;
 }
 
-enum err drop_file_open(struct text directory, struct drop_file *out)
+enum err drop_file_open(struct text directory, struct id id, struct drop_file *out)
 {
-	struct id id;
 	enum err err;
 
-	*out = (struct drop_file){ .fd = -1, .directory = text_dup(directory) };
+	*out = (struct drop_file){ .fd = -1, .directory = text_dup(directory), .id = id_to_text(id) };
 	if (!out->directory)
 		return ERR_NOMEM;
-	if (getrandom(id.bytes, sizeof(id.bytes), 0) != sizeof(id.bytes))
-		return ERR_IO;
-	out->id = id_to_text(id);
 	out->fd = open_nameless(out->directory);
 	err = out->fd >= 0 ? ERR_OK : open_named(out);
 	if (!err && fchmod(out->fd, mode_of_file(out->directory)) != 0)

@@ -77,7 +77,8 @@ struct drop_file {
 	char *directory, *name; /* name: tmp.ID, or NULL while it has none */
 	struct id_text id;
 };
-MUST_USE enum err drop_file_open(struct text directory, struct drop_file *out);
+/* id: random, the name that it gets; nobody may guess it. */
+MUST_USE enum err drop_file_open(struct text directory, struct id id, struct drop_file *out);
 MUST_USE enum err drop_file_write(struct drop_file *f, struct text octets);
 /* On disk, and from now on the daemon's. */
 MUST_USE enum err drop_file_finish(struct drop_file *f);

@@ -349,6 +349,15 @@ static int write_all(struct message *m, size_t section)
 	return err ? storing_failed(m, err) : SYSEXIT_OK;
 }
 
+static struct id random_id(struct io *io)
+{
+	uint64_t halves[2] = { io_random_u64(io), io_random_u64(io) };
+	struct id id;
+
+	memcpy(id.bytes, halves, sizeof(id.bytes));
+	return id;
+}
+
 static int take(struct message *m)
 {
 	size_t section = 0;
@@ -366,7 +375,7 @@ static int take(struct message *m)
 		code = read_header(m, &section);
 	if (code)
 		return code;
-	err = drop_file_open(buf_text(&m->s->drop_path), &m->file);
+	err = drop_file_open(buf_text(&m->s->drop_path), random_id(m->s->cli->io), &m->file);
 	return err ? storing_failed(m, err) : write_all(m, section);
 }
 

@@ -22,6 +22,8 @@
 
 /* ---------------------------------------------------------------- who */
 
+#define ENTRY_ROOM 16384
+
 static void take_entry(const struct passwd *entry, struct privilege *out)
 {
 	out->uid = entry->pw_uid;
@@ -29,24 +31,38 @@ static void take_entry(const struct passwd *entry, struct privilege *out)
 	snprintf(out->name, sizeof(out->name), "%s", entry->pw_name);
 }
 
+static bool find_name(const char *name, struct privilege *out)
+{
+	struct passwd entry, *found = NULL;
+	char room[ENTRY_ROOM];
+
+	if (getpwnam_r(name, &entry, room, sizeof(room), &found) == 0 && found)
+		take_entry(found, out);
+	return found != NULL;
+}
+
+static bool find_uid(uid_t uid, struct privilege *out)
+{
+	struct passwd entry, *found = NULL;
+	char room[ENTRY_ROOM];
+
+	if (getpwuid_r(uid, &entry, room, sizeof(room), &found) == 0 && found)
+		take_entry(found, out);
+	return found != NULL;
+}
+
 static enum err look_up(struct text user, struct privilege *out, struct buf *problem)
 {
 	AUTO(free_memory) char *name = text_dup(user);
 	uint64_t number;
-	const struct passwd *entry;
 
 	if (!name)
 		return ERR_NOMEM;
-	entry = getpwnam(name);
-	if (entry) {
-		take_entry(entry, out);
+	if (find_name(name, out))
 		return ERR_OK;
-	}
 	if (text_to_u64(user, UINT32_MAX - 1, &number) == ERR_OK) {
-		entry = getpwuid((uid_t)number);
 		out->uid = out->gid = (uid_t)number; /* a number need not be anybody */
-		if (entry)
-			take_entry(entry, out);
+		(void)find_uid(out->uid, out);
 		return ERR_OK;
 	}
 	buf_add_format(problem,
@@ -57,28 +73,25 @@ static enum err look_up(struct text user, struct privilege *out, struct buf *pro
 
 enum err privilege_find_user(const struct config *config, struct privilege *out, struct buf *problem)
 {
-	const struct passwd *entry;
-	uid_t own = geteuid();
+	struct privilege own = { .uid = geteuid(), .gid = getegid() };
 	enum err err = ERR_OK;
 
-	*out = (struct privilege){ .uid = own, .gid = getegid() };
+	*out = own;
 	if (config->user.len > 0)
 		err = look_up(config->user, out, problem);
-	else if (own == 0 && (entry = getpwnam(DEFAULT_USER)))
-		take_entry(entry, out);
-	else if ((entry = getpwuid(own)))
-		take_entry(entry, out);
+	else if (own.uid != 0 || !find_name(DEFAULT_USER, out))
+		(void)find_uid(own.uid, out);
 	if (err)
 		return err;
-	if (own != 0 && out->uid != own) {
+	if (own.uid != 0 && out->uid != own.uid) {
 		buf_add_format(
 			problem,
 			"user: only root can become %.*s, and this is uid %u: start as root, or leave `user` out",
-			TEXT_ARGS(config->user), (unsigned)own);
+			TEXT_ARGS(config->user), (unsigned)own.uid);
 		return ERR_CONFIG;
 	}
-	out->drops = own == 0 && out->uid != 0;
-	out->stays_root = own == 0 && !out->drops;
+	out->drops = own.uid == 0 && out->uid != 0;
+	out->stays_root = own.uid == 0 && !out->drops;
 	return ERR_OK;
 }
 
