@@ -183,7 +183,8 @@ static void on_backend_news(void *owner, bool is_bad, struct text what)
 	const struct auth *auth = owner;
 
 	if (auth->options.on_notice)
-		auth->options.on_notice(auth->options.owner, is_bad ? AUTH_BACKEND_DOWN : AUTH_BACKEND_BACK, what);
+		auth->options.on_notice(auth->options.owner, is_bad ? AUTH_BACKEND_DOWN : AUTH_BACKEND_BACK,
+		                        what);
 }
 
 static enum err make_parts(struct auth *auth, const struct config *config, struct parts *p,

@@ -36,7 +36,7 @@ enum err auth_user_new(const struct auth *auth, struct text name, struct auth_us
 	arena_init(&u->arena, ARENA_BYTES);
 	if (users_find(auth->users, name, &line) && line.shut_out)
 		return ERR_DENIED;
-	err = arena_text(&u->arena, name, &u->name);
+	err = arena_text(&u->arena, line.name.len ? line.name : name, &u->name); /* as the file spells it */
 	if (!err && line.senders.len)
 		err = users_parse_senders(line.senders, &u->arena, &u->senders, &bad);
 	if (!err)

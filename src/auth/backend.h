@@ -29,7 +29,7 @@ struct auth_result {
 	/* YES: the only ones it may send as, written as in the users file, whose own limits for the name count too; empty and
 	 * not NULL: nobody. At NULL: nothing was said. AUTH_SENDERS_MAX octets at most, and checked. */
 	struct text senders;
-	struct text why;  /* NO, LATER: for the log, without anything of a credential */
+	struct text why; /* NO, LATER: for the log, without anything of a credential */
 };
 
 /* Once for begin and once for each answer, in a later turn, never from inside them. After YES, NO and LATER the call is over:

@@ -130,7 +130,8 @@ static void submit_waiting(struct checks *c)
 /* Whose secrets are tried: the user's, or those of somebody who stands in for whom is not there or may not log in. */
 static bool choose(struct checks *c, const struct users *users, struct text name, struct user *out)
 {
-	const struct text pieces[] = { LIT("stand-in"), name };
+	char room[AUTH_NAME_MAX];
+	const struct text pieces[] = { LIT("stand-in"), prep_fold(name, room) };
 
 	if (users_find(users, name, out) && (out->hash.len || out->scram.len))
 		return !out->shut_out;
@@ -196,9 +197,11 @@ enum check_answer checks_ask(struct checks *c, const struct users *users, struct
                              struct text password, struct check *check)
 {
 	struct user user;
+	char room[AUTH_NAME_MAX];
 	bool may = choose(c, users, name, &user);
 	const struct text nul = { "", 1 },
-			  pieces[] = { LIT("password"), name, nul, password, nul, user.secrets };
+			  pieces[] = { LIT("password"), prep_fold(name, room), nul, password, nul,
+		                       user.secrets };
 	struct crypto_sha256 key =
 		secret_key_hmac(&c->key, pieces, ARRAY_LEN(pieces)); /* none of the texts holds a NUL */
 

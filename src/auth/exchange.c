@@ -182,8 +182,8 @@ bool exchange_is_own_identity(const struct auth_exchange *x, struct text identit
 {
 	AUTO(buf_fini) struct buf prepared = BUF(AUTH_NAME_MAX);
 
-	return identity.len == 0 ||
-	       (prep_add(identity, &prepared) == ERR_OK && text_eq(buf_text(&prepared), buf_text(&x->name)));
+	return identity.len == 0 || (prep_add(identity, &prepared) == ERR_OK &&
+	                             text_eq_nocase(buf_text(&prepared), buf_text(&x->name)));
 }
 
 /* ---------------------------------------------------------------- guessing is counted */

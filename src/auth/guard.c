@@ -4,6 +4,7 @@
 #include <postrider/base/map.h>
 #include <postrider/crypto.h>
 
+#include "prep.h"
 #include "secret_key.h"
 
 #define LEAST_DELAY_MS 1000
@@ -46,12 +47,13 @@ static struct ip network_of(struct ip ip, unsigned v4_bits, unsigned v6_bits)
 static struct crypto_sha256 key_of(const struct guard *g, struct config_rate rate, struct ip network,
                                    struct text name)
 {
+	char room[AUTH_NAME_MAX];
 	const struct text pieces[] = {
 		{ (const char *)&rate.count, sizeof(rate.count) },
 		{ (const char *)&rate.window_ms, sizeof(rate.window_ms) },
 		{ (const char *)&network.family, sizeof(network.family) },
 		{ (const char *)network.bytes, sizeof(network.bytes) },
-		name,
+		prep_fold(name, room),
 	};
 
 	return secret_key_hmac(&g->key, pieces, ARRAY_LEN(pieces));

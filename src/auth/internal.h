@@ -83,8 +83,8 @@ struct auth_exchange {
 	struct buf certificate_user, channel_binding;
 
 	/* the dialogue */
-	unsigned messages; /* that came so far */
-	int64_t line_at;   /* when the last one did */
+	unsigned messages;  /* that came so far */
+	int64_t line_at;    /* when the last one did */
 	struct buf name;    /* whom the client wants to be */
 	struct buf senders; /* whom a backend lets it send as, if it has said so */
 	bool has_senders;

@@ -65,6 +65,15 @@ enum err prep_add(struct text t, struct buf *out)
 	return err;
 }
 
+struct text prep_fold(struct text name, char room[AUTH_NAME_MAX])
+{
+	size_t len = MIN(name.len, (size_t)AUTH_NAME_MAX);
+
+	for (size_t i = 0; i < len; i++)
+		room[i] = ascii_lower(name.at[i]);
+	return text_of(room, len);
+}
+
 bool prep_is_name(struct text t)
 {
 	char room[ROOM];

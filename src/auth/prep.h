@@ -15,6 +15,10 @@ void secret_fini(struct buf *b);
  * out's maximum. Characters that Unicode 3.2 did not know are let through, as by a "query" of RFC 3454 section 7. */
 MUST_USE enum err prep_add(struct text t, struct buf *out);
 
+/* Names are the same whatever the case of their ASCII letters: of those that may stand for others (a Dovecot before LDAP, who
+ * types an address) some would else pass by what the users file says of them. For keys: lower-cased, in room. */
+struct text prep_fold(struct text name, char room[AUTH_NAME_MAX]);
+
 /* Whether t is a user's name as it stands: 1 to AUTH_NAME_MAX octets, prepared, without ":". */
 bool prep_is_name(struct text t);
 

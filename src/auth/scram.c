@@ -121,13 +121,15 @@ static void pretend(struct auth_exchange *x, struct scram_state *s)
 	const struct auth *auth = x->auth;
 	const struct users *users = auth->users;
 	struct scram_verifier *v = &s->verifier;
+	char room[AUTH_NAME_MAX];
+	struct text name = prep_fold(buf_text(&x->name), room);
 	struct users_scram_kind kind = { SCRAM_LEAST_ITERATIONS, NONCE_OCTETS };
 	struct text key = text_of((const char *)auth->pretence.words, sizeof(auth->pretence.words));
 
 	if (users && users->kind_count)
 		key = crypto_sha256_text(&users->pretence);
 	for (unsigned i = 0; i < SCRAM_SALT_MAX / CRYPTO_SHA256_BYTES; i++) {
-		const struct text pieces[] = { { i ? "2" : "1", 1 }, buf_text(&x->name) };
+		const struct text pieces[] = { { i ? "2" : "1", 1 }, name };
 		struct crypto_sha256 octets = crypto_hmac_sha256(key, pieces, 2);
 
 		memcpy(v->room + i * CRYPTO_SHA256_BYTES, octets.at, CRYPTO_SHA256_BYTES);

@@ -27,9 +27,9 @@ static struct text name_of(const struct users *u, size_t number)
 /* Where the name is, or would be. */
 static size_t slot_of(const struct users *u, struct text name)
 {
-	size_t slot = (size_t)(text_hash(name) * UINT64_C(0x9e3779b97f4a7c15) >> 20) & u->slot_mask;
+	size_t slot = (size_t)(text_hash_nocase(name) * UINT64_C(0x9e3779b97f4a7c15) >> 20) & u->slot_mask;
 
-	while (u->slots[slot] && !text_eq(name_of(u, u->slots[slot] - 1), name))
+	while (u->slots[slot] && !text_eq_nocase(name_of(u, u->slots[slot] - 1), name))
 		slot = (slot + 1) & u->slot_mask;
 	return slot;
 }

@@ -5,7 +5,8 @@
  *
  * SECRETS is a hash of crypt(3), or {SCRAM-SHA-256}iterations,salt,stored,server, or both with "|" between them. "*" has no
  * password (a client certificate or a bearer token may still be NAME), "!" before the rest shuts the user out. Dovecot's
- * names before a hash ({CRYPT}, {BLF-CRYPT}, {SHA512-CRYPT} ...) are passed over. A name stands in one line only. */
+ * names before a hash ({CRYPT}, {BLF-CRYPT}, {SHA512-CRYPT} ...) are passed over. A name stands in one line only, in whatever
+ * case of its ASCII letters. */
 #ifndef AUTH_USERS_H
 #define AUTH_USERS_H
 
@@ -59,7 +60,7 @@ MUST_USE enum err users_parse(struct text path, char *content, size_t len, struc
                               struct buf *problem, struct buf *notice);
 void users_free(struct users **u); /* NULL is fine */
 
-/* False: there is no such name. u may be NULL: nobody. */
+/* False: there is no such name, in any case of its ASCII letters. u may be NULL: nobody. */
 bool users_find(const struct users *u, struct text name, struct user *out);
 void users_get(const struct users *u, size_t number, struct user *out);
 /* Somebody with a password, to be hashed for whom is not there: the same one for the same number. False: nobody has. */

@@ -185,7 +185,7 @@ static void add_line(struct buf *out, const struct line *l, struct text senders)
 
 static bool is_of(struct text line, struct text name)
 {
-	return text_eq(text_cut(&line, ':'), name);
+	return text_eq_nocase(text_cut(&line, ':'), name);
 }
 
 static struct text senders_of(struct text line)

@@ -63,7 +63,7 @@ static const struct {
 	  AUTH_WRONG,
 	  NULL },
 	{ "PLAIN, nobody", "PLAIN", { LIT("\0zoe\0pencil") }, AUTH_WRONG, NULL },
-	{ "PLAIN, the name in other case", "PLAIN", { LIT("\0Ann\0pencil") }, AUTH_WRONG, NULL },
+	{ "PLAIN, the name in other case", "PLAIN", { LIT("\0Ann\0pencil") }, AUTH_DONE, "ann" },
 	{ "PLAIN, an empty name", "PLAIN", { LIT("\0\0pencil") }, AUTH_WRONG, NULL },
 	{ "PLAIN, a name with a control character", "PLAIN", { LIT("\0a\nnn\0pencil") }, AUTH_WRONG, NULL },
 	{ "PLAIN, a name that is not UTF-8", "PLAIN", { LIT("\0\xff\xfe\0pencil") }, AUTH_WRONG, NULL },

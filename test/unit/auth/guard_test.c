@@ -135,6 +135,7 @@ static void a_name_is_guarded_in_its_network(void **state)
 		fail_once(r, i ? v6("2001:db8:1:2::1") : v6("2001:db8:1:3::1"), "ann");
 	}
 	assert_true(is_locked(r, v4(2, 99), "ann"));
+	assert_true(is_locked(r, v4(2, 99), "aNn")); /* the same */
 	assert_false(is_locked(r, v4(2, 99), "bob"));
 	assert_false(is_locked(r, v4(3, 99), "ann"));
 	assert_true(is_locked(r, v6("2001:db8:1:99::1"), "ann")); /* the same /48 */

@@ -169,6 +169,7 @@ static const struct {
 	  { PLUS, "p=tls-exporter,,", "user", "pencil", BINDING },
 	  AUTH_DONE,
 	  "user" },
+	{ "in capitals", { S256, "n,,", "USER", "pencil" }, AUTH_DONE, "user" },
 	{ "who has a hash as well", { S256, "n,,", "both", "pencil" }, AUTH_DONE, "both" },
 	{ "a name with = and ,", { S256, "n,,", "a=3Db=2Cc", "pencil" }, AUTH_DONE, "a=b,c" },
 	{ "a name that is not ASCII",
@@ -354,7 +355,7 @@ static void ask_salt(struct auth_rig *r, const char *name, char out[128])
 
 static void who_is_not_there_looks_like_somebody(void **state)
 {
-	char known[128], unknown[128], again[128], other[128];
+	char known[128], unknown[128], again[128], other[128], capitals[128];
 	struct auth_rig r;
 
 	(void)state;
@@ -363,6 +364,10 @@ static void who_is_not_there_looks_like_somebody(void **state)
 	ask_salt(&r, "zoe", unknown);
 	ask_salt(&r, "zoe", again);
 	ask_salt(&r, "zora", other);
+	ask_salt(&r, "ZOE", capitals);
+	assert_string_equal(unknown, capitals);
+	ask_salt(&r, "USER", capitals);
+	assert_string_equal(known, capitals);
 	assert_int_equal(strlen(known), strlen(unknown));
 	assert_string_equal(known + strlen(known) - 7, unknown + strlen(unknown) - 7); /* ,i=4096 */
 	assert_string_equal(unknown, again);

@@ -67,6 +67,7 @@ static const struct {
 	{ "a line without a hash", "ann\n", { "ann", "x" }, true, "ann:?\n" },
 	{ "who was shut out is in again", "ann:!" SHA256 "\n", { "ann", "x" }, true, "ann:?\n" },
 	{ "twins become one", "ann:*\nbob:*\nann:*:a.example\n", { "ann", "x" }, true, "ann:?\nbob:*\n" },
+	{ "a user is the same in capitals", "ann:*:a.example\n", { "Ann", "x" }, true, "Ann:?:a.example\n" },
 	{ "others that begin alike stay", "anna:*\nan:*\n", { "ann", "x" }, false, "anna:*\nan:*\nann:?\n" },
 	{ "line ends of another system",
 	  "bob:*\r\nann:*:a.example\r\n",

@@ -178,6 +178,25 @@ static void a_name_has_one_line(void **state)
 	buf_fini(&notice);
 }
 
+static void a_name_has_one_line_in_whatever_case(void **state)
+{
+	static const char content[] = "ann@example.com:" SHA256 "\nAnn@Example.COM:*\n", alone_[] = "Ann:*\n";
+	struct buf problem = BUF(4096), notice = BUF(4096);
+	struct users *u = NULL;
+	struct user user;
+
+	(void)state;
+	assert_int_equal(parse(content, strlen(content), &u, &problem, &notice), ERR_CONFIG);
+	assert_true(text_starts(buf_text(&problem),
+	                        TEXT("users:2: error: Ann@Example.COM is in line 1 already")));
+	assert_int_equal(parse(alone_, strlen(alone_), &u, &problem, &notice), ERR_OK);
+	assert_true(users_find(u, TEXT("aNN"), &user));
+	CHECK_TEXT("as it is spelt there", user.name, TEXT("Ann"));
+	users_free(&u);
+	buf_fini(&problem);
+	buf_fini(&notice);
+}
+
 static void many_mistakes_are_not_all_printed(void **state)
 {
 	struct buf problem = BUF(65536), notice = BUF(4096), content = BUF(65536);
@@ -368,6 +387,7 @@ int main(void)
 		cmocka_unit_test(good_lines_are_taken_apart),
 		cmocka_unit_test(bad_lines_are_named_with_the_next_step),
 		cmocka_unit_test(a_name_has_one_line),
+		cmocka_unit_test(a_name_has_one_line_in_whatever_case),
 		cmocka_unit_test(many_mistakes_are_not_all_printed),
 		cmocka_unit_test(lines_are_not_endless),
 		cmocka_unit_test(an_empty_file_and_odd_endings_are_fine),
