@@ -247,7 +247,8 @@ class Player:
         if role not in self.server.ports:
             return ["not offered"]
         try:
-            self.socket = socket.create_connection(("127.0.0.1", self.server.ports[role]), timeout=PATIENCE)
+            self.socket = socket.create_connection(("127.0.0.1", self.server.ports[role]), timeout=PATIENCE,
+                                                   source_address=("127.0.0.66", 0) if role == "denied" else None)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if role in ("implicit", "certificate"):
                 self.handshake()
@@ -447,7 +448,8 @@ class Player:
                 ("no code of three digits", not re.fullmatch(rb"[2-5][0-5]\d", code)),
                 ("a line of an answer without its enhanced code", not is_bare and any(e is None for e in enhanced)),
                 ("an enhanced code of another class", any(e and e[1] != code[:1] for e in enhanced)),
-                ("an enhanced code where none belongs", is_bare and self.asked.count(b"\n") < 2 and any(enhanced))):
+                ("an enhanced code where none belongs",
+                 is_bare and code[:1] in b"23" and self.asked.count(b"\n") < 2 and any(enhanced))):
             if is_there:
                 self.faults.append(f"{self.case.id}: {fault}: {self.reply!r} to {self.asked[:60]!r}")
 

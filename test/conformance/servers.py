@@ -11,6 +11,7 @@
     xclient     the client may use XCLIENT and XFORWARD
     repair      bare LF becomes CR LF
     hurry       a client may be silent for two seconds
+    denied      nobody is spoken to: the client comes from 127.0.0.66
     certificate TLS from the first octet; who shows the certificate of this run is `tester`, others may send to nobody
 
 Bearer tokens (ours alone): `t0ken` is `tester`. User `tester`, password `s3cret`, and user `tester2`, password `other`. Messages to 1000000 octets. The next hop of all is next_hop.py.
@@ -33,7 +34,7 @@ sys.path.insert(0, str(TOP / "test/peer/support"))
 import accounts  # noqa: E402
 import peers  # noqa: E402
 
-ROLES = ("relay", "implicit", "plainauth", "submission", "tlsreq", "stranger", "proxy", "proxytls", "xclient", "repair", "hurry", "certificate")
+ROLES = ("relay", "implicit", "plainauth", "submission", "tlsreq", "stranger", "proxy", "proxytls", "xclient", "repair", "hurry", "denied", "certificate")
 USERS = (("tester", "s3cret"), ("tester2", "other"))
 SIZE = 1000000
 EXIM = TOP / "build/deps-exim"
@@ -97,7 +98,7 @@ class Ours:
             "plainauth": "auth: optional, auth_plaintext: true",
             "submission": "auth: required, auth_plaintext: true, allow: []",
             "tlsreq": "tls: require", "stranger": "allow: [192.0.2.0/24], accept_for: [gate.example]",
-            "proxy": "proxy_protocol: [127.0.0.0/8]", "proxytls": "proxy_protocol: [127.0.0.0/8], tls: implicit", "xclient": "xclient: [127.0.0.0/8], auth: optional", "repair": "bare_lf: repair", "hurry": "timeout: 2s",
+            "proxy": "proxy_protocol: [127.0.0.0/8]", "proxytls": "proxy_protocol: [127.0.0.0/8], tls: implicit", "xclient": "xclient: [127.0.0.0/8], auth: optional", "repair": "bare_lf: repair", "hurry": "timeout: 2s", "denied": "auth: none",
             "certificate": f"tls: implicit, auth: optional, allow: [192.0.2.0/24], client_fingerprints: {{{{{fingerprint}: tester}}}}",
         }
         listeners = "".join(f"  - {{{{name: {role}, address: 127.0.0.1:{self.ports[role]}, {pair}, {more}, "
@@ -105,7 +106,7 @@ class Ours:
                             for role, more in how.items())
         yaml = ("hostname: relay.example\nspool: {{path: {dir}/spool, max_size: 2GB}}\n"
                 f"listen:\n{listeners}"
-                f"access: {{{{max_message_size: {SIZE}B, users_file: {users}, token_check: 'http://127.0.0.1:{token_service(world)}/'}}}}\n"
+                f"access: {{{{deny: [127.0.0.66], max_message_size: {SIZE}B, users_file: {users}, token_check: 'http://127.0.0.1:{token_service(world)}/'}}}}\n"
                 "upstreams: {{next: {{hosts: [\"127.0.0.1:{next_port}\"], tls: none, connections: 20}}}}\n"
                 "routes: [{{to: any, via: next}}]\nretry: {{schedule: [1s, 2s, 5s]}}\nadmin: {{socket: {dir}/admin.sock}}\n")
         self.relay = RelayOnPorts(world, yaml, next_port=sink.port, port=self.ports["relay"])
@@ -151,6 +152,7 @@ POSTFIX_ROLES = {
     "xclient": {"smtpd_authorized_xclient_hosts": "127.0.0.1", "smtpd_authorized_xforward_hosts": "127.0.0.1"},
     "repair": {"smtpd_forbid_bare_newline": "normalize"},
     "hurry": {"smtpd_timeout": "2s"},
+    "denied": {"smtpd_delay_reject": "no", "smtpd_client_restrictions": "reject"},
 }
 POSTFIX_COMMON = {
     "smtpd_tls_security_level": "may", "smtpd_tls_auth_only": "yes", "smtpd_sasl_auth_enable": "yes", "smtpd_sasl_path": "smtpd",
@@ -223,6 +225,7 @@ remote_max_parallel = 8
 smtp_banner = $smtp_active_hostname ESMTP Exim $version_number
 hosts_proxy = ${{if or{{{{eq{{$received_port}}{{{proxy}}}}}{{eq{{$received_port}}{{{proxytls}}}}}}}{{*}}{{}}}}
 auth_advertise_hosts = *
+acl_smtp_connect = acl_connect
 acl_smtp_mail = acl_mail
 acl_smtp_rcpt = acl_rcpt
 acl_smtp_data = acl_data
@@ -231,6 +234,10 @@ acl_smtp_starttls = accept
 acl_smtp_etrn =
 acl_smtp_vrfy =
 begin acl
+acl_connect:
+  deny condition = ${{if eq{{$received_port}}{{{denied}}}}}
+       message = go away
+  accept
 acl_mail:
   deny condition = ${{if and{{{{eq{{$received_port}}{{{submission}}}}}{{!def:authenticated_id}}}}}}
        message = authenticate first
