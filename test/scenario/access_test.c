@@ -121,6 +121,42 @@ static void the_client_is_whom_the_proxy_names(void **state)
 	end(&w);
 }
 
+static void whom_nobody_speaks_to_cannot_come_by_a_proxy(void **state)
+{
+	struct relay_world w;
+	struct guest g;
+
+	(void)state;
+	relay_world_open(&w, 8,
+	                 HEAD "listen: [{address: 127.0.0.1:2525, proxy_protocol: [10.1.0.0/16]}]\n"
+	                      "access: {deny: [192.0.2.0/24]}\n" TAIL,
+	                 NULL);
+	come_by_proxy(&w, &g, "PROXY TCP4 192.0.2.9 127.0.0.1 4711 25\r\n");
+	assert_true(guest_heard(&g, "554 5.7.1 relay.test does not speak to you\r\n"));
+	assert_false(guest_heard(&g, "220"));
+	assert_true(relay_world_said(&w, "\"client\":{\"ip\":\"192.0.2.9\""));
+	guest_leave(&g);
+	end(&w);
+}
+
+static void a_flood_of_one_client_is_no_flood_of_the_log(void **state)
+{
+	struct relay_world w;
+	struct guest in, g;
+
+	(void)state;
+	relay_world_open(&w, 9, LISTEN("per_client: {sessions: 1}"), NULL);
+	guest_come(&w, &in);
+	for (int i = 0; i < 50; i++) {
+		guest_come(&w, &g);
+		assert_true(guest_heard(&g, "421 4.7.0"));
+		guest_cut(&g);
+	}
+	assert_in_range(relay_world_count(&w, "rejected"), 1, 3);
+	guest_leave(&in);
+	end(&w);
+}
+
 /* A header and the first command in one segment; the answer to it comes behind the greeting. */
 static void what_follows_a_proxy_header_is_the_clients(void **state)
 {
@@ -711,10 +747,10 @@ static void a_line_without_end_is_silence(void **state)
 	(void)state;
 	relay_world_open(&w, 42, LISTEN("timeout: 2m"), NULL);
 	guest_come(&w, &g);
-	for (int i = 0; i < 3000; i++)
-		guest_put(&g, TEXT("xxxxxxxxxx"));
 	for (int i = 0; i < 10 && !g.closed; i++) {
-		guest_put(&g, TEXT("x"));
+		/* however much of it there is */
+		for (int n = 0; n < 3000 && !g.closed; n++)
+			guest_put(&g, TEXT("xxxxxxxxxx"));
 		sim_run(w.sim, 20 * SECOND_MS);
 	}
 	assert_true(g.closed && guest_heard(&g, "421 4.4.2"));
@@ -973,6 +1009,23 @@ static void xclient_makes_the_client_another_one(void **state)
 	sim_run(w.sim, 2000);
 	assert_true(g.closed);
 	guest_leave(&g);
+	end(&w);
+}
+
+/* A session counts for whom it is now, and for nobody when it is over. */
+static void xclient_takes_the_session_along(void **state)
+{
+	struct relay_world w;
+	struct guest g;
+
+	(void)state;
+	relay_world_open(&w, 63, LISTEN("xclient: [10.2.0.1], per_client: {sessions: 2}"), NULL);
+	for (int i = 0; i < 6; i++) {
+		come_and_greet(&w, &g, "10.2.0.1");
+		expect(&g, "XCLIENT ADDR=192.0.2.9\r\n", "220");
+		expect(&g, "XCLIENT ADDR=192.0.2.10\r\n", "220");
+		guest_cut(&g);
+	}
 	end(&w);
 }
 
@@ -1305,6 +1358,8 @@ int main(void)
 		cmocka_unit_test(who_is_denied_hears_554_in_place_of_the_greeting),
 		cmocka_unit_test(a_flood_of_refusals_is_no_flood_of_the_log),
 		cmocka_unit_test(the_client_is_whom_the_proxy_names),
+		cmocka_unit_test(whom_nobody_speaks_to_cannot_come_by_a_proxy),
+		cmocka_unit_test(a_flood_of_one_client_is_no_flood_of_the_log),
 		cmocka_unit_test(what_follows_a_proxy_header_is_the_clients),
 		cmocka_unit_test(a_proxy_may_speak_for_itself),
 		cmocka_unit_test(whoever_must_say_for_whom_it_speaks_has_to_do_so_soon),
@@ -1336,6 +1391,7 @@ int main(void)
 		cmocka_unit_test(a_listener_moves_from_all_addresses_to_one_and_back),
 		cmocka_unit_test(whoever_stands_in_a_door_that_goes_is_served_or_cut),
 		cmocka_unit_test(xclient_makes_the_client_another_one),
+		cmocka_unit_test(xclient_takes_the_session_along),
 		cmocka_unit_test(nobody_else_may_use_xclient),
 		cmocka_unit_test(xforward_changes_what_the_log_says_for_one_message),
 		cmocka_unit_test(a_service_is_asked_about_each_recipient_and_each_message),

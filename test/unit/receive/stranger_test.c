@@ -173,6 +173,46 @@ static void limits_are_told_with_their_time_and_to_friends_with_their_name(void 
 	bench_close(&b);
 }
 
+static void say_of_recipient(struct bench *b, enum policy_verdict verdict)
+{
+	assert_true(b->policy_runs);
+	b->policy_runs = false;
+	receive_session_policy_answered(
+		&b->session,
+		&(struct policy_answer){ .verdict = verdict, .reply = { 550, "5.7.1", TEXT("not so") } });
+	bench_collect(b);
+}
+
+/* Whom the service refuses is given back once, and is none of the message. */
+static void what_a_service_refuses_is_given_back_once(void **state)
+{
+	static const char asking[] = "hostname: relay.test\n"
+				     "listen: [{name: in, address: 127.0.0.1:2525}]\n"
+				     "access: {policy_service: {address: '127.0.0.1:10031'}}\n"
+				     "routes: [{to: any, via: direct}]\n";
+	struct bench b;
+
+	(void)state;
+	bench_open(&b, asking, true);
+	b.has_policy = true;
+	(void)bench_say(&b, "EHLO c\r\n");
+	(void)bench_say(&b, "MAIL FROM:<a@example.com>\r\n");
+	(void)bench_say(&b, "RCPT TO:<b@example.net>\r\n");
+	say_of_recipient(&b, POLICY_REFUSE);
+	assert_true(begins(buf_text(&b.said), "550 5.7.1 b@example.net not so"));
+	assert_int_equal(b.session.phase, PHASE_MAIL);
+	(void)bench_say(&b, "RCPT TO:<c@example.net>\r\n");
+	say_of_recipient(&b, POLICY_PASS);
+	(void)bench_say(&b, "RCPT TO:<d@example.net>\r\n");
+	say_of_recipient(&b, POLICY_REFUSE);
+	assert_int_equal(b.session.transaction->envelope->recipient_count, 1);
+	assert_int_equal(b.taken[RECEIVE_LIMIT_RECIPIENT], 3);
+	assert_int_equal(b.given_back, 2);
+	(void)bench_say(&b, "RSET\r\n");
+	assert_int_equal(b.given_back, 3);
+	bench_close(&b);
+}
+
 static void recipients_are_given_back_when_no_mail_comes_of_them(void **state)
 {
 	struct bench b;
@@ -206,6 +246,7 @@ int main(void)
 		cmocka_unit_test(while_it_waits_nothing_is_taken),
 		cmocka_unit_test(a_hundred_commands_that_lead_nowhere_are_free),
 		cmocka_unit_test(limits_are_told_with_their_time_and_to_friends_with_their_name),
+		cmocka_unit_test(what_a_service_refuses_is_given_back_once),
 		cmocka_unit_test(recipients_are_given_back_when_no_mail_comes_of_them),
 	};
 
