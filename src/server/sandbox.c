@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <postrider/base/auto.h>
@@ -72,12 +73,47 @@ static struct text directory_of(struct text path)
 	return text_head(path, slash);
 }
 
+static size_t depth_of(struct text path)
+{
+	size_t depth = 0;
+
+	for (size_t i = 0; i + 1 < path.len; i++)
+		depth += path.at[i] == '/';
+	return depth;
+}
+
+/* A directory that is a link is one that is switched as a whole (a volume of Kubernetes): what it leads to next lies beside
+ * it. Not for links at the top, as /var/run is one. */
+static void add_beside(struct sandbox_places *p, struct text directory)
+{
+	AUTO(free_memory) char *name = text_dup(directory);
+	struct text above = directory_of(directory);
+	struct stat st;
+
+	if (name && lstat(name, &st) == 0 && S_ISLNK(st.st_mode) && depth_of(above) >= 2)
+		add_place(p, above, false, true);
+}
+
+/* A file may be a link too, with each new one in the place where the last one was (live and archive of certbot). */
+static void add_target(struct sandbox_places *p, struct text path)
+{
+	AUTO(free_memory) char *name = text_dup(path);
+	AUTO(free_memory) char *real = name ? realpath(name, NULL) : NULL;
+	struct text directory = directory_of(text_from(real));
+
+	if (real && directory.len > 0)
+		add_place(p, directory, false, true);
+}
+
 void sandbox_add_file(struct sandbox_places *p, struct text path)
 {
 	struct text directory = directory_of(path);
 
-	if (path.len > 0)
-		add_place(p, directory.len > 0 ? directory : path, false, true);
+	if (path.len == 0)
+		return;
+	add_place(p, directory.len > 0 ? directory : path, false, true);
+	add_beside(p, directory);
+	add_target(p, path);
 }
 
 static bool names_a_file(struct text key)

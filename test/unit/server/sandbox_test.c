@@ -186,6 +186,59 @@ static int makes_links(const struct place *p)
 	return fails(symlink("/etc/shadow", path), ENOSYS) || fails(link(p->outside, path), ENOSYS);
 }
 
+/* What certbot and Kubernetes do: the file is a link to another place, or its directory is, and both are switched. */
+static int reads_what_links_lead_to(const struct place *p)
+{
+	char from[200], to[200];
+
+	snprintf(from, sizeof(from), "%s/live/key.pem", p->directory);
+	if (open(from, O_RDONLY) < 0)
+		return 1;
+	snprintf(to, sizeof(to), "%s/archive/key2.pem", p->directory);
+	if (open(to, O_RDONLY) < 0)
+		return 2;
+	snprintf(to, sizeof(to), "%s/volume/..second/cert.pem", p->directory);
+	return open(to, O_RDONLY) < 0 ? 3 : 0;
+}
+
+static void make(const struct place *p, const char *name, const char *link)
+{
+	char path[200];
+
+	snprintf(path, sizeof(path), "%s/%s", p->directory, name);
+	if (link)
+		assert_int_equal(symlink(link, path), 0);
+	else if (strstr(name, ".pem"))
+		write_file(path);
+	else
+		assert_int_equal(mkdir(path, 0700), 0);
+}
+
+static void test_links(void **state)
+{
+	struct place *p = *state;
+
+	make(p, "live", NULL);
+	make(p, "archive", NULL);
+	make(p, "archive/key1.pem", NULL);
+	make(p, "archive/key2.pem", NULL);
+	make(p, "live/key.pem", "../archive/key1.pem");
+	make(p, "volume", NULL);
+	make(p, "volume/..first", NULL);
+	make(p, "volume/..second", NULL);
+	make(p, "volume/..first/cert.pem", NULL);
+	make(p, "volume/..second/cert.pem", NULL);
+	make(p, "volume/..data", "..first");
+	snprintf(
+		p->yaml, sizeof(p->yaml),
+		"hostname: relay.example\nspool: {path: %s/spool}\n"
+		"listen: [{address: \"127.0.0.1:2525\", cert: %s/volume/..data/cert.pem, key: %s/live/key.pem}]\n"
+		"upstreams: {next: {hosts: [\"127.0.0.1:2526\"], tls: none}}\nroutes: [{to: any, via: next}]\n",
+		p->directory, p->directory, p->directory);
+	is_well(p, "links", "", reads_what_links_lead_to);
+	is_well(p, "and no more", "", reads_outside);
+}
+
 /* ---------------------------------------------------------------- system calls */
 
 static int runs_a_program(const struct place *p)
@@ -375,6 +428,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_probes),
+		TEST(test_links),
 		TEST(test_ports),
 		TEST(test_what_a_reload_may_name),
 		TEST(test_ports_of_a_configuration),
