@@ -106,8 +106,19 @@ bool handed_in_is_deciding(const struct handed_in *h)
 
 /* ---------------------------------------------------------------- envelope */
 
+/* As mail by SMTP: the domain as the DNS has it. */
+static enum err plain_path(const struct smtp_path *path, struct buf *room, struct text *mailbox)
+{
+	enum err err = path->is_utf8 ? smtp_mailbox_to_ascii_domain(path, room) : ERR_OK;
+
+	if (!err && path->is_utf8)
+		*mailbox = buf_text(room);
+	return err ? err : buf_err(room);
+}
+
 enum err handed_in_from(struct handed_in *h, struct text mailbox, struct buf *problem)
 {
+	AUTO(buf_fini) struct buf room = BUF(PATH_MAX_BYTES);
 	struct smtp_path path = { .mailbox = TEXT_EMPTY };
 	bool is_null = mailbox.len == 0 || text_eq(mailbox, TEXT("<>"));
 	size_t before = problem->len;
@@ -117,6 +128,8 @@ enum err handed_in_from(struct handed_in *h, struct text mailbox, struct buf *pr
 	else if (!is_null && smtp_mailbox_parse_utf8(mailbox, &path))
 		buf_add_format(problem, "the sender \"%.*s\" is no address",
 		               TEXT_ARGS(text_head(mailbox, 300)));
+	else if (plain_path(&path, &room, &path.mailbox))
+		return ERR_NOMEM;
 	else if (!route_sender_allowed(h->config, path.mailbox))
 		buf_add_format(problem, "the sender %.*s is not allowed here (access.senders)",
 		               TEXT_ARGS(path.mailbox));
@@ -164,15 +177,12 @@ static enum err add_recipient(struct handed_in *h, struct text given, struct tex
 }
 
 /* The words for a recipient that is refused before its way is looked for; false: it is not. */
-static bool is_refused(struct handed_in *h, struct text mailbox, struct smtp_path *path, struct buf *problem)
+static bool is_refused(struct handed_in *h, struct text mailbox, struct buf *problem)
 {
 	const struct config *config = h->config;
 	size_t before = problem->len;
 
-	if (!text_eq_nocase(mailbox, TEXT("postmaster")) && smtp_mailbox_parse_utf8(mailbox, path))
-		buf_add_format(problem, "the recipient \"%.*s\" is no address",
-		               TEXT_ARGS(text_head(mailbox, 300)));
-	else if (h->envelope->recipient_count >= config->access.max_recipients)
+	if (h->envelope->recipient_count >= config->access.max_recipients)
 		buf_add_format(problem, "more than %llu recipients (access.max_recipients)",
 		               (unsigned long long)config->access.max_recipients);
 	else if (route_admit_recipient(config, &config->listen.items[0], true, mailbox) != ROUTE_ADMITTED)
@@ -184,10 +194,19 @@ static bool is_refused(struct handed_in *h, struct text mailbox, struct smtp_pat
 enum err handed_in_to(struct handed_in *h, struct text mailbox, struct buf *problem)
 {
 	AUTO(buf_fini) struct buf rewritten = BUF(PATH_MAX_BYTES);
+	AUTO(buf_fini) struct buf room = BUF(PATH_MAX_BYTES);
 	struct smtp_path path = { .is_utf8 = false };
+	struct text given = mailbox;
 	struct route_choice choice;
 
-	if (is_refused(h, mailbox, &path, problem))
+	if (!text_eq_nocase(mailbox, TEXT("postmaster")) && smtp_mailbox_parse_utf8(mailbox, &path)) {
+		buf_add_format(problem, "the recipient \"%.*s\" is no address",
+		               TEXT_ARGS(text_head(mailbox, 300)));
+		return ERR_SYNTAX;
+	}
+	if (plain_path(&path, &room, &mailbox))
+		return ERR_NOMEM;
+	if (is_refused(h, mailbox, problem))
 		return ERR_SYNTAX;
 	route_rewrite_recipient(h->config, mailbox, &rewritten);
 	if (buf_err(&rewritten))
@@ -204,7 +223,7 @@ enum err handed_in_to(struct handed_in *h, struct text mailbox, struct buf *prob
 		return ERR_SYNTAX;
 	}
 	h->envelope->smtputf8 = h->envelope->smtputf8 || path.is_utf8;
-	return add_recipient(h, mailbox, buf_text(&rewritten), &choice);
+	return add_recipient(h, given, buf_text(&rewritten), &choice);
 }
 
 /* ---------------------------------------------------------------- content */
@@ -260,6 +279,8 @@ static enum err know_content(struct handed_in *h)
 	header_scan_finish(&h->header);
 	e->content_bytes = h->bytes;
 	e->body = h->lines.has_8bit ? ENVELOPE_8BIT : ENVELOPE_7BIT;
+	e->header_8bit = h->header.is_8bit;
+	e->tls_wish = header_scan_wants_no_tls(&h->header) ? ENVELOPE_TLS_OPTIONAL : ENVELOPE_TLS_UNSAID;
 	enum err err = envelope_set(e, &e->message_id, header_scan_value(&h->header, HEADER_MESSAGE_ID));
 
 	if (!err)

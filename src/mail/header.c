@@ -268,3 +268,9 @@ struct text header_scan_value(const struct header_scan *s, enum header_wanted wa
 {
 	return text_trim(buf_text(&s->values[wanted]));
 }
+
+bool header_scan_wants_no_tls(const struct header_scan *s)
+{
+	return s->counts[HEADER_TLS_REQUIRED] == 1 &&
+	       text_eq_nocase(header_scan_value(s, HEADER_TLS_REQUIRED), TEXT("No"));
+}

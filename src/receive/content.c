@@ -272,12 +272,6 @@ void receive_transaction_go_on(struct receive_session *s)
 	buf_fini(&front);
 }
 
-static bool wants_no_tls(const struct header_scan *h)
-{
-	return h->counts[HEADER_TLS_REQUIRED] == 1 &&
-	       text_eq_nocase(header_scan_value(h, HEADER_TLS_REQUIRED), TEXT("No"));
-}
-
 /* What the content says about itself goes to the envelope. */
 static void describe(struct transaction *t)
 {
@@ -288,7 +282,7 @@ static void describe(struct transaction *t)
 	if (t->decoder.has_8bit && e->body == ENVELOPE_7BIT)
 		e->body = ENVELOPE_8BIT;
 	/* the parameter is the stronger word (RFC 8689 section 4.2) */
-	if (e->tls_wish == ENVELOPE_TLS_UNSAID && wants_no_tls(&t->header))
+	if (e->tls_wish == ENVELOPE_TLS_UNSAID && header_scan_wants_no_tls(&t->header))
 		e->tls_wish = ENVELOPE_TLS_OPTIONAL;
 	if (!t->err)
 		t->err = envelope_set(e, &e->message_id, header_scan_value(&t->header, HEADER_MESSAGE_ID));

@@ -84,5 +84,7 @@ void header_scan_finish(struct header_scan *s);
 /* On one line, without white space at both ends; empty: no such field, or an empty one. Lives until
  * header_scan_fini. */
 struct text header_scan_value(const struct header_scan *s, enum header_wanted wanted);
+/* "TLS-Required: No", once (RFC 8689 section 5): rather without TLS than not at all. */
+bool header_scan_wants_no_tls(const struct header_scan *s);
 
 #endif
