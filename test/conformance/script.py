@@ -7,6 +7,7 @@ A file is read line by line; `#` at a line's start is a comment. A case begins w
     title MAIL inside a transaction
     on relay                            which listener (see servers.py); relay if nothing is said
     once                                this case only as it stands: not cut into octets, not in TLS
+    timing                              what the peers say hangs on the moment: it is not compared with the page
         ...                             steps, indented
     must 503                            what is right: one pattern for each answer that is judged (or: should, may)
     ours 503 5.5.1                      what our server says: exactly
@@ -71,6 +72,7 @@ class Case:
     title: str = ""
     role: str = "relay"
     once: bool = False
+    timing: bool = False
     steps: list = dataclasses.field(default_factory=list)
     level: str = ""
     right: list = dataclasses.field(default_factory=list)
@@ -94,8 +96,8 @@ def take_word(case, word, rest):
         case.rfc, _, case.section = rest.partition(" ")
     elif word == "on":
         case.role = rest
-    elif word == "once":
-        case.once = True
+    elif word in ("once", "timing"):
+        setattr(case, word, True)
     elif word in LEVELS:
         case.level, case.right = word, parts_of(rest)
     elif word == "ours":
