@@ -110,7 +110,7 @@ static void renew_limit(struct connection *c)
 }
 
 /* Commands that wait behind an answer are answered in the same write; where there are none it goes now. */
-static void go_on(struct connection *c)
+void connection_go_on(struct connection *c)
 {
 	renew_limit(c);
 	if (c->receive->stopping)
@@ -138,7 +138,7 @@ static void on_decided(void *owner, const struct queue_decision *decision)
 	if (!c->stream)
 		connection_free(c);
 	else
-		go_on(c); /* the 250 leaves before the message's delivery begins */
+		connection_go_on(c); /* the 250 leaves before the message's delivery begins */
 }
 
 static void commit(void *owner, const struct queue_submission *submission)
@@ -162,71 +162,14 @@ static void close_session(void *owner)
 	c->closing = true;
 }
 
-static void add_client(struct buf *b, const struct connection *c, struct ip ip)
-{
-	if (ip.family != IP_NONE)
-		ip_add(b, ip);
-	else
-		buf_add_string(b, c->session.is_named ? "unknown" : "unix");
-}
-
-/* XFORWARD: whom the peer speaks for is the client, and the peer is where it came by. */
-static void name_forwarded(const struct session_more *more, struct event *event)
-{
-	event->client_via = event->client_ip;
-	event->client_ip = text_from(more->forwarded_addr);
-	if (more->forwarded_helo)
-		event->client_helo = text_from(more->forwarded_helo);
-}
-
-static void emit(void *owner, struct event *event)
-{
-	struct connection *c = owner;
-	const struct session_more *more = c->session.more;
-	struct buf ip = BUF(IP_TEXT_MAX), via = BUF(IP_TEXT_MAX);
-
-	if (event->kind == EVENT_REJECTED)
-		c->receive->counts.rejections++;
-	add_client(&ip, c, c->session.client);
-	event->client_ip = buf_text(&ip);
-	event->client_helo = text_from(c->session.helo);
-	event->client_listener = c->session.listener->name;
-	if (event->client_user.len == 0)
-		event->client_user = receive_session_user(&c->session);
-	if (c->more && c->more->via.ip.family != IP_NONE)
-		ip_add(&via, c->more->via.ip);
-	event->client_via = buf_text(&via);
-	if (more && more->forwarded_addr)
-		name_forwarded(more, event);
-	if (c->session.transaction)
-		event->client_protocol = c->session.transaction->envelope->protocol;
-	if (c->session.tls_running) {
-		event->tls.version = text_from(tls_version_text(c->session.tls.version));
-		event->tls.cipher = c->session.tls.cipher;
-	}
-	observe_emit(c->receive->observe, event);
-	buf_fini(&ip);
-	buf_fini(&via);
-}
-
-/* ---------------------------------------------------------------- limits, and rests */
-
-static bool take(void *owner, enum receive_limit what, struct receive_limit_answer *why)
-{
-	return admission_take(owner, what, why);
-}
-
-static void give_back(void *owner, uint64_t recipients)
-{
-	admission_give_back(owner, recipients);
-}
+/* ---------------------------------------------------------------- rests */
 
 static void on_rested(void *owner)
 {
 	struct connection *c = owner;
 
 	receive_session_rested(&c->session);
-	go_on(c);
+	connection_go_on(c);
 }
 
 static void rest(void *owner, int64_t ms)
@@ -239,153 +182,11 @@ static void rest(void *owner, int64_t ms)
 		receive_session_rested(&c->session);
 }
 
-/* ---------------------------------------------------------------- who it is */
-
 struct connection_more *connection_more(struct connection *c)
 {
 	if (!c->more)
 		c->more = calloc(1, sizeof(*c->more));
 	return c->more;
-}
-
-/* What the mechanisms want to know of the connection; binding is room for what its channel is known by. */
-static struct auth_peer auth_peer_of(const struct connection *c, struct buf *binding)
-{
-	const struct session_more *more = c->session.more;
-
-	if (c->session.tls_running && tls_channel_binding(c->stream, TLS_BINDING_EXPORTER, binding))
-		buf_reset(binding);
-	return (struct auth_peer){ .listener = c->session.listener,
-		                   .client = c->session.client,
-		                   .tls = c->session.tls_running,
-		                   .certificate_user = more ? text_from(more->certificate_user) : TEXT_EMPTY,
-		                   .channel_binding = buf_text(binding) };
-}
-
-static unsigned auth_offered_here(void *owner)
-{
-	struct connection *c = owner;
-	struct buf binding = BUF(TLS_BINDING_BYTES);
-	struct auth_peer peer;
-	unsigned offered;
-
-	if (!c->receive->options.auth || c->session.listener->auth == CONFIG_AUTH_NONE)
-		return 0;
-	peer = auth_peer_of(c, &binding);
-	offered = auth_offered(c->receive->options.auth, &peer);
-	buf_fini(&binding);
-	return offered;
-}
-
-static void on_auth_step(void *owner, const struct auth_step *step)
-{
-	struct connection *c = owner;
-	struct counters *counters = observe_counters(c->receive->observe);
-
-	if (step->kind == AUTH_DONE)
-		counters->auth_attempts[COUNTER_AUTH_SUCCEEDED]++;
-	else if (step->kind == AUTH_WRONG || step->kind == AUTH_LOCKED)
-		counters->auth_attempts[COUNTER_AUTH_FAILED]++;
-	else if (step->kind != AUTH_CHALLENGE)
-		counters->auth_attempts[COUNTER_AUTH_OTHER]++;
-	receive_session_auth_step(&c->session, step);
-	go_on(c);
-}
-
-static enum err begin_auth(void *owner, struct text mechanism, bool has_initial, struct text initial)
-{
-	struct connection *c = owner;
-	struct connection_more *more = connection_more(c);
-	struct buf binding = BUF(TLS_BINDING_BYTES);
-	struct auth_peer peer;
-	enum err err;
-
-	if (!more)
-		return ERR_NOMEM;
-	peer = auth_peer_of(c, &binding);
-	err = auth_begin(c->receive->options.auth,
-	                 &(struct auth_start){ .peer = &peer,
-	                                       .mechanism = mechanism,
-	                                       .has_initial = has_initial,
-	                                       .initial = initial,
-	                                       .on_step = on_auth_step,
-	                                       .owner = c },
-	                 &more->auth);
-	buf_fini(&binding);
-	return err;
-}
-
-static void answer_auth(void *owner, struct text line)
-{
-	struct connection *c = owner;
-
-	auth_answer(c->more->auth, line);
-}
-
-static void cancel_auth(void *owner)
-{
-	struct connection *c = owner;
-
-	if (c->more)
-		auth_cancel(&c->more->auth);
-}
-
-/* Without anybody who knows users, the name is all there is. */
-static enum err find_user(void *owner, struct text name, struct auth_user **out)
-{
-	struct connection *c = owner;
-
-	return c->receive->options.auth ? auth_user_new(c->receive->options.auth, name, out) : ERR_OK;
-}
-
-static bool client_changed(void *owner, struct receive_limit_answer *why)
-{
-	struct connection *c = owner;
-	struct receive *r = c->receive;
-	struct connection_more *more = connection_more(c);
-	struct client *client = clients_enter(&r->clients, c->session.client);
-
-	if (!client || !more) {
-		clients_leave(client);
-		*why = (struct receive_limit_answer){ 421, "4.3.0", "Out of memory", NULL, 0, REASON_OTHER };
-		return false;
-	}
-	if (more->via.ip.family == IP_NONE)
-		more->via = io_stream_peer(c->stream)->ip;
-	clients_leave(c->client);
-	c->client = client;
-	if (route_is_denied(r->config, c->session.client)) {
-		*why = (struct receive_limit_answer){ 554,           "5.7.1", "No service for this client",
-			                              "access.deny", 0,       REASON_POLICY };
-		return false;
-	}
-	return admission_of_client(c, c->session.listener, client, c->session.client, why);
-}
-
-/* ---------------------------------------------------------------- the service outside */
-
-static void on_policy_answer(void *owner, const struct policy_answer *answer)
-{
-	struct connection *c = owner;
-
-	receive_session_policy_answered(&c->session, answer);
-	go_on(c);
-}
-
-static bool ask_policy(void *owner, const struct policy_question *asked)
-{
-	struct connection *c = owner;
-	struct connection_more *more = c->receive->policy ? connection_more(c) : NULL;
-	struct policy_question question = *asked;
-	struct tls_info tls = tls_info_of(c->stream);
-
-	if (!more)
-		return false;
-	question.server = io_stream_local(c->stream)->ip;
-	question.ccert_fingerprint = tls.peer_fingerprint;
-	question.ccert_subject = tls.peer_verified ? tls.peer_name : TEXT_EMPTY;
-	question.stress = c->receive->pressure != RECEIVE_AT_EASE;
-	return !policy_service_ask(c->receive->policy, &question, &more->policy, on_policy_answer, c);
 }
 
 static const struct receive_session_ops session_ops = {
@@ -400,17 +201,17 @@ static const struct receive_session_ops session_ops = {
 	.commit = commit,
 	.start_tls = start_tls,
 	.close = close_session,
-	.emit = emit,
-	.take = take,
-	.give_back = give_back,
+	.emit = asks_emit,
+	.take = asks_take,
+	.give_back = asks_give_back,
 	.rest = rest,
-	.auth_offered = auth_offered_here,
-	.auth_begin = begin_auth,
-	.auth_answer = answer_auth,
-	.auth_cancel = cancel_auth,
-	.auth_find = find_user,
-	.ask_policy = ask_policy,
-	.client_changed = client_changed,
+	.auth_offered = asks_auth_offered,
+	.auth_begin = asks_auth_begin,
+	.auth_answer = asks_auth_answer,
+	.auth_cancel = asks_auth_cancel,
+	.auth_find = asks_auth_find,
+	.ask_policy = asks_policy,
+	.client_changed = asks_client_changed,
 };
 
 /* ---------------------------------------------------------------- the stream */

@@ -60,6 +60,21 @@ size_t connection_talk(struct connection *c, struct text bytes);
 void connection_set_limit(struct connection *c, int64_t at_ms);
 extern const struct io_stream_events connection_stream_events;
 
+/* What was waited for has come: the client has all its time again, and what it said meanwhile is taken. */
+void connection_go_on(struct connection *c);
+
+/* asks.c: for the session, whose owner is the connection (struct receive_session_ops) */
+void asks_emit(void *owner, struct event *event);
+bool asks_take(void *owner, enum receive_limit what, struct receive_limit_answer *why);
+void asks_give_back(void *owner, uint64_t recipients);
+unsigned asks_auth_offered(void *owner);
+enum err asks_auth_begin(void *owner, struct text mechanism, bool has_initial, struct text initial);
+void asks_auth_answer(void *owner, struct text line);
+void asks_auth_cancel(void *owner);
+enum err asks_auth_find(void *owner, struct text name, struct auth_user **out);
+bool asks_client_changed(void *owner, struct receive_limit_answer *why);
+bool asks_policy(void *owner, const struct policy_question *asked);
+
 /* door.c */
 size_t door_take(struct connection *c, struct text bytes); /* octets in front of a door */
 void door_timed_out(struct connection *c);
