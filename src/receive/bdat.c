@@ -63,6 +63,8 @@ static void end_of_chunk(struct receive_session *s)
 		receive_content_end(s);
 	} else {
 		receive_session_reply_format(s, 250, "2.0.0", "%llu octets taken", (unsigned long long)bytes);
+		if (bytes == 0)
+			receive_session_count_junk(s); /* allowed, and leads nowhere */
 	}
 }
 

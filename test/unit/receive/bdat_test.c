@@ -291,6 +291,21 @@ static void chunks_that_follow_a_failure_do_not_end_the_session(void **state)
 	bench_close(&b);
 }
 
+static void empty_chunks_without_end_end_the_session(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	bench_open(&b, yaml, true);
+	bench_say(&b, "EHLO c\r\n" OPEN);
+	for (int i = 0; i < 50; i++)
+		assert_true(fits("250 2.0.0 0 octets taken\r\n", bench_say(&b, "BDAT 0\r\n")));
+	for (int i = 0; i < 200 && !b.closed; i++)
+		bench_say(&b, "BDAT 0\r\n");
+	assert_true(b.closed);
+	bench_close(&b);
+}
+
 static void a_full_spool_is_said_behind_the_octets(void **state)
 {
 	struct bench b;
@@ -467,6 +482,7 @@ int main(void)
 		cmocka_unit_test(chunks_that_are_too_large_together_are_not_kept),
 		cmocka_unit_test(a_failure_is_forgotten_with_its_transaction),
 		cmocka_unit_test(chunks_that_follow_a_failure_do_not_end_the_session),
+		cmocka_unit_test(empty_chunks_without_end_end_the_session),
 		cmocka_unit_test(a_full_spool_is_said_behind_the_octets),
 		cmocka_unit_test(a_busy_draft_holds_up_a_chunk),
 		cmocka_unit_test(where_tls_is_demanded_octets_are_read_all_the_same),

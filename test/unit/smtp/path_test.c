@@ -162,6 +162,12 @@ static void a_domain_has_one_form_in_the_dns(void **state)
 	assert_int_equal(smtp_domain_to_ascii(TEXT("\xff.b"), &out), ERR_SYNTAX);
 	assert_int_equal(smtp_domain_to_ascii(TEXT("\xc3\xbc..b"), &out), ERR_SYNTAX);
 	assert_int_equal(smtp_domain_to_ascii(TEXT("\xc3\xbc.b/c"), &out), ERR_SYNTAX);
+	/* characters whose plain form is no letter: "a/c", "@", ">", a space */
+	assert_int_equal(smtp_domain_to_ascii(TEXT("\xe2\x84\x80.example"), &out), ERR_SYNTAX);
+	assert_int_equal(smtp_domain_to_ascii(TEXT("a\xef\xbc\xa0" "b.example"), &out), ERR_SYNTAX);
+	assert_int_equal(smtp_domain_to_ascii(TEXT("a\xef\xbc\x9e" "b.example"), &out), ERR_SYNTAX);
+	assert_int_equal(smtp_domain_to_ascii(TEXT("a\xe3\x80\x80" "b.example"), &out), ERR_SYNTAX);
+	assert_int_equal(smtp_domain_to_ascii(TEXT("\xef\xbc\xbb" "192.0.2.1\xef\xbc\xbd"), &out), ERR_SYNTAX);
 	buf_add_string(&longest, "\xc3\xbc");
 	for (int i = 0; i < 60; i++)
 		buf_add_octet(&longest, 'a');
