@@ -74,7 +74,8 @@ static size_t plain_length(struct text t, bool utf8)
 	while (len < t.len) {
 		size_t more = is_plain(t.at[len]) ? 1 : utf8 ? utf8_length(text_skip(t, len), &c) : 0;
 
-		if (more == 0 || (more > 1 && !smtp_code_point_is_fit(c)) || (more == 1 && !is_plain(t.at[len])))
+		if (more == 0 || (more > 1 && !smtp_code_point_is_fit(c)) ||
+		    (more == 1 && !is_plain(t.at[len])))
 			break;
 		len += more;
 	}

@@ -17,7 +17,7 @@ enum line_fault {
 	/* LF without CR before it, also behind too many octets: ended here, so that nobody waits for a CR LF in vain. What
 	 * stands behind it was perhaps not meant as a line: better to end the dialogue. */
 	LINE_BARE_LF,
-	LINE_BARE_CR,  /* CR without LF behind it */
+	LINE_BARE_CR, /* CR without LF behind it */
 	LINE_NUL,
 };
 
