@@ -22,10 +22,11 @@ struct client {
 	unsigned results;
 	enum auth_verdict verdict;
 	char user[64], why[128], octets[64];
-	const char *next; /* said when MORE comes */
-	bool cancels;     /* when MORE comes */
-	bool closes;      /* the backend, when the result comes */
-	bool owed;        /* a result */
+	const char *next;        /* said when MORE comes */
+	bool cancels;            /* when MORE comes */
+	bool closes;             /* the backend, when the result comes */
+	bool owed;               /* a result */
+	struct client *next_one; /* logs in when LATER comes */
 	int64_t asked_at;
 	int64_t at;
 };
@@ -168,6 +169,8 @@ static void end(struct world *w)
 	buf_fini(&w->news);
 }
 
+static void log_in(struct client *c);
+
 static void on_result(void *owner, const struct auth_result *result)
 {
 	struct client *c = owner;
@@ -180,6 +183,8 @@ static void on_result(void *owner, const struct auth_result *result)
 	snprintf(c->octets, sizeof(c->octets), "%.*s", TEXT_ARGS(result->octets));
 	if (result->verdict != AUTH_SAYS_MORE) {
 		assert_null(c->call);
+		if (c->next_one && c->verdict == AUTH_SAYS_LATER)
+			log_in(c->next_one);
 		if (c->closes)
 			c->w->backend->ops->close(&c->w->backend);
 	} else if (c->cancels) {
@@ -568,6 +573,93 @@ static void a_dovecot_that_hangs_is_left(void **state)
 		assert_string_equal(w.clients[i].why, "Dovecot did not answer in time");
 	}
 	assert_int_equal(w.peer.accepted, 2); /* three in a row: another connection may do better */
+	end(&w);
+}
+
+/* Neither answers nor greetings: whoever comes now does not wait for half a minute any more. */
+static void a_frozen_dovecot_is_left_after_three_silences(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	w.greeting = "";
+	for (unsigned i = 0; i < 2; i++)
+		log_in(&w.clients[i]);
+	sim_run(w.sim, 31 * SECOND_MS);
+	assert_int_equal(w.clients[1].verdict, AUTH_SAYS_LATER);
+	w.respond = says_ok;
+	log_in(&w.clients[2]); /* it lives: those two do not count */
+	sim_run(w.sim, 100);
+	assert_int_equal(w.clients[2].verdict, AUTH_SAYS_YES);
+	w.respond = NULL;
+	log_in(&w.clients[3]);
+	sim_run(w.sim, 31 * SECOND_MS);
+	assert_int_equal(w.clients[3].verdict, AUTH_SAYS_LATER);
+	for (unsigned i = 4; i < 6; i++) {
+		w.respond = i == 4 ? says_ok : NULL;
+		log_in(&w.clients[i]);
+		sim_run(w.sim, 100);
+	}
+	assert_int_equal(w.clients[4].verdict, AUTH_SAYS_YES); /* still the same connection */
+	for (unsigned i = 6; i < 8; i++)
+		log_in(&w.clients[i]);
+	sim_run(w.sim, 31 * SECOND_MS);
+	int64_t began_at = io_now_at(w.io);
+
+	log_in(&w.clients[8]);
+	sim_run(w.sim, 31 * SECOND_MS);
+	assert_int_equal(w.clients[8].verdict, AUTH_SAYS_LATER);
+	assert_true(w.clients[8].at - began_at <= 6 * SECOND_MS);
+	end(&w);
+}
+
+/* What the old connection says of a dialogue on the new one is nothing. */
+static void connections_do_not_speak_for_each_other(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	w.respond = says_scram;
+	assert_int_equal(try_login(&w.clients[0], AUTH_SCRAM_SHA_256, TEXT("n,,")), ERR_OK);
+	sim_run(w.sim, 31 * SECOND_MS);
+	assert_int_equal(w.peer.open, 2);
+	w.respond = NULL;
+	log_in(&w.clients[1]);
+	sim_run(w.sim, 100);
+	service_say(session_of(&w), "OK\t2\tuser=mallory\n");
+	sim_run(w.sim, 100);
+	assert_int_equal(w.clients[1].results, 0);
+	service_say(LIST_ITEM(w.peer.sessions.prev, struct service_session, link), "OK\t2\tuser=alice\n");
+	sim_run(w.sim, 100);
+	assert_string_equal(w.clients[1].user, "alice");
+	w.backend->ops->cancel(&w.clients[0].call);
+	end(&w);
+}
+
+/* It was away once; that it breaks now means no more than that it was restarted. */
+static void old_failures_are_forgotten(void **state)
+{
+	struct world w;
+
+	(void)state;
+	prepare(&w);
+	open_backend(&w);
+	sim_run(w.sim, 2 * SECOND_MS);
+	be_there(&w);
+	w.respond = says_ok;
+	sim_run(w.sim, 15 * SECOND_MS);
+	w.respond = NULL;
+	w.clients[0].next_one = &w.clients[1];
+	log_in(&w.clients[0]);
+	sim_run(w.sim, 100);
+	w.respond = says_ok;
+	service_peer_hang_up(&w.peer);
+	sim_run(w.sim, 100);
+	assert_int_equal(w.clients[0].verdict, AUTH_SAYS_LATER);
+	assert_int_equal(w.clients[1].verdict,
+	                 AUTH_SAYS_YES); /* at once, and waited for the new connection */
 	end(&w);
 }
 
@@ -973,6 +1065,9 @@ int main(void)
 		cmocka_unit_test(a_dovecot_that_takes_no_more_connections_serves_on_the_old_one),
 		cmocka_unit_test(a_dovecot_that_throws_everybody_out_is_asked_ever_more_seldom),
 		cmocka_unit_test(a_dovecot_that_hangs_is_left),
+		cmocka_unit_test(a_frozen_dovecot_is_left_after_three_silences),
+		cmocka_unit_test(connections_do_not_speak_for_each_other),
+		cmocka_unit_test(old_failures_are_forgotten),
 		cmocka_unit_test(one_that_is_never_answered_is_cancelled),
 		cmocka_unit_test(whoever_is_not_dovecot_is_left),
 		cmocka_unit_test(a_greeting_that_never_ends_is_left),

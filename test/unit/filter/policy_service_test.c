@@ -559,6 +559,149 @@ static void a_service_that_hangs_up_on_every_question_is_asked_twice_at_most(voi
 	end(&w);
 }
 
+/* Also when the second connection had served before: it was busy when the first one broke. */
+static void a_question_is_asked_twice_at_most(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	w.options.max_connections = 2;
+	open_service(&w);
+	ask(&w.askers[0]);
+	ask(&w.askers[1]);
+	sim_run(w.sim, 100);
+	assert_int_equal(w.peer.open, 2);
+	w.manner = SILENT;
+	ask(&w.askers[2]);
+	ask(&w.askers[3]);
+	sim_run(w.sim, 100);
+	w.manner = HANGS_UP;
+	w.questions = 0;
+	struct service_session *one = LIST_ITEM(w.peer.sessions.next, struct service_session, link);
+	struct service_session *other = LIST_ITEM(w.peer.sessions.next->next, struct service_session, link);
+
+	service_say(other, "action=OK\n\n");
+	service_close(one);
+	sim_run(w.sim, 3000);
+	assert_int_equal(w.askers[2].failed + w.askers[3].failed, 1);
+	assert_int_equal(w.questions, 1);
+	end(&w);
+}
+
+static void a_restart_with_many_connections_is_not_noticed(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	open_service(&w);
+	for (unsigned i = 0; i < 5; i++)
+		ask(&w.askers[i]);
+	sim_run(w.sim, 100);
+	assert_int_equal(w.peer.open, 5);
+	service_peer_end(&w.peer);
+	be_there(&w);
+	for (unsigned i = 5; i < 8; i++)
+		ask(&w.askers[i]);
+	sim_run(w.sim, 200);
+	for (unsigned i = 5; i < 8; i++) {
+		assert_int_equal(w.askers[i].answers, 1);
+		assert_false(w.askers[i].failed);
+	}
+	end(&w);
+}
+
+/* One that failed for a moment, long ago, has not been failing ever since. */
+static void an_answer_makes_old_failures_forgotten(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	w.manner = HANGS_UP;
+	open_service(&w);
+	ask(&w.askers[0]);
+	sim_run(w.sim, 100);
+	assert_true(w.askers[0].failed);
+	w.manner = ECHOES;
+	ask(&w.askers[1]);
+	sim_run(w.sim, 5000);
+	assert_false(w.askers[1].failed);
+	w.manner = HANGS_UP;
+	ask(&w.askers[2]);
+	sim_run(w.sim, 1000);
+	assert_true(w.askers[2].failed);
+	assert_false(policy_service_count(w.service).is_down);
+	assert_int_equal(w.events.len, 0);
+	end(&w);
+}
+
+/* Its idle time does not run while it works. */
+static void a_connection_at_work_is_not_idle(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	open_service(&w);
+	ask(&w.askers[0]);
+	sim_run(w.sim, 298 * SECOND_MS);
+	w.manner = SILENT;
+	ask(&w.askers[1]);
+	sim_run(w.sim, 4 * SECOND_MS);
+	service_say(LIST_FIRST(&w.peer.sessions, struct service_session, link), "action=HOLD\n\n");
+	sim_run(w.sim, 100);
+	assert_int_equal(w.askers[1].answers, 1);
+	assert_int_equal(w.askers[1].verdict, POLICY_HOLD);
+	end(&w);
+}
+
+static void connections_that_were_needed_once_grow_old(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	open_service(&w);
+	for (unsigned i = 0; i < 5; i++)
+		ask(&w.askers[i]);
+	sim_run(w.sim, 100);
+	assert_int_equal(w.peer.open, 5);
+	for (unsigned i = 5; i < 14; i++) {
+		ask(&w.askers[i]);
+		sim_run(w.sim, 40 * SECOND_MS);
+	}
+	assert_int_equal(w.peer.open, 1);
+	assert_int_equal(w.peer.accepted, 5);
+	end(&w);
+}
+
+/* It has no room for more connections, and takes its time: those that wait are not told that it is down. */
+static void a_full_service_is_not_down(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	open_service(&w);
+	ask(&w.askers[0]);
+	sim_run(w.sim, 100);
+	io_listener_close(&w.peer.listener);
+	w.manner = SILENT;
+	ask(&w.askers[1]);
+	ask(&w.askers[2]);
+	sim_run(w.sim, 3000);
+	assert_int_equal(w.askers[2].answers, 0);
+	w.manner = ECHOES;
+	service_say(LIST_FIRST(&w.peer.sessions, struct service_session, link), "action=OK\n\n");
+	sim_run(w.sim, 100);
+	assert_int_equal(w.askers[2].answers, 1);
+	assert_false(w.askers[2].failed);
+	assert_int_equal(w.events.len, 0);
+	end(&w);
+}
+
 /* Connections beyond what the service takes are refused; those that it took serve all. */
 static void few_connections_serve_many_questions(void **state)
 {
@@ -1011,6 +1154,12 @@ int main(void)
 		cmocka_unit_test(a_restart_between_questions_is_not_noticed),
 		cmocka_unit_test(one_question_a_connection_is_fine),
 		cmocka_unit_test(a_service_that_hangs_up_on_every_question_is_asked_twice_at_most),
+		cmocka_unit_test(a_question_is_asked_twice_at_most),
+		cmocka_unit_test(a_restart_with_many_connections_is_not_noticed),
+		cmocka_unit_test(an_answer_makes_old_failures_forgotten),
+		cmocka_unit_test(a_connection_at_work_is_not_idle),
+		cmocka_unit_test(connections_that_were_needed_once_grow_old),
+		cmocka_unit_test(a_full_service_is_not_down),
 		cmocka_unit_test(few_connections_serve_many_questions),
 		cmocka_unit_test(nonsense_is_no_permission),
 		cmocka_unit_test(nonsense_is_said_once_a_minute),
