@@ -362,10 +362,69 @@ static void a_host_that_is_away_may_be_the_one(void **state)
 	relay_world_await(&w, "deferred", 1, 20000);
 	assert_int_equal(relay_world_count(&w, "bounced"), 0);
 	submit_one(&w, "<a@example.com>", "<c@example.net>");
-	relay_world_await(&w, "delivered", 1, 20000); /* nothing is suspended for it */
+	relay_world_await(&w, "delivered", 1, 2000); /* nothing is suspended for it */
 	assert_int_equal(sim_set_reach(w.sim, AT(10, 0, 0, 2, 25), SIM_REACHABLE), ERR_OK);
 	relay_world_await(&w, "delivered", 2, 3 * MINUTE_MS);
 	assert_int_equal(sim_peer_messages(h.two), 1);
+	close_hosts(&w, &h);
+}
+
+/* The same with a host that says why it is not to be had: that is not what the other mail comes to. */
+static void a_host_that_refuses_all_is_no_reason_for_the_rest(void **state)
+{
+	struct relay_world w;
+	struct hosts h;
+
+	(void)state;
+	open_hosts(&w, &h, TAKES_ALL_WITH("S: 250-SIZE 500\n"), "S: 421 4.3.2 too busy\nS: drops\n");
+	submit(&w, "<a@example.com>", "<b@example.net>", BIG);
+	submit_one(&w, "<a@example.com>", "<c@example.net>");
+	relay_world_await(&w, "deferred", 1, 20000);
+	relay_world_await(&w, "delivered", 1, 2000);
+	assert_true(relay_world_said(&w, "\"reason\":\"too_large\""));
+	assert_int_equal(relay_world_count(&w, "bounced"), 0);
+	close_hosts(&w, &h);
+}
+
+/* What waits in line behind the message that nobody takes is not returned with it. */
+static void only_mail_with_the_same_need_comes_back(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+
+	(void)state;
+	relay_world_open(&w, 34,
+	                 YAML_HEAD "upstreams: {next: {hosts: [10.0.0.1:25], tls: none, connections: 1}}\n"
+	                           "routes: [{to: any, via: next}]\n" YAML_RETRY,
+	                 NULL);
+	p = relay_world_peer(&w, NEXT_HOP, "after 2 s\n" TAKES_ALL_WITH("S: 250-SIZE 700\n"));
+	submit(&w, "<>", "<b@example.net>", BIG BIG);
+	submit_one(&w, "<a@example.com>", "<c@example.net>");
+	submit(&w, "<>", "<d@example.net>", BIG BIG BIG);
+	relay_world_await(&w, "bounced", 2, 20000);
+	relay_world_await(&w, "delivered", 1, 20000);
+	assert_int_equal(relay_world_count(&w, "bounced"), 2);
+	assert_int_equal(sim_peer_messages(p), 1);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+/* What a host does not do for one message is not remembered against it. */
+static void a_host_that_lacks_something_is_still_the_first(void **state)
+{
+	struct relay_world w;
+	struct hosts h;
+
+	(void)state;
+	open_hosts(&w, &h, TAKES_ALL_WITH("S: 250-SIZE 500\n"), TAKES_ALL_WITH("S: 250-SIZE 100000\n"));
+	submit(&w, "<a@example.com>", "<b@example.net>", BIG);
+	relay_world_await(&w, "delivered", 1, 5000);
+	assert_int_equal(sim_peer_messages(h.two), 1);
+	sim_run(w.sim, 15000); /* until the connection is given up */
+	submit_one(&w, "<a@example.com>", "<c@example.net>");
+	relay_world_await(&w, "delivered", 2, 5000);
+	assert_int_equal(sim_peer_messages(h.one), 1);
 	close_hosts(&w, &h);
 }
 
@@ -744,6 +803,9 @@ int main(void)
 		cmocka_unit_test(a_large_message_comes_back_whole),
 		cmocka_unit_test(a_message_goes_to_the_host_that_can_take_it_or_comes_back),
 		cmocka_unit_test(a_host_that_is_away_may_be_the_one),
+		cmocka_unit_test(a_host_that_refuses_all_is_no_reason_for_the_rest),
+		cmocka_unit_test(only_mail_with_the_same_need_comes_back),
+		cmocka_unit_test(a_host_that_lacks_something_is_still_the_first),
 		cmocka_unit_test(mail_that_fits_goes_on_beside_mail_that_does_not),
 		cmocka_unit_test(recipients_in_ascii_do_not_suffer_for_others),
 		cmocka_unit_test(a_sender_beyond_ascii_gets_his_report),

@@ -279,6 +279,63 @@ static struct found act_on_all(struct relay_world *w, enum schedule_verb verb)
 	return f;
 }
 
+/* A person's word counts before the client's, and a message in hold does not slip out with it. */
+static void a_retry_overrides_a_release_time(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+	struct found f;
+
+	(void)state;
+	relay_world_open(&w, 10, YAML_UPSTREAM, NULL);
+	p = relay_world_peer(&w, NEXT_HOP, TAKES_ALL);
+	assert_string_equal(relay_world_say(&w, "EHLO c\r\nMAIL FROM:<a@example.com> HOLDFOR=7200\r\n"
+	                                        "RCPT TO:<b@example.net>\r\nDATA\r\n" SMALL ".\r\n"),
+	                    "220 250 250 250 354 250 221");
+	sim_run(w.sim, 10 * MINUTE_MS);
+	assert_int_equal(sim_peer_messages(p), 0);
+	f = act_on_all(&w, SCHEDULE_HOLD);
+	assert_int_equal(f.done, 1);
+	sim_run(w.sim, 10 * MINUTE_MS);
+	assert_int_equal(sim_peer_messages(p), 0);
+	f = act_on_all(&w, SCHEDULE_RELEASE);
+	assert_int_equal(f.done, 1);
+	relay_world_await(&w, "delivered", 1, 2000);
+	assert_string_equal(relay_world_say(&w, "EHLO c\r\nMAIL FROM:<a@example.com> HOLDFOR=7200\r\n"
+	                                        "RCPT TO:<b@example.net>\r\nDATA\r\n" SMALL ".\r\n"),
+	                    "220 250 250 250 354 250 221");
+	sim_run(w.sim, 10 * MINUTE_MS);
+	assert_int_equal(sim_peer_messages(p), 1);
+	f = act_on_all(&w, SCHEDULE_RETRY);
+	assert_int_equal(f.done, 1);
+	relay_world_await(&w, "delivered", 2, 2000);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+/* Rows that wait for times hours away look as if they were of another clock when it is set back: they are read, and wait on. */
+static void a_clock_that_is_set_back_releases_nothing(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+
+	(void)state;
+	relay_world_open(&w, 11, YAML_UPSTREAM, NULL);
+	p = relay_world_peer(&w, NEXT_HOP, TAKES_ALL);
+	assert_string_equal(relay_world_say(&w, "EHLO c\r\nMAIL FROM:<a@example.com> HOLDFOR=14400\r\n"
+	                                        "RCPT TO:<b@example.net>\r\nDATA\r\n" SMALL ".\r\n"),
+	                    "220 250 250 250 354 250 221");
+	relay_world_set_clock(&w, -2 * HOUR_MS);
+	sim_run(w.sim, 5 * HOUR_MS);
+	assert_int_equal(sim_peer_messages(p), 0);
+	relay_world_check(&w);
+	relay_world_await(&w, "delivered", 1, 2 * HOUR_MS);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
 static void a_retry_ends_the_pause(void **state)
 {
 	struct relay_world w;
@@ -458,6 +515,8 @@ int main(void)
 		cmocka_unit_test(a_clock_set_back_over_a_restart_holds_nothing_up),
 		cmocka_unit_test(a_clock_set_forward_by_a_day_loses_nothing),
 		cmocka_unit_test(a_retry_ends_the_pause),
+		cmocka_unit_test(a_retry_overrides_a_release_time),
+		cmocka_unit_test(a_clock_that_is_set_back_releases_nothing),
 		cmocka_unit_test(what_is_held_waits_for_its_release_and_does_not_expire),
 		cmocka_unit_test(what_is_dropped_or_held_is_not_sent_meanwhile),
 		cmocka_unit_test(what_is_over_is_not_found),

@@ -392,6 +392,34 @@ static void a_demand_for_tls_is_kept_or_the_mail_comes_back(void **state)
 	}
 }
 
+/* RFC 9422 section 4: what was said in plain text is no promise, and no bound. */
+static void limits_said_in_plain_text_are_forgotten(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+	struct tls_context *context;
+
+	(void)state;
+	relay_world_open(&w, 97, OUT("require", "false"), NULL);
+	p = relay_world_peer(
+		&w, NEXT_HOP,
+		"S: 220 mx.test\nC: EHLO relay.test\nS: 250-mx.test\nS: 250-LIMITS RCPTMAX=1 MAILMAX=1\n"
+		"S: 250-SIZE 10\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\ntls\nC: EHLO relay.test\n"
+		"S: 250-mx.test\nS: 250 PIPELINING\nC: MAIL FROM:*\nC: RCPT TO:*\nC: RCPT TO:*\nC: DATA\n"
+		"S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\nD:\nS: 250 2.0.0 taken\n");
+	assert_int_equal(sim_tls_context(w.sim, true, false, &w.server_tls, &context), ERR_OK);
+	sim_peer_use_tls(p, context);
+	tls_context_unref(&context);
+	(void)relay_world_say(&w, "EHLO c\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.net>\r\n"
+	                          "RCPT TO:<c@example.net>\r\nDATA\r\n" SMALL ".\r\n");
+	relay_world_await(&w, "delivered", 2, 20000);
+	assert_int_equal(sim_peer_messages(p), 1);
+	assert_int_equal(sim_peer_wrong_lines(p), 0);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
 /* The report on it is bound by the same demand, and holds no body, whatever RET says. */
 static void a_report_on_it_travels_as_it_had_to(void **state)
 {
@@ -515,6 +543,7 @@ int main(void)
 		cmocka_unit_test(tls_on_the_way_out),
 		cmocka_unit_test(a_client_comes_under_tls_and_is_told_of_in_the_trace),
 		cmocka_unit_test(a_demand_for_tls_is_kept_or_the_mail_comes_back),
+		cmocka_unit_test(limits_said_in_plain_text_are_forgotten),
 		cmocka_unit_test(a_report_on_it_travels_as_it_had_to),
 		cmocka_unit_test(plain_text_behind_starttls_is_never_a_command),
 		cmocka_unit_test(where_tls_is_demanded_nothing_goes_without),

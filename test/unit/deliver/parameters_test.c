@@ -210,6 +210,12 @@ static void needs_are_asked_before_it_is_up(void **state)
 	               "failed lacks: permanent 0 5.3.4 too_large ehlo ~500 octets\nC> QUIT\nfinished\n");
 	session_script(&o, HELLO "S: 502 what\nC> HELO relay.example\nS: 250 mx\n"
 	                         "failed lacks: permanent 0 5.6.7 extension ehlo\nC> QUIT\nfinished\n");
+	/* nothing of the first EHLO counts where the second is not understood */
+	session_script(
+		&(struct session_script_options){ .tls = CONFIG_TLS_REQUIRE }, HELLO
+		"S: 250-mx / 250-SIZE 5 / 250-DSN / 250 STARTTLS\nC> STARTTLS\nS: 220 go\nstarttls\ntls ok\n"
+		"C> EHLO relay.example\nS: 502 what\nC> HELO relay.example\nS: 250 mx\nup\nready\n"
+		"job ret=full a\n" MAIL "\n");
 	/* only the second EHLO counts */
 	o.tls = CONFIG_TLS_OPPORTUNISTIC;
 	session_script(&o, HELLO "S: 250-mx / 250 STARTTLS\nC> STARTTLS\nS: 220 go\nstarttls\ntls ok\n"
