@@ -246,7 +246,7 @@ static int gather_recipients(struct message *m, struct buf *octets, struct text 
 static int write_envelope(struct message *m)
 {
 	const struct sendmail_args *args = &m->s->args;
-	size_t room = args->recipient_count + m->header.recipient_count + 1, count;
+	size_t room = args->recipient_count + m->header.recipient_count + 1, count = 0;
 	AUTO(free_memory) struct text *to = calloc(room, sizeof(*to));
 	AUTO(buf_fini) struct buf octets = BUF(DROP_HEAD_MAX), envid = BUF(100), lines = BUF(DROP_HEAD_MAX);
 
