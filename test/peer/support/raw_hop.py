@@ -1,5 +1,6 @@
 """A next hop that keeps every octet it gets, and readers of those octets that are as careless as real servers have been."""
 
+import contextlib
 import re
 import socket
 import threading
@@ -15,8 +16,17 @@ class RawHop:
         self.messages = 0
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port = self.socket.getsockname()[1]
-        world.endings.append(self.socket.close)
-        threading.Thread(target=self.accept, daemon=True).start()
+        world.endings.append(self.close)
+        self.thread = threading.Thread(target=self.accept, daemon=True)
+        self.thread.start()
+
+    def close(self):
+        """A socket that is closed while a thread waits for its clients listens on, and the thread may take those of the next
+        one that gets its descriptor."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.thread.join(10)
+        self.socket.close()
 
     def accept(self):
         while True:

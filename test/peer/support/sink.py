@@ -1,5 +1,6 @@
 """A next hop in Python that keeps what it is given: slow and exact, made without our own code."""
 
+import contextlib
 import dataclasses
 import socket
 import threading
@@ -28,9 +29,14 @@ class Sink:
         self.socket = socket.create_server((host, port), family=family, backlog=256)
         self.port = self.socket.getsockname()[1]
         world.endings.append(self.close)
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.thread = threading.Thread(target=self.accept, daemon=True)
+        self.thread.start()
 
     def close(self):
+        """Wakes the thread first: a socket that is closed while one waits for its clients listens on."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.thread.join(10)
         self.socket.close()
 
     def accept(self):
