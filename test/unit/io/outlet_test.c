@@ -120,7 +120,7 @@ static void a_stalled_reader_costs_lines_and_hears_how_many(void **state)
 
 	assert_int_equal(lost, put - kept);
 	assert_in_range(kept, 10, 300); /* the pipe's 64 KiB, ours, and what lies between */
-	assert_true(lost > said);
+	assert_true(lost >= said); /* equal where the last line fitted again: it told of all before it */
 	/* The reader comes back. */
 	for (int tries = 0; said < lost && tries < 10000; tries++) {
 		char some[4096];
