@@ -426,8 +426,7 @@ struct config_local_url {
 /* *out borrows from url. ERR_SYNTAX: *why goes on after "it". */
 MUST_USE enum err config_local_url_parse(struct text url, struct config_local_url *out, const char **why);
 
-const char *config_tls_name(enum config_tls tls); /* "none", "opportunistic", ...: as in the YAML */
-const char *config_via_name(enum config_via via);
+const char *config_via_name(enum config_via via); /* "direct", "hold", ...: as in the YAML */
 const char *config_log_level_name(enum config_log_level level);
 
 #endif

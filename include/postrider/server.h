@@ -65,7 +65,6 @@ struct schedule *server_schedule(struct server *s);
 struct receive *server_receive(struct server *s);
 struct history *server_history(struct server *s);
 const struct config *server_config(struct server *s);
-bool server_is_stopping(const struct server *s);
 bool server_has_failed(const struct server *s); /* the disk failed: it stopped by itself; exit with 1 */
 
 /* ---------------------------------------------------------------- the process */

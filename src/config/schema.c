@@ -768,11 +768,6 @@ static const char *word(const struct choice *choices, unsigned value)
 	return "unknown";
 }
 
-const char *config_tls_name(enum config_tls tls)
-{
-	return word(tls_out, tls);
-}
-
 const char *config_via_name(enum config_via via)
 {
 	static const char *const names[] = { [CONFIG_VIA_UPSTREAM] = "upstream",

@@ -571,11 +571,6 @@ const struct config *server_config(struct server *s)
 	return s->config;
 }
 
-bool server_is_stopping(const struct server *s)
-{
-	return s->stopping;
-}
-
 bool server_has_failed(const struct server *s)
 {
 	return s->failed;
