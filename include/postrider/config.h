@@ -17,15 +17,16 @@ enum config_tls {
 	CONFIG_TLS_NONE,
 	CONFIG_TLS_OPPORTUNISTIC,
 	CONFIG_TLS_REQUIRE,
-	CONFIG_TLS_IMPLICIT, /* from the first octet (RFC 8314); listeners only, so far */
+	CONFIG_TLS_IMPLICIT, /* from the first octet (RFC 8314) */
 };
 
 enum config_auth { CONFIG_AUTH_NONE, CONFIG_AUTH_OPTIONAL, CONFIG_AUTH_REQUIRED };
 enum config_bare_lf { CONFIG_BARE_LF_REJECT, CONFIG_BARE_LF_REPAIR };
 enum config_on_error { CONFIG_ON_ERROR_TEMPFAIL, CONFIG_ON_ERROR_ACCEPT };
 enum config_sandbox { CONFIG_SANDBOX_AUTO, CONFIG_SANDBOX_REQUIRE, CONFIG_SANDBOX_OFF };
-enum config_hand_over { CONFIG_STORE, CONFIG_THROUGH, CONFIG_THROUGH_OR_STORE }; /* STORE only, so far */
-enum config_protocol { CONFIG_SMTP, CONFIG_LMTP };                               /* SMTP only, so far */
+enum config_hand_over { CONFIG_STORE, CONFIG_THROUGH, CONFIG_THROUGH_OR_STORE };
+enum config_protocol { CONFIG_SMTP, CONFIG_LMTP };
+enum config_balance { CONFIG_BALANCE_ORDER, CONFIG_BALANCE_WEIGHTED };
 enum config_ip_choice { CONFIG_IP_ANY, CONFIG_IP_V4, CONFIG_IP_V6, CONFIG_IP_PREFER_V4, CONFIG_IP_PREFER_V6 };
 enum config_via {
 	CONFIG_VIA_UPSTREAM,
@@ -34,7 +35,34 @@ enum config_via {
 	CONFIG_VIA_HOLD,
 	CONFIG_VIA_REJECT
 };
-enum config_login { CONFIG_LOGIN_NONE, CONFIG_LOGIN_AUTO }; /* NONE only, so far */
+/* How we log in: AUTO is the best that the server and our credentials have in common. */
+enum config_mechanism {
+	CONFIG_MECHANISM_AUTO,
+	CONFIG_MECHANISM_NONE,
+	CONFIG_MECHANISM_SCRAM_SHA_256,
+	CONFIG_MECHANISM_PLAIN,
+	CONFIG_MECHANISM_LOGIN,
+	CONFIG_MECHANISM_CRAM_MD5,
+	CONFIG_MECHANISM_EXTERNAL,
+	CONFIG_MECHANISM_XOAUTH2,
+	CONFIG_MECHANISM_OAUTHBEARER
+};
+enum config_trust_ad { CONFIG_TRUST_AUTO, CONFIG_TRUST_YES, CONFIG_TRUST_NO };
+/* Of mail inside a destination: URGENT goes before all else, BULK behind it. */
+enum config_class { CONFIG_CLASS_NORMAL, CONFIG_CLASS_URGENT, CONFIG_CLASS_BULK };
+/* When the mark of an attempt is on disk: LAZY joins the next commit, STRICT before the final dot leaves. */
+enum config_ledger { CONFIG_LEDGER_LAZY, CONFIG_LEDGER_STRICT };
+/* What follows when the final dot went out and no answer came. */
+enum config_unknown { CONFIG_UNKNOWN_RETRY, CONFIG_UNKNOWN_SAME_HOST, CONFIG_UNKNOWN_HOLD };
+enum config_rule_action {
+	CONFIG_RULE_SLOW,         /* fewer connections and a lower rate for a while */
+	CONFIG_RULE_SUSPEND,      /* the destination is left alone for a while */
+	CONFIG_RULE_OTHER_HOST,   /* the same attempt goes on with the next host */
+	CONFIG_RULE_OTHER_SOURCE, /* the next attempt comes from another of our addresses */
+	CONFIG_RULE_OTHER_ROUTE,  /* the recipient goes on via another upstream */
+	CONFIG_RULE_RETRY,        /* a transient failure, whatever the code says */
+	CONFIG_RULE_BOUNCE        /* a permanent one */
+};
 enum config_include { CONFIG_INCLUDE_HEADERS, CONFIG_INCLUDE_FULL, CONFIG_INCLUDE_NONE };
 enum config_log_format { CONFIG_LOG_JSON, CONFIG_LOG_TEXT, CONFIG_LOG_POSTFIX }; /* JSON only, so far */
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
@@ -75,7 +103,8 @@ struct config_endpoint {
 	struct text text; /* as written; empty: not set */
 	struct text
 		host; /* a name or an address without brackets; the path with is_unix; "3" or a name with is_fd */
-	uint16_t port; /* 0 in a listener: any free one */
+	uint16_t port;   /* 0 in a listener: any free one */
+	unsigned weight; /* of an upstream's host: with `balance: weighted` its share; 1 or more there */
 	bool is_unix;
 	bool is_fd;   /* an inherited descriptor: its number, or its name in LISTEN_FDNAMES */
 	struct ip ip; /* IP_NONE: host is a name or a path */
@@ -119,6 +148,7 @@ struct config_hosts {
 struct config_dns {
 	struct config_endpoints servers; /* addresses, port 53 filled in; none: resolv.conf */
 	int64_t timeout_ms;
+	enum config_trust_ad trust_ad; /* whose AD bit counts; AUTO: a loopback resolver's */
 	struct config_hosts hosts;
 };
 
@@ -165,6 +195,8 @@ struct config_listener {
 	struct config_networks xclient;        /* who may use XCLIENT and XFORWARD */
 	struct config_texts hide;              /* EHLO keywords that are not to be had here; upper-cased */
 	enum config_hand_over hand_over;
+	bool has_hand_over_timeout;
+	int64_t hand_over_timeout_ms; /* how long the client waits for the next hop's answer */
 	enum config_bare_lf bare_lf;
 	uint64_t max_sessions;
 	uint64_t max_errors;
@@ -214,19 +246,71 @@ struct config_access {
 	struct config_policy_service policy_service;
 };
 
+/* Tokens for XOAUTH2 and OAUTHBEARER. One source: a file or a command that has the token ready; or a token_url, asked with a
+ * refresh token (or, without one, with the client's own credentials). Files are read when a token is wanted. */
+struct config_oauth2 {
+	struct text token_url; /* https:, or http: to a loopback address; empty: not asked */
+	struct text client_id, client_secret, client_secret_file;
+	struct text refresh_token, refresh_token_file;
+	struct text scope;
+	struct text token_file;
+	struct text token_command; /* run by /bin/sh -c */
+	struct text ca_file;       /* of the token_url's server; empty: the system's */
+};
+
+/* Who we are to an upstream. */
+struct config_login {
+	enum config_mechanism mechanism;
+	struct text username;
+	struct text password, password_file; /* as written, at most one of them */
+	struct text secret;                  /* the password of either */
+	struct config_oauth2 oauth2;
+};
+
+/* What a destination is given, and no more. Rates hold over all connections. */
+struct config_pace {
+	uint64_t connections;
+	uint64_t messages_per_connection;
+	uint64_t recipients_per_connection; /* 0: no limit */
+	uint64_t recipients_per_message;    /* in one mail transaction */
+	struct config_rates rate;           /* messages */
+	struct config_rates recipient_rate;
+	struct config_rates byte_rate; /* octets of messages */
+	bool adapt;                    /* the window of connections follows the peer's answers */
+	uint64_t rest_hundredths; /* share of the whole that is kept for what is not urgent, 1/100 percent */
+};
+
+struct config_retry {
+	struct config_durations schedule; /* at least one; the last repeats */
+	int64_t warn_after_ms;            /* or CONFIG_NEVER */
+	int64_t give_up_after_ms;
+	int64_t bounce_give_up_after_ms; /* for a null reverse-path */
+};
+
 struct config_upstream {
 	struct config_place place;
 	struct text name;
+	struct text provider; /* a preset's name; empty: none */
+	struct text region;
 	struct config_endpoints hosts; /* at least one, in order */
-	bool mx;                       /* false only, so far */
+	enum config_balance balance;
+	bool mx; /* the hosts are domains whose MX hosts are meant */
 	enum config_protocol protocol;
 	enum config_tls tls;
 	bool verify;
-	struct text ca_file; /* empty: the system's */
-	enum config_login auth;
-	struct text helo; /* never empty: config.hostname when not given */
+	bool dane;               /* hosts with TLSA records are checked by them */
+	struct text server_name; /* looked for in the certificate; empty: the host's */
+	struct text ca_file;     /* empty: the system's */
+	struct config_texts
+		pins; /* SHA-256 of a certificate or of its public key, 64 digits in lower case: one must fit */
+	struct text cert, key; /* PEM files: our certificate; both or none */
+	struct config_login login;
+	struct config_ips source; /* empty: the system chooses */
+	struct text helo;         /* never empty: config.hostname when not given */
 	enum config_ip_choice ip;
-	uint64_t connections;
+	struct config_pace pace;
+	bool has_retry;
+	struct config_retry retry; /* config.retry when not given */
 	struct config_timeouts timeouts;
 };
 
@@ -237,16 +321,59 @@ struct config_upstreams {
 
 struct config_route_index; /* opaque: src/config/pattern.h */
 
+/* How mail leaves: what two messages must have in common to share a connection. Ways that are equal are one, so pointers
+ * of the same snapshot compare. */
+struct config_way {
+	const struct config_upstream *upstream; /* NULL: direct */
+	enum config_tls tls;
+	const struct config_login *login; /* NULL: none */
+	struct config_ips source;         /* empty: the system chooses */
+	struct text helo;                 /* never empty */
+	enum config_ip_choice ip;
+};
+
+struct config_ways {
+	const struct config_way *items;
+	size_t count;
+};
+
+/* A condition on a header field: some field of this name has this value. */
+struct config_header_match {
+	struct text name;  /* as written; compared without case */
+	struct text value; /* compared without case, unfolded and trimmed; `*` stands for any octets */
+};
+
+struct config_header_matches {
+	const struct config_header_match *items; /* all of them must hold */
+	size_t count;
+};
+
 struct config_route {
 	struct config_place place;
 	struct config_patterns to; /* `any` when not given, as the next */
 	struct config_patterns from;
 	struct config_texts listener; /* names; empty: every one */
+	struct config_texts user;     /* who logged in; `any`: somebody; empty: whoever */
+	struct config_header_matches header;
+	uint64_t min_size_bytes, max_size_bytes; /* of the content; 0: no bound */
 	enum config_via via;
-	struct text via_name;                   /* as written: the upstream's name, "direct", ... */
-	const struct config_upstream *upstream; /* with CONFIG_VIA_UPSTREAM */
-	bool has_tls;                           /* false: what the upstream or direct says */
+	struct text via_name;                       /* as written: the upstream's name, "direct", ... */
+	const struct config_upstream *upstream;     /* with CONFIG_VIA_UPSTREAM */
+	const struct config_way *way;               /* with CONFIG_VIA_UPSTREAM and _DIRECT, else NULL */
+	const struct config_retry *effective_retry; /* of the route, the upstream or all; never NULL */
+	/* as written, in `way` as they count */
+	bool has_tls;
 	enum config_tls tls;
+	struct config_login login; /* username and password of its own; the rest is the upstream's */
+	struct config_ips source;
+	struct text helo;
+	bool has_ip;
+	enum config_ip_choice ip;
+	enum config_class class;
+	enum config_ledger ledger;
+	enum config_unknown unknown;
+	bool has_retry;
+	struct config_retry retry;
 };
 
 struct config_routes {
@@ -261,8 +388,10 @@ size_t config_routes_first(const struct config_routes *routes, const struct conf
 struct config_direct {
 	uint16_t port;
 	enum config_tls tls;
+	bool dane, mta_sts;
 	struct config_networks allow_private;
 	struct config_ips source; /* empty: the system chooses */
+	struct text helo;         /* never empty: config.hostname when not given */
 	enum config_ip_choice ip;
 	struct config_timeouts timeouts;
 };
@@ -270,9 +399,9 @@ struct config_direct {
 struct config_limit {
 	struct config_place place;
 	struct config_pattern domain; /* DOMAIN, SUBDOMAINS or ANY */
-	uint64_t connections;
-	uint64_t messages_per_connection;
-	uint64_t recipients_per_message; /* in one mail transaction out */
+	struct config_patterns
+		match_mx; /* all domains with such an MX host share this limit; DOMAIN and SUBDOMAINS */
+	struct config_pace pace;
 };
 
 struct config_limits {
@@ -281,15 +410,35 @@ struct config_limits {
 	struct config_limit any; /* for every other destination, upstreams too */
 };
 
-struct config_retry {
-	struct config_durations schedule; /* at least one; the last repeats */
-	int64_t warn_after_ms;            /* or CONFIG_NEVER */
-	int64_t give_up_after_ms;
-	int64_t bounce_give_up_after_ms; /* for a null reverse-path */
+/* What to do on a peer's reply; the first that matches. */
+struct config_rule {
+	struct config_place place;
+	struct text
+		reply; /* "421", "4*", "550 5.7.*": code and, behind a space, enhanced code; `*` for any rest */
+	struct text text;             /* part of the reply, without case; empty: any */
+	struct config_patterns to;    /* domains of recipients; `any` when not given */
+	struct config_texts upstream; /* names; empty: wherever */
+	enum config_rule_action action;
+	int64_t for_ms;
+	struct text via_name; /* with OTHER_ROUTE: the upstream's name */
+	const struct config_upstream *upstream_to;
+};
+
+struct config_rules {
+	const struct config_rule *items;
+	size_t count;
+};
+
+/* Reports on TLS to the domains that ask for them (RFC 8460). */
+struct config_tls_reports {
+	bool send;
+	struct text from; /* always with a domain */
+	struct text organization;
 };
 
 struct config_bounce {
-	struct text from; /* always with a domain */
+	struct text from;            /* always with a domain */
+	struct config_texts copy_to; /* mailboxes that get a copy of each report */
 	enum config_include include;
 	uint64_t max_size_bytes;
 };
@@ -351,9 +500,12 @@ struct config {
 	struct config_access access;
 	struct config_upstreams upstreams;
 	struct config_routes routes;
+	struct config_ways ways; /* of all routes */
 	struct config_direct direct;
 	struct config_limits limits;
 	struct config_retry retry;
+	struct config_rules rules;
+	struct config_tls_reports tls_reports;
 	struct config_bounce bounce;
 	struct config_rewrite rewrite;
 	struct config_log log;

@@ -62,10 +62,8 @@ bool deliver_needs_cover(const struct deliver_needs *a, const struct deliver_nee
 
 /* Where a connection leads. Copied. */
 struct deliver_target {
-	/* Of the current snapshot; NULL: direct, by the MX hosts of domain. */
-	const struct config_upstream *upstream;
-	struct text domain;  /* direct: lower case, or an address literal "[192.0.2.1]" */
-	enum config_tls tls; /* what the route demands */
+	const struct config_way *way; /* of the current snapshot; without an upstream by the MX hosts of domain */
+	struct text domain;           /* direct: lower case, or an address literal "[192.0.2.1]" */
 	/* Hosts that do not meet them are left again. When that is why none remains, the failure is `lacking`. */
 	struct deliver_needs needs;
 };

@@ -51,10 +51,10 @@ const struct config_rewrite_rule *route_rewrite_recipient(const struct config *c
 
 struct route_choice {
 	enum config_via via;
-	const struct config_route *route;       /* place says file:line */
-	size_t route_number;                    /* from 1; 0: no route matched */
-	const struct config_upstream *upstream; /* with CONFIG_VIA_UPSTREAM */
-	enum config_tls tls;                    /* demanded on the way out */
+	const struct config_route *route; /* place says file:line */
+	size_t route_number;              /* from 1; 0: no route matched */
+	const struct config_way *way;     /* with CONFIG_VIA_UPSTREAM and _DIRECT, else NULL */
+	bool provisional;                 /* what is not known yet of the message may change it */
 	size_t key_len;
 	char key_octets[ROUTE_KEY_MAX];
 };
@@ -64,18 +64,28 @@ static inline struct text route_key(const struct route_choice *choice)
 	return (struct text){ choice->key_octets, choice->key_len };
 }
 
-/* The first route that matches; forward_path after rewriting. listener: the name kept with the message; a name
- * that is no longer configured matches only routes that name no listener. Without a match: CONFIG_VIA_REJECT and
- * route_number 0. ERR_SYNTAX: a forward-path without a domain, or longer than RFC 5321 allows. */
-MUST_USE enum err route_find(const struct config *config, struct text listener, struct text reverse_path,
-                             struct text forward_path, struct route_choice *out);
-/* For what a person has released: routes that hold are passed over, unless nothing else matches. */
-MUST_USE enum err route_find_released(const struct config *config, struct text listener,
-                                      struct text reverse_path, struct text forward_path,
-                                      struct route_choice *out);
+/* What routes are chosen by, besides the recipient. Borrowed. */
+struct route_message {
+	struct text listener;     /* the name kept with the message; one that is no longer configured matches only routes
+	                           * that name no listener */
+	struct text user;         /* who logged in; empty: nobody */
+	struct text reverse_path; /* empty: the null reverse-path */
+	/* Header fields, unfolded and trimmed, a line each: "X-Stream: bulk\n". Those that no line names are not there. */
+	struct text fields;
+	uint64_t content_bytes;
+	bool is_received; /* false: the content is not known yet, and routes that ask for header fields or sizes are passed over */
+	bool released;    /* by a person: routes that hold are passed over, unless nothing else matches */
+};
 
-/* The limits of a destination: of the longest matching domain, else `any`. Never NULL. */
+/* The first route that matches; forward_path after rewriting. Without a match: CONFIG_VIA_REJECT and route_number 0.
+ * ERR_SYNTAX: a forward-path without a domain, or longer than RFC 5321 allows. */
+MUST_USE enum err route_find(const struct config *config, const struct route_message *message,
+                             struct text forward_path, struct route_choice *out);
+
+/* The limits of a domain: of the longest that matches, else `any`. Never NULL. */
 const struct config_limit *route_limit(const struct config *config, struct text domain);
+/* What the destination of a delivery key is given: its upstream's, or its domain's. Never NULL. */
+const struct config_pace *route_pace(const struct config *config, struct text key);
 
 /* ---------------------------------------------------------------- where direct delivery may connect */
 

@@ -86,6 +86,37 @@ typedef void tls_done_fn(void *owner, enum err err, const struct tls_info *info)
 MUST_USE enum err tls_start(struct io_stream *stream, struct tls_context *context, struct text server_name,
                             tls_done_fn *on_done, void *owner);
 
+/* What a server's certificate has to be, where that differs from what the context says (clients only). */
+enum tls_proof {
+	TLS_PROOF_CONTEXT, /* as the context says: its CAs and the server name, or anything */
+	TLS_PROOF_NONE,    /* any certificate, and none is called verified */
+	TLS_PROOF_NAMES,   /* by the context's CAs, and one of `names` (RFC 8461 section 4.1, RFC 6125) */
+	TLS_PROOF_PINS,    /* one of `pins`, whoever signed it, whatever its name */
+	TLS_PROOF_DANE,    /* one of `tlsa` (RFC 7672); with usage 2 also one of `names` */
+};
+
+/* A TLSA record (RFC 6698 section 2.1). */
+struct tls_tlsa {
+	uint8_t usage, selector, matching;
+	struct text data;
+};
+
+/* Borrowed until on_done. */
+struct tls_expectation {
+	enum tls_proof proof;
+	const struct text *names; /* host names; "*.example.com" covers one label */
+	size_t name_count;
+	const unsigned char (*pins)[32]; /* SHA-256 of a certificate of the chain's end, or of its public key (SPKI) */
+	size_t pin_count;
+	const struct tls_tlsa *tlsa;
+	size_t tlsa_count;
+};
+
+/* As tls_start; expect may be NULL: TLS_PROOF_CONTEXT. What is expected is demanded: ERR_CERTIFICATE, with a sentence in
+ * tls_info.problem, when it is not met. A session is resumed only under the proof it was verified by. */
+MUST_USE enum err tls_start_expecting(struct io_stream *stream, struct tls_context *context, struct text server_name,
+                                      const struct tls_expectation *expect, tls_done_fn *on_done, void *owner);
+
 /* Of a stream whose handshake is done; version TLS_NONE for one without. */
 struct tls_info tls_info_of(const struct io_stream *stream);
 const char *tls_version_text(enum tls_version version);      /* "TLSv1.3" */

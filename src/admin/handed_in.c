@@ -197,6 +197,9 @@ enum err handed_in_to(struct handed_in *h, struct text mailbox, struct buf *prob
 	AUTO(buf_fini) struct buf room = BUF(PATH_MAX_BYTES);
 	struct smtp_path path = { .is_utf8 = false };
 	struct text given = mailbox;
+	const struct route_message message = { .listener = h->options.listener,
+		                               .user = h->envelope->user,
+		                               .reverse_path = h->envelope->reverse_path };
 	struct route_choice choice;
 
 	if (!text_eq_nocase(mailbox, TEXT("postmaster")) && smtp_mailbox_parse_utf8(mailbox, &path)) {
@@ -211,8 +214,7 @@ enum err handed_in_to(struct handed_in *h, struct text mailbox, struct buf *prob
 	route_rewrite_recipient(h->config, mailbox, &rewritten);
 	if (buf_err(&rewritten))
 		return ERR_NOMEM;
-	if (route_find(h->config, h->options.listener, h->envelope->reverse_path, buf_text(&rewritten),
-	               &choice)) {
+	if (route_find(h->config, &message, buf_text(&rewritten), &choice)) {
 		buf_add_format(problem, "the recipient %.*s is no address that mail can go to",
 		               TEXT_ARGS(mailbox));
 		return ERR_SYNTAX;

@@ -386,6 +386,8 @@ static void bind_written(struct binder *b, const struct key *key, const struct e
 	case TABLE:
 		if (is_table(b->load, key->name, node))
 			bind_table(b, key->table, node, place, inherits);
+		if (key->has_offset)
+			*(bool *)(void *)(base + key->has_offset) = true;
 		break;
 	case TABLES:
 		bind_tables(b, key, node, place);

@@ -14,4 +14,7 @@ struct origin *origin_find_format(const struct snapshot *snapshot, const char *f
 /* The text of a scalar with ${env:NAME} and ${file:PATH} put in. false: an error was added. */
 bool expand(struct load *load, const struct node *node, struct text *out);
 
+/* Adds what a file holds, without a line end behind it. false: an error was added at spot. */
+bool expand_file(struct load *load, const struct spot *spot, struct text path, struct buf *out);
+
 #endif

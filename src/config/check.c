@@ -35,13 +35,9 @@ static void check_hosts(struct load *load, const struct config_upstream *upstrea
 			                      SHOWN(host->text), SHOWN(config->listen.items[i].name)),
 			            "mail would go around in circles until access.max_hops");
 		}
-		if (host->port == 465)
-			load_hint(
-				load,
-				load_warn(
-					load, spot,
-					"port 465 expects TLS from the first octet, which is not built yet"),
-				"most providers offer STARTTLS on port 587 too");
+		if (host->port == 465 && upstream->tls != CONFIG_TLS_IMPLICIT)
+			load_hint(load, load_warn(load, spot, "port 465 expects TLS from the first octet"),
+			          "tls: implicit");
 	}
 }
 
@@ -56,12 +52,13 @@ static bool is_used(const struct config *config, const struct config_upstream *u
 /* By itself, or for the mail of a route. Without that no certificate is checked anyway. */
 static bool ever_requires_tls(const struct config *config, const struct config_upstream *upstream)
 {
-	bool requires = upstream->tls == CONFIG_TLS_REQUIRE;
+	bool requires = upstream->tls == CONFIG_TLS_REQUIRE || upstream->tls == CONFIG_TLS_IMPLICIT;
 
 	for (size_t i = 0; i < config->routes.count; i++) {
 		const struct config_route *route = &config->routes.items[i];
 
-		requires |= route->upstream == upstream && route->has_tls && route->tls == CONFIG_TLS_REQUIRE;
+		requires |= route->upstream == upstream && route->has_tls &&
+		            (route->tls == CONFIG_TLS_REQUIRE || route->tls == CONFIG_TLS_IMPLICIT);
 	}
 	return requires;
 }
@@ -134,6 +131,8 @@ static bool covers_listeners(const struct config_texts *wide, const struct confi
 
 static bool covers_route(const struct config_route *wide, const struct config_route *narrow, size_t *budget)
 {
+	if (wide->user.count || wide->header.count || wide->min_size_bytes || wide->max_size_bytes)
+		return false;
 	return covers_listeners(&wide->listener, &narrow->listener) &&
 	       covers_patterns(&wide->to, &narrow->to, budget) &&
 	       covers_patterns(&wide->from, &narrow->from, budget);
@@ -276,23 +275,6 @@ static void check_retry(struct load *load)
 		          "warn_after: never says the same");
 }
 
-static void check_sources(struct load *load)
-{
-	const struct config_ips *source = &load->snapshot->config.direct.source;
-	const struct origin *origin = WRITTEN(load, "direct.source");
-	unsigned v4 = 0, v6 = 0;
-
-	for (size_t i = 0; i < source->count; i++) {
-		v4 += source->items[i].family == IP_V4;
-		v6 += source->items[i].family == IP_V6;
-	}
-	if (origin && (v4 > 1 || v6 > 1))
-		load_expected(
-			load,
-			load_error(load, &origin->spot, "more than one address of a kind is not built yet"),
-			"one IPv4 and one IPv6 address");
-}
-
 void check(struct load *load)
 {
 	check_listeners(load);
@@ -300,5 +282,5 @@ void check(struct load *load)
 	check_routes(load);
 	check_sizes(load);
 	check_retry(load);
-	check_sources(load);
+	check_out(load);
 }

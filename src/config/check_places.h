@@ -20,5 +20,6 @@ struct item_path check_item_path(const char *list, size_t number); /* "listen[0]
 bool check_is_unspecified(struct ip ip); /* 0.0.0.0, :: */
 
 void check_listeners(struct load *load); /* check_listen.c */
+void check_out(struct load *load);       /* check_out.c */
 
 #endif

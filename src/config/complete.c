@@ -31,19 +31,33 @@ static void complete_hostname(struct load *load)
 	config->hostname = text_of(lower, machine.len);
 }
 
-static void complete_bounce(struct load *load)
+/* A mailbox without a domain is at this machine. */
+static void complete_mailbox(struct load *load, struct text *mailbox)
+{
+	AUTO(buf_fini) struct buf whole = BUF(1000);
+
+	if (text_find_octet(*mailbox, '@') < mailbox->len || !mailbox->len)
+		return;
+	buf_add_format(&whole, "%.*s@%.*s", TEXT_ARGS(*mailbox), TEXT_ARGS(load->snapshot->config.hostname));
+	load->nomem |= buf_err(&whole) != ERR_OK;
+	*mailbox = load_keep_text(load, buf_text(&whole));
+}
+
+static void complete_mailboxes(struct load *load)
 {
 	struct config *config = &load->snapshot->config;
-	AUTO(buf_fini) struct buf from = BUF(1000);
 
-	if (text_find_octet(config->bounce.from, '@') < config->bounce.from.len || !config->bounce.from.len)
-		return;
-	buf_add(&from, config->bounce.from);
-	buf_add_octet(&from, '@');
-	buf_add(&from, config->hostname);
-	load->nomem |= buf_err(&from) != ERR_OK;
-	config->bounce.from = load_keep_text(load, buf_text(&from));
+	complete_mailbox(load, &config->bounce.from);
+	for (size_t i = 0; i < config->bounce.copy_to.count; i++)
+		complete_mailbox(load, (struct text *)&config->bounce.copy_to.items[i]);
+	complete_mailbox(load, &config->tls_reports.from);
+	if (config->tls_reports.organization.len == 0)
+		config->tls_reports.organization = config->hostname;
 }
+
+/* `through_or_store` has somewhere to go when it takes too long, `through` has not. */
+#define THROUGH_OR_STORE_MS (2 * SECOND_MS)
+#define THROUGH_MS (4 * MINUTE_MS)
 
 static void complete_listeners(struct load *load)
 {
@@ -57,18 +71,9 @@ static void complete_listeners(struct load *load)
 
 		if (listener->name.len == 0)
 			listener->name = i == 0 && !is_taken ? TEXT("default") : listener->address.text;
-	}
-}
-
-static void complete_upstreams(struct load *load)
-{
-	struct config *config = &load->snapshot->config;
-
-	for (size_t i = 0; i < config->upstreams.count; i++) {
-		struct config_upstream *upstream = (struct config_upstream *)&config->upstreams.items[i];
-
-		if (upstream->helo.len == 0)
-			upstream->helo = config->hostname;
+		if (!listener->has_hand_over_timeout)
+			listener->hand_over_timeout_ms =
+				listener->hand_over == CONFIG_THROUGH ? THROUGH_MS : THROUGH_OR_STORE_MS;
 	}
 }
 
@@ -146,10 +151,13 @@ void complete(struct load *load)
 	struct config *config = &load->snapshot->config;
 
 	complete_hostname(load);
-	complete_bounce(load);
+	complete_mailboxes(load);
 	complete_listeners(load);
 	complete_upstreams(load);
+	complete_direct(load);
 	complete_routes(load);
+	complete_ways(load);
+	complete_rules(load);
 	complete_drop(load);
 	load->nomem |=
 		route_index_make(&load->snapshot->arena, &config->routes, &load->snapshot->indexes) != ERR_OK;

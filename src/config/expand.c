@@ -29,7 +29,7 @@ static bool add_variable(struct load *load, const struct node *node, struct text
 	return false;
 }
 
-static bool add_file(struct load *load, const struct node *node, struct text path, struct buf *out)
+bool expand_file(struct load *load, const struct spot *spot, struct text path, struct buf *out)
 {
 	const struct config_sources *from = load->sources;
 	AUTO(buf_fini) struct buf content = BUF(EXPANDED_MAX_BYTES);
@@ -44,7 +44,7 @@ static bool add_file(struct load *load, const struct node *node, struct text pat
 		load->nomem = true;
 	if (err) {
 		struct config_finding *f =
-			load_error(load, &node->spot, "cannot read %.*s: %s", SHOWN(path), err_text(err));
+			load_error(load, spot, "cannot read %.*s: %s", SHOWN(path), err_text(err));
 
 		if (detail.len)
 			load_detail(load, f, "%.*s", TEXT_ARGS(buf_text(&detail)));
@@ -70,7 +70,7 @@ static bool add_expansion(struct load *load, const struct node *node, struct tex
 	if (text_eq(kind, TEXT("env")) && argument.len)
 		return add_variable(load, node, argument, out);
 	if (text_eq(kind, TEXT("file")) && argument.len)
-		return add_file(load, node, argument, out);
+		return expand_file(load, &node->spot, argument, out);
 	struct config_finding *f = load_error(load, &node->spot, "what is ${%.*s}?", SHOWN(what));
 
 	load_expected(load, f, "${env:NAME} or ${file:PATH}");

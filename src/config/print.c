@@ -216,6 +216,8 @@ static void print_inner(struct printer *p, const struct key *key, const char *ba
 {
 	size_t before = p->out->len;
 
+	if (key->has_offset && !*(const bool *)(const void *)(base + key->has_offset))
+		return;
 	print_heading(p, text_from(key->name));
 	size_t headed = p->out->len;
 

@@ -14,8 +14,8 @@ static const struct choice bare_lf[] = { { "reject", CONFIG_BARE_LF_REJECT, fals
 	                                 { "repair", CONFIG_BARE_LF_REPAIR, false },
 	                                 { NULL, 0, false } };
 static const struct choice hand_over[] = { { "store", CONFIG_STORE, false },
-	                                   { "through", CONFIG_THROUGH, true },
-	                                   { "through_or_store", CONFIG_THROUGH_OR_STORE, true },
+	                                   { "through", CONFIG_THROUGH, false },
+	                                   { "through_or_store", CONFIG_THROUGH_OR_STORE, false },
 	                                   { NULL, 0, false } };
 
 #define RATE(key_name, place, value, what)                                                                 \
@@ -203,7 +203,19 @@ static const struct key listen_keys[] = {
 	  .offset = LISTEN(hand_over),
 	  .standard = "store",
 	  .since = FIRST,
-	  .doc = "store: the 250 means that the message is on disk" },
+	  .doc = "store: the 250 means that the message is on disk; through: that the next hop took it, and what it does not take is not "
+	         "taken here; through_or_store: as through, and on disk when the next hop defers or takes too long" },
+	{ .name = "hand_over_timeout",
+	  .shape = SCALAR,
+	  .type = &type_duration,
+	  .offset = LISTEN(hand_over_timeout_ms),
+	  .has_offset = LISTEN(has_hand_over_timeout),
+	  .standard_doc = "2s for through_or_store, 4m for through",
+	  .min = 10,
+	  .max = 9 * MINUTE_MS,
+	  .since = FIRST,
+	  .example = "10s",
+	  .doc = "how long the client may wait for the next hop's answer; then through says 451" },
 	{ .name = "bare_lf",
 	  .shape = SCALAR,
 	  .type = &type_choice,

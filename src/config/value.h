@@ -12,5 +12,7 @@ bool value_keep(struct parsing *p, struct text t, struct text *place); /* false:
 size_t value_count_digits(struct text t);                              /* at the front */
 /* UTF-8 without what controls a terminal or ends a line, so that every value can be shown and written as YAML. */
 bool value_is_printable(struct text t);
+/* 64 hexadecimal digits into 32 octets, also with colons between the octets as OpenSSL prints them, also behind "sha256:". */
+bool value_read_sha256(struct text t, unsigned char *out);
 
 #endif

@@ -109,8 +109,7 @@ static int hex_value(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* 64 hexadecimal digits, also with colons between the octets as OpenSSL prints them, also behind "sha256:". */
-static bool read_fingerprint(struct text t, unsigned char *out)
+bool value_read_sha256(struct text t, unsigned char *out)
 {
 	size_t digits = 0;
 
@@ -134,7 +133,7 @@ static bool parse_fingerprint(struct load *load, const struct entry *entry, void
 	struct config_fingerprint *f = place;
 	const struct node *value = entry->value;
 
-	if (!read_fingerprint(entry->key, f->sha256)) {
+	if (!value_read_sha256(entry->key, f->sha256)) {
 		struct config_finding *finding =
 			load_error(load, &entry->key_spot, "\"%.*s\" is not the SHA-256 of a certificate",
 		                   SHOWN(entry->key));

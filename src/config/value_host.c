@@ -49,13 +49,32 @@ static bool looks_like_address(struct text host)
 	return true;
 }
 
+/* "host:port*3": cuts the weight off. False: it is none. */
+static bool take_weight(struct text *t, unsigned *weight)
+{
+	size_t star = text_find_last_octet(*t, '*');
+	uint64_t number = 1;
+
+	if (star < t->len && (text_to_u64(text_skip(*t, star + 1), 1000, &number) || number == 0))
+		return false;
+	*t = text_head(*t, star);
+	*weight = (unsigned)number;
+	return true;
+}
+
 static bool parse_endpoint(struct parsing *p, struct text t, void *place)
 {
 	struct config_endpoint e;
+	struct text address = t;
+	unsigned weight;
 	struct ip ip;
 
-	if (split_endpoint(t, &e) && e.port > 0 && (e.ip.family != IP_NONE || !looks_like_address(e.host)))
+	if (take_weight(&address, &weight) && split_endpoint(address, &e) && e.port > 0 &&
+	    (e.ip.family != IP_NONE || !looks_like_address(e.host))) {
+		e.weight = weight;
+		e.text = t;
 		return keep_endpoint(p, e, place);
+	}
 	struct config_finding *f = value_refuse(p, t);
 
 	if (text_find(t, TEXT("://")) < t.len)
@@ -65,7 +84,7 @@ static bool parse_endpoint(struct parsing *p, struct text t, void *place)
 	else if (text_starts(t, TEXT("unix:")))
 		load_hint(p->load, f, "Unix sockets towards an upstream are not built yet");
 	else if (text_find_octet(t, '*') < t.len)
-		load_hint(p->load, f, "weights are not built yet: the hosts are tried in order");
+		load_hint(p->load, f, "a weight is a number from 1 to 1000: mx1.example.com:25*3");
 	else if (ip_parse(t, &ip) == ERR_OK && ip.family == IP_V6)
 		load_hint(p->load, f, "did you mean \"[%.*s]:587\"?", SHOWN(t));
 	else if (domain_is_valid(t))

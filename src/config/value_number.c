@@ -37,27 +37,6 @@ const struct type type_bool = { .name = "true or false",
 	                        .print = print_bool,
 	                        .json = "\"type\": \"boolean\"" };
 
-/* A switch whose other side is not built yet. */
-static bool parse_false(struct parsing *p, struct text t, void *place)
-{
-	if (!parse_bool(p, t, place))
-		return false;
-	if (!*(const bool *)place)
-		return true;
-	load_expected(
-		p->load,
-		load_error(p->load, &p->spot, "%s: true is not built yet in this version", p->key->name),
-		"false");
-	return false;
-}
-
-const struct type type_false = { .name = "false",
-	                         .size = sizeof(bool),
-	                         .expected = "false",
-	                         .parse = parse_false,
-	                         .print = print_bool,
-	                         .json = "\"const\": false" };
-
 static bool parse_number(struct parsing *p, struct text t, void *place)
 {
 	uint64_t value;
@@ -280,6 +259,20 @@ const struct type type_size = {
 	.json = "\"type\": \"string\", \"pattern\": \"^[0-9]+([KkMmGgTt][Ii]?)?[Bb]$\""
 };
 
+/* A bound that may be missing: 0 is none, and shown as nothing. */
+static void print_bound(const struct key *key, const void *place, struct buf *out)
+{
+	if (*(const uint64_t *)place)
+		print_size(key, place, out);
+}
+
+const struct type type_bound = { .name = "size",
+	                         .size = sizeof(uint64_t),
+	                         .expected = "a size such as 512B, 64KiB, 25MB or 2GB",
+	                         .parse = parse_size,
+	                         .print = print_bound,
+	                         .json = "\"type\": \"string\", \"pattern\": \"^[0-9]+([KkMmGgTt][Ii]?)?[Bb]$\"" };
+
 /* "5%", "0.25%": hundredths of a percent. */
 static bool parse_share(struct parsing *p, struct text t, void *place)
 {
@@ -327,25 +320,40 @@ const struct type type_share = { .name = "share",
 	                         .print = print_share,
 	                         .json = "\"type\": \"string\", \"pattern\": \"^[0-9]+([.][0-9]{1,2})?%$\"" };
 
-/* "600/min": a number and what it is counted over. "0": no limit. */
-static bool parse_rate(struct parsing *p, struct text t, void *place)
+/* ---------------------------------------------------------------- rates */
+
+static const struct {
+	struct text name;
+	int64_t ms;
+} windows[] = { { LIT("s"), SECOND_MS }, { LIT("min"), MINUTE_MS }, { LIT("h"), HOUR_MS }, { LIT("d"), DAY_MS } };
+
+/* The time behind the slash; 0: none of ours. */
+static int64_t window_of(struct text unit)
 {
-	static const struct unit units[] = { { LIT("s"), (uint64_t)SECOND_MS },
-		                             { LIT("min"), (uint64_t)MINUTE_MS },
-		                             { LIT("h"), (uint64_t)HOUR_MS },
-		                             { LIT("d"), (uint64_t)DAY_MS } };
-	struct config_rate *rate = place;
+	for (size_t i = 0; i < ARRAY_LEN(windows); i++)
+		if (text_eq(unit, windows[i].name))
+			return windows[i].ms;
+	return 0;
+}
+
+static void print_window(int64_t ms, struct buf *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(windows); i++)
+		if (windows[i].ms == ms)
+			buf_add_format(out, "/%.*s", TEXT_ARGS(windows[i].name));
+}
+
+/* "0": no limit. False: it was refused. */
+static bool parse_per(struct parsing *p, struct text t, bool good, struct config_rate rate, void *place)
+{
 	struct text unit = t, number = text_cut(&unit, '/');
-	uint64_t count;
 
 	if (text_eq(t, TEXT("0"))) {
-		*rate = (struct config_rate){ 0, SECOND_MS };
+		*(struct config_rate *)place = (struct config_rate){ 0, SECOND_MS };
 		return true;
 	}
-	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
-		if (!text_eq(unit, units[i].name) || text_to_u64(number, UINT32_MAX, &count) || count == 0)
-			continue;
-		*rate = (struct config_rate){ count, (int64_t)units[i].factor };
+	if (good && rate.count && rate.window_ms) {
+		*(struct config_rate *)place = rate;
 		return true;
 	}
 	struct config_finding *f = value_refuse(p, t);
@@ -355,19 +363,64 @@ static bool parse_rate(struct parsing *p, struct text t, void *place)
 	return false;
 }
 
+/* "600/min": a number and what it is counted over. */
+static bool parse_rate(struct parsing *p, struct text t, void *place)
+{
+	struct config_rate rate = { 0 };
+	struct text unit = t, number = text_cut(&unit, '/');
+	bool good = text_to_u64(number, UINT32_MAX, &rate.count) == ERR_OK;
+
+	rate.window_ms = window_of(unit);
+	return parse_per(p, t, good, rate, place);
+}
+
 static void print_rate(const struct key *key, const void *place, struct buf *out)
 {
 	const struct config_rate *rate = place;
-	const char *unit = rate->window_ms == SECOND_MS   ? "s"
-	                   : rate->window_ms == MINUTE_MS ? "min"
-	                   : rate->window_ms == HOUR_MS   ? "h"
-	                                                  : "d";
 
 	(void)key;
 	buf_add_u64(out, rate->count);
 	if (rate->count)
-		buf_add_format(out, "/%s", unit);
+		print_window(rate->window_ms, out);
 }
+
+/* "100MB/h" */
+static bool parse_byte_rate(struct parsing *p, struct text t, void *place)
+{
+	struct config_rate rate = { 0 };
+	struct text unit = t, size = text_cut(&unit, '/');
+	size_t digits = value_count_digits(size);
+	bool good = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(size_units) && !good; i++) {
+		if (!text_eq_nocase(text_skip(size, digits), size_units[i].name))
+			continue;
+		good = text_to_u64(text_head(size, digits), (UINT64_C(1) << 46) / size_units[i].factor,
+		                   &rate.count) == ERR_OK;
+		rate.count *= size_units[i].factor;
+	}
+	rate.window_ms = window_of(unit);
+	return parse_per(p, t, good, rate, place);
+}
+
+static void print_byte_rate(const struct key *key, const void *place, struct buf *out)
+{
+	const struct config_rate *rate = place;
+
+	(void)key;
+	print_with_unit(rate->count, size_units, ARRAY_LEN(size_units), "0", out);
+	if (rate->count)
+		print_window(rate->window_ms, out);
+}
+
+const struct type type_byte_rate = {
+	.name = "byte rate",
+	.size = sizeof(struct config_rate),
+	.expected = "octets in a time such as 100MB/h or 5MB/s; 0 for no limit",
+	.parse = parse_byte_rate,
+	.print = print_byte_rate,
+	.json = "\"type\": \"string\", \"pattern\": \"^(0|[0-9]+([KkMmGgTt][Ii]?)?[Bb]/(s|min|h|d))$\""
+};
 
 const struct type type_rate = { .name = "rate",
 	                        .size = sizeof(struct config_rate),

@@ -14,7 +14,8 @@
 struct deliver_connection {
 	struct list link; /* in deliver->connections */
 	struct deliver *d;
-	const struct config *config; /* referenced: target, upstream and time-outs are of it */
+	const struct config *config; /* referenced: target, way and time-outs are of it */
+	const struct config_way *way;
 	const struct config_upstream *upstream;
 	enum config_tls tls;
 	bool verifies; /* hosts have to prove their names */
@@ -232,15 +233,13 @@ static const struct client_events client_events = {
 
 /* ---------------------------------------------------------------- one address */
 
-/* direct.source says from where; one of the family is chosen by chance. */
+/* One of the way's own addresses of the family, by chance. */
 static struct ip source_for(struct deliver_connection *c, enum ip_family family)
 {
-	const struct config_ips *sources = &c->config->direct.source;
+	const struct config_ips *sources = &c->way->source;
 	struct ip chosen = { .family = IP_NONE };
 	uint64_t seen = 0;
 
-	if (!is_direct(c))
-		return chosen;
 	for (size_t i = 0; i < sources->count; i++)
 		if (sources->items[i].family == family && random_below(&c->d->random, ++seen) == 0)
 			chosen = sources->items[i];
@@ -252,7 +251,7 @@ static struct session_options session_options(struct deliver_connection *c)
 	unsigned marks = hosts_marks(&c->d->hosts, address(c), io_now_at(c->d->o.io));
 
 	return (struct session_options){
-		.helo = is_direct(c) ? c->config->hostname : c->upstream->helo,
+		.helo = c->way->helo,
 		.timeouts = timeouts(c),
 		.tls = c->tls,
 		.no_tls = c->no_tls || (marks & HOST_NO_TLS),
@@ -358,7 +357,7 @@ enum err deliver_open(struct deliver *d, const struct deliver_target *target,
 
 	if (!c)
 		return ERR_NOMEM;
-	err = search_init(&c->search, d, d->config, target->upstream, target->domain);
+	err = search_init(&c->search, d, d->config, target->way, target->domain);
 	if (err) {
 		search_fini(&c->search);
 		free(c);
@@ -366,8 +365,9 @@ enum err deliver_open(struct deliver *d, const struct deliver_target *target,
 	}
 	c->d = d;
 	c->config = config_ref(d->config);
-	c->upstream = target->upstream;
-	c->tls = target->tls;
+	c->way = target->way;
+	c->upstream = target->way->upstream;
+	c->tls = target->way->tls;
 	c->needs = target->needs;
 	if (c->needs.keywords & EHLO_REQUIRETLS) {
 		c->search.proves = true;

@@ -48,7 +48,7 @@ static unsigned usable_families(const struct search *s)
 
 static enum config_ip_choice ip_choice(const struct search *s)
 {
-	enum config_ip_choice ip = is_direct(s) ? s->config->direct.ip : s->upstream->ip;
+	enum config_ip_choice ip = s->way->ip;
 
 	if (ip == CONFIG_IP_ANY && s->d->v4_first_until_at > io_now_at(s->d->o.io))
 		return CONFIG_IP_PREFER_V4;
@@ -314,11 +314,11 @@ static enum err keep_domain(struct search *s, struct text domain)
 }
 
 enum err search_init(struct search *s, struct deliver *d, const struct config *config,
-                     const struct config_upstream *upstream, struct text domain)
+                     const struct config_way *way, struct text domain)
 {
-	*s = (struct search){ .d = d, .config = config, .upstream = upstream, .dns_ms = -1 };
+	*s = (struct search){ .d = d, .config = config, .way = way, .upstream = way->upstream, .dns_ms = -1 };
 	arena_init(&s->arena, ARENA_BYTES);
-	return upstream ? ERR_OK : keep_domain(s, domain);
+	return way->upstream ? ERR_OK : keep_domain(s, domain);
 }
 
 void search_fini(struct search *s)

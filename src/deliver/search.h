@@ -21,7 +21,8 @@ struct search_place {
 
 struct search {
 	struct deliver *d;
-	const struct config *config;            /* borrowed, as upstream */
+	const struct config *config;            /* borrowed, as way */
+	const struct config_way *way;
 	const struct config_upstream *upstream; /* NULL: direct */
 	struct text domain;
 	bool proves; /* hosts must prove their names, from the domain on (REQUIRETLS) */
@@ -46,7 +47,7 @@ struct search {
 
 /* Copies domain. ERR_NOMEM. A zeroed search may be given to search_fini. */
 MUST_USE enum err search_init(struct search *s, struct deliver *d, const struct config *config,
-                              const struct config_upstream *upstream, struct text domain);
+                              const struct config_way *way, struct text domain);
 void search_fini(struct search *s);
 
 /* on_next comes once, in a later turn: s->at is the next address, or none is left and s->failure says why. */

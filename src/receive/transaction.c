@@ -347,9 +347,12 @@ static void admit_recipient(struct receive_session *s, struct text given, struct
                             const struct rcpt_wishes *wishes)
 {
 	struct envelope *e = s->transaction->envelope;
+	const struct route_message message = { .listener = s->listener->name,
+		                               .user = e->user,
+		                               .reverse_path = e->reverse_path };
 	struct route_choice choice;
 
-	if (route_find(s->config, s->listener->name, e->reverse_path, path, &choice)) {
+	if (route_find(s->config, &message, path, &choice)) {
 		refuse_recipient(s, given, 550, "5.1.3", "is no address that mail can go to", NULL);
 	} else if (choice.via == CONFIG_VIA_REJECT) {
 		refuse_recipient(s, given, 550, "5.7.1",

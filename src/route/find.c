@@ -3,12 +3,24 @@
 
 #define DOMAIN_MAX 255
 
+static bool has_text(const struct config_texts *texts, struct text t)
+{
+	for (size_t i = 0; i < texts->count; i++)
+		if (text_eq(texts->items[i], t))
+			return true;
+	return false;
+}
+
 static bool matches_listener(const struct config_route *route, struct text listener)
 {
-	for (size_t i = 0; i < route->listener.count; i++)
-		if (text_eq(route->listener.items[i], listener))
-			return true;
-	return route->listener.count == 0;
+	return route->listener.count == 0 || has_text(&route->listener, listener);
+}
+
+static bool matches_user(const struct config_route *route, struct text user)
+{
+	if (route->user.count == 0)
+		return true;
+	return user.len > 0 && (has_text(&route->user, user) || has_text(&route->user, TEXT("any")));
 }
 
 static bool matches(const struct config_patterns *patterns, const struct config_mailbox *m)
@@ -18,19 +30,93 @@ static bool matches(const struct config_patterns *patterns, const struct config_
 	return config_patterns_find_parts(patterns, m) != NULL;
 }
 
-static size_t find_route(const struct config *config, struct text listener,
-                         const struct config_mailbox *reverse_path, const struct config_mailbox *forward_path,
-                         bool released)
+static bool asks_for_content(const struct config_route *route)
 {
-	const struct config_routes *routes = &config->routes;
+	return route->header.count || route->min_size_bytes || route->max_size_bytes;
+}
+
+/* ---------------------------------------------------------------- conditions on the content */
+
+/* `*` in the pattern stands for any octets. The last star that was met takes one more octet whenever the rest does not fit. */
+static bool fits(struct text pattern, struct text value)
+{
+	size_t p = 0, v = 0, star = pattern.len, taken = 0;
+
+	while (v < value.len) {
+		if (p < pattern.len && pattern.at[p] == '*') {
+			star = p++;
+			taken = v;
+		} else if (p < pattern.len && ascii_lower(pattern.at[p]) == ascii_lower(value.at[v])) {
+			p++;
+			v++;
+		} else if (star < pattern.len) {
+			p = star + 1;
+			v = ++taken;
+		} else {
+			return false;
+		}
+	}
+	while (p < pattern.len && pattern.at[p] == '*')
+		p++;
+	return p == pattern.len;
+}
+
+static bool has_field(struct text fields, const struct config_header_match *wanted)
+{
+	while (fields.len) {
+		struct text value = text_cut(&fields, '\n');
+		struct text name = text_cut(&value, ':');
+
+		if (text_eq_nocase(name, wanted->name) && fits(wanted->value, text_trim(value)))
+			return true;
+	}
+	return false;
+}
+
+static bool matches_content(const struct config_route *route, const struct route_message *m)
+{
+	if (route->min_size_bytes && m->content_bytes < route->min_size_bytes)
+		return false;
+	if (route->max_size_bytes && m->content_bytes > route->max_size_bytes)
+		return false;
+	for (size_t i = 0; i < route->header.count; i++)
+		if (!has_field(m->fields, &route->header.items[i]))
+			return false;
+	return true;
+}
+
+/* ---------------------------------------------------------------- the first that matches */
+
+struct search {
+	const struct config *config;
+	const struct route_message *message;
+	struct config_mailbox from, to;
+	bool passes_holds;
+	bool provisional; /* one was passed over that may match when the content is there */
+};
+
+static bool matches_envelope(const struct search *s, const struct config_route *route)
+{
+	return matches_listener(route, s->message->listener) && matches_user(route, s->message->user) &&
+	       matches(&route->to, &s->to) && matches(&route->from, &s->from);
+}
+
+/* From 1; 0: none. */
+static size_t find_route(struct search *s)
+{
+	const struct config_routes *routes = &s->config->routes;
 
 	/* found by its `to` at once, if there is an index; only its other conditions can send us on */
-	for (size_t i = config_routes_first(routes, forward_path); i < routes->count; i++)
-		if (!(released && routes->items[i].via == CONFIG_VIA_HOLD) &&
-		    matches_listener(&routes->items[i], listener) &&
-		    matches(&routes->items[i].to, forward_path) &&
-		    matches(&routes->items[i].from, reverse_path))
+	for (size_t i = config_routes_first(routes, &s->to); i < routes->count; i++) {
+		const struct config_route *route = &routes->items[i];
+
+		if ((s->passes_holds && route->via == CONFIG_VIA_HOLD) || !matches_envelope(s, route))
+			continue;
+		if (asks_for_content(route) && !s->message->is_received)
+			s->provisional = true;
+		else if (matches_content(route, s->message))
 			return i + 1;
+	}
 	return 0;
 }
 
@@ -42,42 +128,40 @@ static void set_key(struct route_choice *choice, struct text prefix, struct text
 	choice->key_len = prefix.len + name.len;
 }
 
-static enum config_tls tls_of(const struct config *config, const struct route_choice *choice)
+enum err route_find(const struct config *config, const struct route_message *message,
+                    struct text forward_path, struct route_choice *out)
 {
-	if (choice->route && choice->route->has_tls)
-		return choice->route->tls;
-	return choice->via == CONFIG_VIA_UPSTREAM ? choice->upstream->tls : config->direct.tls;
-}
+	struct search s = { .config = config,
+		            .message = message,
+		            .from = config_mailbox_of(message->reverse_path),
+		            .to = config_mailbox_of(forward_path),
+		            .passes_holds = message->released };
 
-static enum err find(const struct config *config, struct text listener, struct text reverse_path,
-                     struct text forward_path, bool released, struct route_choice *out)
-{
-	const struct config_mailbox from = config_mailbox_of(reverse_path),
-				    to = config_mailbox_of(forward_path);
-
-	if (to.domain.len == 0 || to.domain.len > DOMAIN_MAX)
+	if (s.to.domain.len == 0 || s.to.domain.len > DOMAIN_MAX)
 		return ERR_SYNTAX;
-	size_t number = find_route(config, listener, &from, &to, released);
+	size_t number = find_route(&s);
 
 	/* with no other way to go it is held on: better than to refuse what somebody wants to go */
-	if (!number && released)
-		number = find_route(config, listener, &from, &to, false);
+	if (!number && s.passes_holds) {
+		s.passes_holds = false;
+		number = find_route(&s);
+	}
 	const struct config_route *route = number ? &config->routes.items[number - 1] : NULL;
 
 	out->route = route;
 	out->route_number = number;
 	out->via = route ? route->via : CONFIG_VIA_REJECT;
-	out->upstream = route ? route->upstream : NULL;
-	out->tls = tls_of(config, out);
+	out->way = route ? route->way : NULL;
+	out->provisional = s.provisional;
 	switch (out->via) {
 	case CONFIG_VIA_UPSTREAM:
 		/* names are at most 64 octets, and equal names in other letters are other upstreams */
 		set_key(out, TEXT("upstream:"), TEXT_EMPTY);
-		memcpy(out->key_octets + out->key_len, out->upstream->name.at, out->upstream->name.len);
-		out->key_len += out->upstream->name.len;
+		memcpy(out->key_octets + out->key_len, route->upstream->name.at, route->upstream->name.len);
+		out->key_len += route->upstream->name.len;
 		break;
 	case CONFIG_VIA_DIRECT:
-		set_key(out, TEXT_EMPTY, to.domain);
+		set_key(out, TEXT_EMPTY, s.to.domain);
 		break;
 	case CONFIG_VIA_DISCARD:
 	case CONFIG_VIA_HOLD:
@@ -86,18 +170,6 @@ static enum err find(const struct config *config, struct text listener, struct t
 		break;
 	}
 	return ERR_OK;
-}
-
-enum err route_find(const struct config *config, struct text listener, struct text reverse_path,
-                    struct text forward_path, struct route_choice *out)
-{
-	return find(config, listener, reverse_path, forward_path, false, out);
-}
-
-enum err route_find_released(const struct config *config, struct text listener, struct text reverse_path,
-                             struct text forward_path, struct route_choice *out)
-{
-	return find(config, listener, reverse_path, forward_path, true, out);
 }
 
 const struct config_limit *route_limit(const struct config *config, struct text domain)
@@ -117,4 +189,16 @@ const struct config_limit *route_limit(const struct config *config, struct text 
 			best = &limits->items[i];
 	}
 	return best;
+}
+
+const struct config_pace *route_pace(const struct config *config, struct text key)
+{
+	struct text prefix = TEXT("upstream:");
+
+	if (!text_starts(key, prefix))
+		return &route_limit(config, key)->pace;
+	for (size_t i = 0; i < config->upstreams.count; i++)
+		if (text_eq(config->upstreams.items[i].name, text_skip(key, prefix.len)))
+			return &config->upstreams.items[i].pace;
+	return &config->limits.any.pace;
 }

@@ -4,33 +4,14 @@
 #define SHARE_OF_MESSAGES 20u
 #define LEAVING_AT_ONCE 4
 
-static unsigned window(const struct destination *d)
+static const struct config_pace *pace(const struct destination *d)
 {
-	const struct config *config = d->schedule->config;
-	struct text prefix = TEXT("upstream:");
-
-	if (text_starts(d->by_key.key, prefix)) {
-		struct text name = text_skip(d->by_key.key, prefix.len);
-
-		for (size_t i = 0; i < config->upstreams.count; i++)
-			if (text_eq(config->upstreams.items[i].name, name))
-				return (unsigned)config->upstreams.items[i].connections;
-		return (unsigned)config->limits.any.connections;
-	}
-	return (unsigned)route_limit(config, d->by_key.key)->connections;
+	return route_pace(d->schedule->config, d->by_key.key);
 }
 
 unsigned destination_window(const struct destination *d)
 {
-	return MAX(window(d), 1u);
-}
-
-static const struct config_limit *limits(const struct destination *d)
-{
-	const struct config *config = d->schedule->config;
-
-	return text_starts(d->by_key.key, TEXT("upstream:")) ? &config->limits.any
-	                                                     : route_limit(config, d->by_key.key);
+	return (unsigned)MAX(pace(d)->connections, UINT64_C(1));
 }
 
 /* From here on it is given nothing any more. */
@@ -104,12 +85,12 @@ static void on_done(void *owner, struct deliver_connection *wire, struct deliver
 	destination_pump_later(d);
 }
 
-static bool has_working(const struct destination *d, enum config_tls tls)
+static bool has_working(const struct destination *d, const struct config_way *way)
 {
 	for (LIST_EACH(it, &d->connections)) {
 		const struct connection *c = LIST_ITEM(it, const struct connection, link);
 
-		if (c->was_ready && !c->finishing && c->tls == tls)
+		if (c->was_ready && !c->finishing && c->way == way)
 			return true;
 	}
 	return false;
@@ -132,9 +113,9 @@ static void on_closed(void *owner, struct deliver_connection *wire, const struct
 		d->opening_count--;
 	if (failure && !c->was_ready && !c->finishing && !s->stopping) {
 		if (failure->lacking)
-			tasks_lack(d, &c->needs, c->tls, failure);
+			tasks_lack(d, &c->needs, c->way, failure);
 		else
-			destination_failed(d, failure, c->tls, has_working(d, c->tls));
+			destination_failed(d, failure, c->way, has_working(d, c->way));
 	}
 	free(c);
 	schedule_feed_hungry(s);
@@ -174,7 +155,7 @@ static size_t within_domains(const struct task *t, size_t count, size_t domains)
 static size_t how_many(const struct connection *c, const struct task *t)
 {
 	struct deliver_limits theirs = deliver_limits(c->wire);
-	size_t count = MIN(t->end - t->next, (size_t)limits(t->destination)->recipients_per_message);
+	size_t count = MIN(t->end - t->next, (size_t)pace(t->destination)->recipients_per_message);
 
 	return within_domains(t, MIN(count, theirs.recipients), theirs.domains);
 }
@@ -229,7 +210,7 @@ static struct task *next_task(struct destination *d, const struct connection *c)
 	for (LIST_EACH(it, &d->ready)) {
 		struct task *t = LIST_ITEM(it, struct task, link);
 
-		if (may_go(t) && t->choice.tls == c->tls && deliver_meets(c->wire, &t->needs))
+		if (may_go(t) && t->choice.way == c->way && deliver_meets(c->wire, &t->needs))
 			return t;
 		if (++looked == 64)
 			break; /* the front is being read: wait for it rather than search the whole list */
@@ -255,8 +236,8 @@ static bool gives_way(const struct connection *c)
 
 static bool has_done_enough(const struct connection *c)
 {
-	size_t most = MIN((size_t)limits(c->destination)->messages_per_connection,
-	                  deliver_limits(c->wire).messages);
+	size_t most =
+		MIN((size_t)pace(c->destination)->messages_per_connection, deliver_limits(c->wire).messages);
 
 	return deliver_sent_count(c->wire) >= most || gives_way(c);
 }
@@ -311,8 +292,8 @@ void connections_assign(struct destination *d)
 
 static struct deliver_target target_of(const struct destination *d, const struct task *t)
 {
-	return (struct deliver_target){ t->choice.upstream, t->choice.upstream ? TEXT_EMPTY : d->by_key.key,
-		                        t->choice.tls, t->needs };
+	return (struct deliver_target){ t->choice.way, t->choice.way->upstream ? TEXT_EMPTY : d->by_key.key,
+		                        t->needs };
 }
 
 static enum err open_one(struct destination *d, const struct task *t)
@@ -325,7 +306,7 @@ static enum err open_one(struct destination *d, const struct task *t)
 	if (!c)
 		return ERR_NOMEM;
 	c->destination = d;
-	c->tls = t->choice.tls;
+	c->way = t->choice.way;
 	c->needs = t->needs;
 	list_init(&c->idle_link);
 	err = deliver_open(s->deliver, &target, &connection_events, c, &c->wire);
@@ -342,7 +323,7 @@ static enum err open_one(struct destination *d, const struct task *t)
 
 static bool serves(const struct connection *c, const struct task *t)
 {
-	if (c->tls != t->choice.tls)
+	if (c->way != t->choice.way)
 		return false;
 	return c->was_ready ? deliver_meets(c->wire, &t->needs) : deliver_needs_cover(&c->needs, &t->needs);
 }

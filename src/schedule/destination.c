@@ -326,7 +326,7 @@ static bool is_about_tls(const struct deliver_result *failure)
 
 static bool concerns(const struct destination *d, const struct task *t)
 {
-	return !is_about_tls(&d->failure) || t->choice.tls == d->failure_tls;
+	return !is_about_tls(&d->failure) || t->choice.way == d->failure_way;
 }
 
 /* Whether a task that was ready at the last failure comes to the same. A success since then has healed all. */
@@ -386,14 +386,14 @@ static void suspend(struct destination *d)
 		d->suspended_until_at = 0; /* better to ask again at once than never */
 }
 
-void destination_failed(struct destination *d, const struct deliver_result *failure, enum config_tls tls,
+void destination_failed(struct destination *d, const struct deliver_result *failure, const struct config_way *way,
                         bool others_work)
 {
 	if (others_work || keep_failure(d, failure)) {
 		destination_pause_opening(d);
 		return;
 	}
-	d->failure_tls = tls;
+	d->failure_way = way;
 	d->failure_number++;
 	/* "No such domain" is an answer, not an outage: the next mail may ask again at once. */
 	if (failure->kind != DELIVER_PERMANENT && !is_about_tls(failure))

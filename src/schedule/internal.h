@@ -99,7 +99,7 @@ struct connection {
 	struct list link; /* in destination->connections */
 	struct destination *destination;
 	struct deliver_connection *wire;
-	enum config_tls tls;
+	const struct config_way *way; /* of the snapshot that the wire holds */
 	struct deliver_needs needs; /* of the task that it was opened for */
 	bool was_ready;
 	bool finishing;
@@ -132,7 +132,7 @@ struct destination {
 	struct io_timer resume_timer;
 	struct arena failure_arena;
 	struct deliver_result failure; /* the last one; texts in failure_arena */
-	enum config_tls failure_tls;   /* what the connection that failed was to have */
+	const struct config_way *failure_way; /* of the connection that failed; compared only; NULL: of an older configuration */
 	unsigned failure_number;       /* rises with every failure and every success */
 	bool reroute;                  /* tasks in memory may have been routed by an older configuration */
 
@@ -187,8 +187,8 @@ void destination_disk_due(struct destination *d, int64_t due_time); /* news: a r
 void destination_wait_for_disk(struct destination *d);              /* for what is known to lie there */
 void destination_succeeded(struct destination *d);
 void destination_try_now(struct destination *d); /* a person says so: no pause any more */
-/* A connection with this TLS demand failed; others_work: one like it is open. */
-void destination_failed(struct destination *d, const struct deliver_result *failure, enum config_tls tls,
+/* A connection of this way failed; others_work: one like it is open. */
+void destination_failed(struct destination *d, const struct deliver_result *failure, const struct config_way *way,
                         bool others_work);
 void destination_pause_opening(struct destination *d);
 bool destination_shares_failure(const struct destination *d, const struct task *t);
@@ -214,7 +214,7 @@ void tasks_load(struct destination *d); /* reads the messages of the first ready
 void tasks_reroute(struct destination *d); /* after a reload; some at a time */
 void task_drop_message(struct task *t);
 /* No host has what these needs want: those in memory that want it too come to the same. */
-void tasks_lack(struct destination *d, const struct deliver_needs *needs, enum config_tls tls,
+void tasks_lack(struct destination *d, const struct deliver_needs *needs, const struct config_way *way,
                 const struct deliver_result *failure);
 
 /* outcome.c */

@@ -151,12 +151,13 @@ static enum err make_envelope(struct schedule *s, const struct envelope *origina
 static enum err choose_key(struct schedule *s, const struct envelope *e, struct arena *arena,
                            const struct text **out)
 {
+	const struct route_message message = { .is_received = true };
 	struct route_choice choice;
 	struct text *key = arena_alloc(arena, sizeof(*key));
 
 	if (!key)
 		return ERR_NOMEM;
-	if (route_find(s->config, TEXT_EMPTY, TEXT_EMPTY, e->recipients[0].forward_path, &choice))
+	if (route_find(s->config, &message, e->recipients[0].forward_path, &choice))
 		return ERR_SYNTAX;
 	*out = key;
 	return arena_text(arena, route_key(&choice), key);

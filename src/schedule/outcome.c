@@ -136,7 +136,7 @@ static void say(struct task *t, const struct task_outcome *o, const struct deliv
 		event.next_attempt_time = q->due_time;
 		event.expires_time = expires == INT64_MAX ? 0 : expires;
 	}
-	event.upstream = t->choice.upstream ? t->choice.upstream->name : TEXT_EMPTY;
+	event.upstream = t->choice.way && t->choice.way->upstream ? t->choice.way->upstream->name : TEXT_EMPTY;
 	event.route = t->destination->by_key.key;
 	if (t->choice.route) {
 		struct config_place p = t->choice.route->place;

@@ -132,6 +132,7 @@ void schedule_configure(struct schedule *s, const struct config *config)
 
 		/* deliver closes what belongs to the old snapshot; tasks ask the new routes */
 		d->reroute = true;
+		d->failure_way = NULL;
 		connections_finish_idle(d);
 		destination_pump_later(d);
 	}

@@ -208,13 +208,17 @@ static void settle_elsewhere(struct task *t, const struct route_choice *choice)
 
 static enum err find_way(const struct task *t, size_t index, struct route_choice *out)
 {
-	const struct config *config = t->destination->schedule->config;
 	const struct envelope *e = t->work->message->envelope;
 	const struct queue_recipient *r = &t->work->recipients[index];
-	struct text forward_path = e->recipients[r->n].forward_path;
+	const struct route_message message = { .listener = e->listener,
+		                               .user = e->user,
+		                               .reverse_path = e->reverse_path,
+		                               .fields = e->fields,
+		                               .content_bytes = t->work->message->content_bytes,
+		                               .is_received = true,
+		                               .released = r->released };
 
-	return r->released ? route_find_released(config, e->listener, e->reverse_path, forward_path, out)
-	                   : route_find(config, e->listener, e->reverse_path, forward_path, out);
+	return route_find(t->destination->schedule->config, &message, e->recipients[r->n].forward_path, out);
 }
 
 /* All recipients of a task share a key; whether they still share one under a new configuration is asked of each. The first
@@ -230,13 +234,13 @@ bool task_route(struct task *t)
 	if (find_way(t, t->next, &t->choice)) {
 		t->choice.via = CONFIG_VIA_REJECT;
 		t->choice.route = NULL;
-		t->choice.upstream = NULL;
+		t->choice.way = NULL;
 		t->choice.key_len = 0;
 	}
 	for (size_t i = t->next + 1; i < t->end; i++) {
 		struct route_choice other;
 
-		if (find_way(t, i, &other) || other.via != t->choice.via || other.tls != t->choice.tls ||
+		if (find_way(t, i, &other) || other.via != t->choice.via || other.way != t->choice.way ||
 		    !text_eq(route_key(&other), route_key(&t->choice))) {
 			/* they keep their rows and come when this task is done */
 			t->end = i;
@@ -288,13 +292,13 @@ static bool resigns(struct task *t, const struct deliver_needs *needs, const str
 	return false;
 }
 
-void tasks_lack(struct destination *d, const struct deliver_needs *needs, enum config_tls tls,
+void tasks_lack(struct destination *d, const struct deliver_needs *needs, const struct config_way *way,
                 const struct deliver_result *failure)
 {
 	for (LIST_EACH_SAFE(it, &d->ready)) {
 		struct task *t = LIST_ITEM(it, struct task, link);
 
-		if (!t->work || t->routed_by != d->schedule->config || t->choice.tls != tls ||
+		if (!t->work || t->routed_by != d->schedule->config || t->choice.way != way ||
 		    !deliver_needs_cover(&t->needs, needs) || resigns(t, needs, failure))
 			continue;
 		task_leave_ready(t);

@@ -44,6 +44,7 @@ static enum err find_files(void *owner, struct text pattern, config_found_fn *fo
 static void ask_routes(const struct config *config, struct text mailbox)
 {
 	AUTO(buf_fini) struct buf rewritten = BUF(100000);
+	const struct route_message message = { .listener = TEXT("default"), .reverse_path = mailbox };
 	struct route_choice choice;
 
 	if (mailbox.len > 1000)
@@ -51,7 +52,7 @@ static void ask_routes(const struct config *config, struct text mailbox)
 	(void)route_sender_allowed(config, mailbox);
 	(void)route_admit_recipient(config, &config->listen.items[0], false, mailbox);
 	(void)route_rewrite_recipient(config, mailbox, &rewritten);
-	if (route_find(config, TEXT("default"), mailbox, buf_text(&rewritten), &choice) == ERR_OK)
+	if (route_find(config, &message, buf_text(&rewritten), &choice) == ERR_OK)
 		assert(choice.key_len > 0 && choice.key_len <= ROUTE_KEY_MAX);
 }
 

@@ -305,19 +305,34 @@ static void on_closed(void *owner, struct deliver_connection *connection,
 
 static const struct deliver_events courier_events = { on_ready, on_result, on_done, on_closed };
 
+/* As a route without wishes of its own, but for TLS. */
+static struct config_way way_to(const struct config *config, const struct config_upstream *upstream,
+                                enum config_tls tls)
+{
+	struct config_way way = { .upstream = upstream, .tls = tls };
+
+	way.source = upstream ? upstream->source : config->direct.source;
+	way.helo = upstream ? upstream->helo : config->direct.helo;
+	way.ip = upstream ? upstream->ip : config->direct.ip;
+	if (upstream && upstream->login.username.len)
+		way.login = &upstream->login;
+	return way;
+}
+
 void courier_open(struct courier *c, struct deliver_world *w, const char *to, enum config_tls tls)
 {
 	struct text upstream = TEXT("upstream ");
-	struct deliver_target target = { .domain = text_from(to), .tls = tls };
+	struct deliver_target target = { .way = &c->way, .domain = text_from(to) };
 
 	c->world = w;
+	c->way = way_to(w->config, NULL, tls);
 	if (text_starts(target.domain, upstream)) {
 		struct text name = text_skip(target.domain, upstream.len);
 
 		for (size_t i = 0; i < w->config->upstreams.count; i++)
 			if (text_eq(w->config->upstreams.items[i].name, name))
-				target.upstream = &w->config->upstreams.items[i];
-		assert_non_null(target.upstream);
+				c->way = way_to(w->config, &w->config->upstreams.items[i], tls);
+		assert_non_null(c->way.upstream);
 	}
 	assert_int_equal(deliver_open(w->deliver, &target, &courier_events, c, &c->connection), ERR_OK);
 }

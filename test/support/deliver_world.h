@@ -23,6 +23,7 @@ struct deliver_world {
 };
 
 struct courier { /* one connection and the messages for it */
+	struct config_way way;
 	struct deliver_world *world;
 	struct deliver_connection *connection; /* NULL after on_closed */
 	unsigned to_send, sent,

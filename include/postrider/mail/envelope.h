@@ -52,6 +52,8 @@ struct envelope {
 	struct text tls;        /* "TLSv1.3 TLS_AES_128_GCM_SHA256"; empty: no TLS */
 	struct text message_id; /* of the header: with its angle brackets; empty: none */
 	struct text subject;    /* of the header, unfolded and cut */
+	/* Header fields that routes ask for, unfolded and cut, a line each: "X-Stream: bulk\n". */
+	struct text fields;
 
 	bool smtputf8;              /* RFC 6531: declared */
 	bool header_8bit;           /* octets above 127 were seen in the header section */

@@ -270,7 +270,7 @@ static void names_of_the_file_are_met_by_variables_in_their_spelling(void **stat
 	assert_int_equal(w.config->listen.count, 1);
 	assert_int_equal(w.config->listen.items[0].max_errors, 7);
 	assert_int_equal(w.config->limits.count, 1);
-	assert_int_equal(w.config->limits.items[0].connections, 9);
+	assert_int_equal(w.config->limits.items[0].pace.connections, 9);
 	world_fini(&w);
 }
 

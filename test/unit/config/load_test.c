@@ -64,9 +64,9 @@ static void the_struct_mirrors_the_file(void **state)
 	assert_ptr_equal(c->routes.items[1].upstream, u);
 	assert_false(c->routes.items[1].has_tls);
 	assert_int_equal(c->limits.count, 1);
-	assert_int_equal(c->limits.items[0].connections, 10);
-	assert_int_equal(c->limits.items[0].recipients_per_message, 5);
-	assert_int_equal(c->limits.any.connections, 20);
+	assert_int_equal(c->limits.items[0].pace.connections, 10);
+	assert_int_equal(c->limits.items[0].pace.recipients_per_message, 5);
+	assert_int_equal(c->limits.any.pace.connections, 20);
 	assert_int_equal(c->spool.reserve_hundredths, 1000);
 	assert_int_equal(c->spool.reserve_bytes, 100000000);
 	assert_true(c->retry.warn_after_ms == CONFIG_NEVER);

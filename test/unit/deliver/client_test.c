@@ -208,7 +208,9 @@ static const struct deliver_events events = { on_ready, on_result, on_done, on_c
 
 static void deliver_some(struct world *w, struct courier *c, enum config_tls tls)
 {
-	struct deliver_target target = { .upstream = &w->config->upstreams.items[0], .tls = tls };
+	const struct config_upstream *up = &w->config->upstreams.items[0];
+	struct config_way way = { .upstream = up, .tls = tls, .helo = up->helo };
+	struct deliver_target target = { .way = &way };
 
 	c->world = w;
 	c->content = malloc(c->size);

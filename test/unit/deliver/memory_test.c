@@ -184,7 +184,9 @@ static const struct deliver_events events = { on_ready, on_result, on_done, on_c
 
 static void deliver_some(struct world *w, struct courier *c)
 {
-	struct deliver_target target = { .upstream = &w->config->upstreams.items[0], .tls = CONFIG_TLS_NONE };
+	const struct config_upstream *up = &w->config->upstreams.items[0];
+	struct config_way way = { .upstream = up, .tls = CONFIG_TLS_NONE, .helo = up->helo };
+	struct deliver_target target = { .way = &way };
 
 	c->world = w;
 	if (deliver_open(w->deliver, &target, &events, c, &c->connection)) {

@@ -55,6 +55,16 @@ static const struct {
 	  "route:discard", CONFIG_TLS_OPPORTUNISTIC },
 };
 
+static enum err find(const struct config *config, struct text listener, struct text reverse_path,
+                     bool released, struct text forward_path, struct route_choice *out)
+{
+	const struct route_message message = { .listener = listener,
+		                               .reverse_path = reverse_path,
+		                               .released = released };
+
+	return route_find(config, &message, forward_path, out);
+}
+
 static void check_ways(const char *yaml)
 {
 	struct world w;
@@ -65,14 +75,18 @@ static void check_ways(const char *yaml)
 		struct route_choice choice;
 
 		CHECK_INT(ways[i].name,
-		          route_find(w.config, text_from(ways[i].listener), text_from(ways[i].reverse_path),
-		                     text_from(ways[i].forward_path), &choice),
+		          find(w.config, text_from(ways[i].listener), text_from(ways[i].reverse_path), false,
+		               text_from(ways[i].forward_path), &choice),
 		          ERR_OK);
 		CHECK_INT(ways[i].name, choice.route_number, ways[i].number);
 		CHECK_INT(ways[i].name, choice.via, ways[i].via);
 		CHECK_TEXT(ways[i].name, route_key(&choice), text_from(ways[i].key));
-		CHECK_INT(ways[i].name, choice.tls, ways[i].tls);
-		CHECK(ways[i].name, !choice.upstream == (choice.via != CONFIG_VIA_UPSTREAM));
+		CHECK(ways[i].name,
+		      !choice.way == (choice.via != CONFIG_VIA_UPSTREAM && choice.via != CONFIG_VIA_DIRECT));
+		if (choice.way) {
+			CHECK_INT(ways[i].name, choice.way->tls, ways[i].tls);
+			CHECK(ways[i].name, !choice.way->upstream == (choice.via != CONFIG_VIA_UPSTREAM));
+		}
 		CHECK(ways[i].name, !choice.route == (choice.route_number == 0));
 		if (choice.route)
 			CHECK_INT(ways[i].name, choice.route->place.line, 4 + ways[i].number);
@@ -126,26 +140,26 @@ static void each_of_many_routes_is_found(void **state)
 
 		buf_add_format(&to, "x@d%u.example", i);
 		assert_int_equal(
-			route_find(w.config, TEXT("default"), TEXT("b@a.example"), buf_text(&to), &choice),
+			find(w.config, TEXT("default"), TEXT("b@a.example"), false, buf_text(&to), &choice),
 			ERR_OK);
 		assert_int_equal(choice.route_number, i + 1);
 		assert_int_equal(
-			route_find(w.config, TEXT("default"), TEXT("b@b.example"), buf_text(&to), &choice),
+			find(w.config, TEXT("default"), TEXT("b@b.example"), false, buf_text(&to), &choice),
 			ERR_OK);
 		assert_int_equal(choice.route_number, i + 51);
 		buf_reset(&to);
 		buf_add_format(&to, "x@y.d%u.example", i);
 		assert_int_equal(
-			route_find(w.config, TEXT("default"), TEXT("b@a.example"), buf_text(&to), &choice),
+			find(w.config, TEXT("default"), TEXT("b@a.example"), false, buf_text(&to), &choice),
 			ERR_OK);
 		assert_int_equal(choice.route_number, i + 1);
 		assert_int_equal(
-			route_find(w.config, TEXT("default"), TEXT("b@b.example"), buf_text(&to), &choice),
+			find(w.config, TEXT("default"), TEXT("b@b.example"), false, buf_text(&to), &choice),
 			ERR_OK);
 		assert_int_equal(choice.route_number, i + 51);
 	}
 	assert_int_equal(
-		route_find(w.config, TEXT("default"), TEXT("b@b.example"), TEXT("x@none.example"), &choice),
+		find(w.config, TEXT("default"), TEXT("b@b.example"), false, TEXT("x@none.example"), &choice),
 		ERR_OK);
 	assert_int_equal(choice.route_number, 0);
 	world_fini(&w);
@@ -160,13 +174,13 @@ static void a_recipient_without_a_domain_has_no_way(void **state)
 	(void)state;
 	world_must_load(&w);
 	memset(longest + 1, 'a', 256);
-	assert_int_equal(route_find(w.config, TEXT("default"), TEXT_EMPTY, TEXT("postmaster"), &choice),
+	assert_int_equal(find(w.config, TEXT("default"), TEXT_EMPTY, false, TEXT("postmaster"), &choice),
 	                 ERR_SYNTAX);
-	assert_int_equal(route_find(w.config, TEXT("default"), TEXT_EMPTY, TEXT_EMPTY, &choice), ERR_SYNTAX);
-	assert_int_equal(route_find(w.config, TEXT("default"), TEXT_EMPTY, text_of(longest, 257), &choice),
+	assert_int_equal(find(w.config, TEXT("default"), TEXT_EMPTY, false, TEXT_EMPTY, &choice), ERR_SYNTAX);
+	assert_int_equal(find(w.config, TEXT("default"), TEXT_EMPTY, false, text_of(longest, 257), &choice),
 	                 ERR_SYNTAX);
 	assert_int_equal(choice.route_number, 77);
-	assert_int_equal(route_find(w.config, TEXT("default"), TEXT_EMPTY, text_of(longest, 256), &choice),
+	assert_int_equal(find(w.config, TEXT("default"), TEXT_EMPTY, false, text_of(longest, 256), &choice),
 	                 ERR_OK);
 	assert_int_equal(choice.key_len, 255);
 	world_fini(&w);
@@ -183,7 +197,7 @@ static void the_longest_name_of_an_upstream_fits_into_a_key(void **state)
 	buf_add_format(&yaml, "upstreams: {%s: {hosts: h.example:25}}", name);
 	buf_add_octet(&yaml, '\0');
 	assert_int_equal(world_load_text(&w, yaml.at), ERR_OK);
-	assert_int_equal(route_find(w.config, TEXT("default"), TEXT_EMPTY, TEXT("x@y.example"), &choice),
+	assert_int_equal(find(w.config, TEXT("default"), TEXT_EMPTY, false, TEXT("x@y.example"), &choice),
 	                 ERR_OK);
 	assert_int_equal(choice.key_len, strlen("upstream:") + 64);
 	world_fini(&w);
@@ -209,7 +223,8 @@ static void the_longest_domain_gives_the_limit(void **state)
 	                                     "  .b.gmail.com: {connections: 3}\n"),
 	                 ERR_OK);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		CHECK_INT(cases[i].domain, route_limit(w.config, text_from(cases[i].domain))->connections,
+		CHECK_INT(cases[i].domain,
+		          route_limit(w.config, text_from(cases[i].domain))->pace.connections,
 		          cases[i].connections);
 	world_fini(&w);
 }
@@ -226,20 +241,21 @@ static void what_was_released_is_held_only_where_nothing_else_matches(void **sta
 
 	(void)state;
 	assert_int_equal(world_load_text(&w, yaml), ERR_OK);
-	assert_int_equal(route_find(w.config, TEXT("apps"), TEXT("a@b.example"), TEXT("x@held.example"), &choice),
-	                 ERR_OK);
+	assert_int_equal(
+		find(w.config, TEXT("apps"), TEXT("a@b.example"), false, TEXT("x@held.example"), &choice),
+		ERR_OK);
 	assert_int_equal(choice.route_number, 1);
-	assert_int_equal(route_find_released(w.config, TEXT("apps"), TEXT("a@b.example"), TEXT("x@held.example"),
-	                                     &choice),
-	                 ERR_OK);
+	assert_int_equal(
+		find(w.config, TEXT("apps"), TEXT("a@b.example"), true, TEXT("x@held.example"), &choice),
+		ERR_OK);
 	assert_int_equal(choice.route_number, 3);
-	assert_int_equal(route_find_released(w.config, TEXT("apps"), TEXT("a@b.example"), TEXT("x@a.held.example"),
-	                                     &choice),
-	                 ERR_OK);
+	assert_int_equal(
+		find(w.config, TEXT("apps"), TEXT("a@b.example"), true, TEXT("x@a.held.example"), &choice),
+		ERR_OK);
 	assert_int_equal(choice.route_number, 2);
-	assert_int_equal(route_find_released(w.config, TEXT("apps"), TEXT("a@b.example"), TEXT("x@other.example"),
-	                                     &choice),
-	                 ERR_OK);
+	assert_int_equal(
+		find(w.config, TEXT("apps"), TEXT("a@b.example"), true, TEXT("x@other.example"), &choice),
+		ERR_OK);
 	assert_int_equal(choice.via, CONFIG_VIA_REJECT);
 	world_fini(&w);
 }

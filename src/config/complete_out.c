@@ -1,0 +1,234 @@
+/* What upstreams, routes and rules have from each other. */
+#include "check.h"
+
+#include <postrider/base/auto.h>
+
+#include "bind.h"
+
+/* ---------------------------------------------------------------- what was not written */
+
+static bool is_written(struct load *load, struct text table, const char *key)
+{
+	return origin_find_format(load->snapshot, "%.*s.%s", TEXT_ARGS(table), key) != NULL;
+}
+
+static const struct {
+	const char *key;
+	size_t at, size;
+} pace_members[] = {
+#define MEMBER(key, member)                                                                          \
+	{                                                                                            \
+		key, offsetof(struct config_pace, member), sizeof(((struct config_pace *)0)->member) \
+	}
+	MEMBER("connections", connections),
+	MEMBER("messages_per_connection", messages_per_connection),
+	MEMBER("recipients_per_connection", recipients_per_connection),
+	MEMBER("recipients_per_message", recipients_per_message),
+	MEMBER("rate", rate),
+	MEMBER("recipient_rate", recipient_rate),
+	MEMBER("byte_rate", byte_rate),
+	MEMBER("adapt", adapt),
+	MEMBER("rest_share", rest_hundredths),
+#undef MEMBER
+};
+
+static void inherit_pace(struct load *load, struct text table, struct config_pace *pace)
+{
+	const struct config_pace *any = &load->snapshot->config.limits.any.pace;
+
+	for (size_t i = 0; i < ARRAY_LEN(pace_members); i++)
+		if (!is_written(load, table, pace_members[i].key))
+			memcpy((char *)pace + pace_members[i].at, (const char *)any + pace_members[i].at,
+			       pace_members[i].size);
+}
+
+static void inherit_retry(struct load *load, struct text table, const struct config_retry *from,
+                          struct config_retry *retry)
+{
+	if (!is_written(load, table, "retry.schedule"))
+		retry->schedule = from->schedule;
+	if (!is_written(load, table, "retry.warn_after"))
+		retry->warn_after_ms = from->warn_after_ms;
+	if (!is_written(load, table, "retry.give_up_after"))
+		retry->give_up_after_ms = from->give_up_after_ms;
+	if (!is_written(load, table, "retry.bounce_give_up_after"))
+		retry->bounce_give_up_after_ms = from->bounce_give_up_after_ms;
+}
+
+/* ---------------------------------------------------------------- secrets */
+
+static void complete_secret(struct load *load, struct text table, struct config_login *login)
+{
+	const struct origin *file =
+		origin_find_format(load->snapshot, "%.*s.password_file", TEXT_ARGS(table));
+	AUTO(buf_fini) struct buf content = BUF(65536);
+
+	login->secret = login->password;
+	if (login->password_file.len == 0 || !file)
+		return;
+	if (login->password.len) {
+		load_hint(load, load_error(load, &file->spot, "both password and password_file are set"),
+		          "keep password_file");
+		return;
+	}
+	if (!expand_file(load, &file->spot, login->password_file, &content))
+		return;
+	if (content.len == 0)
+		load_error(load, &file->spot, "%.*s is empty", SHOWN(login->password_file));
+	login->secret = load_keep_text(load, buf_text(&content));
+}
+
+/* ---------------------------------------------------------------- upstreams */
+
+static void complete_upstream(struct load *load, struct config_upstream *upstream)
+{
+	struct config *config = &load->snapshot->config;
+	AUTO(buf_fini) struct buf table = BUF(1000);
+
+	buf_add_format(&table, "upstreams.%.*s", TEXT_ARGS(upstream->name));
+	if (upstream->helo.len == 0)
+		upstream->helo = config->hostname;
+	inherit_pace(load, buf_text(&table), &upstream->pace);
+	if (upstream->has_retry)
+		inherit_retry(load, buf_text(&table), &config->retry, &upstream->retry);
+	else
+		upstream->retry = config->retry;
+	complete_secret(load, buf_text(&table), &upstream->login);
+}
+
+void complete_upstreams(struct load *load)
+{
+	struct config_upstreams *upstreams = &load->snapshot->config.upstreams;
+
+	for (size_t i = 0; i < upstreams->count; i++)
+		complete_upstream(load, (struct config_upstream *)&upstreams->items[i]);
+}
+
+void complete_direct(struct load *load)
+{
+	struct config *config = &load->snapshot->config;
+
+	if (config->direct.helo.len == 0)
+		config->direct.helo = config->hostname;
+}
+
+/* ---------------------------------------------------------------- ways */
+
+static bool has_tokens(const struct config_oauth2 *o)
+{
+	return o->token_url.len || o->token_file.len || o->token_command.len;
+}
+
+/* Whether there is anything to log in with. */
+static bool can_login(const struct config_upstream *upstream, const struct config_login *login)
+{
+	if (login->mechanism == CONFIG_MECHANISM_NONE)
+		return false;
+	return login->username.len || has_tokens(&login->oauth2) ||
+	       login->mechanism == CONFIG_MECHANISM_EXTERNAL ||
+	       (upstream->cert.len && login->mechanism == CONFIG_MECHANISM_AUTO);
+}
+
+/* A route's own user has a password of its own, and nothing else of the upstream's user. */
+static const struct config_login *login_of(const struct config_route *route)
+{
+	const struct config_upstream *upstream = route->upstream;
+
+	if (!upstream)
+		return NULL;
+	if (route->login.username.len && upstream->login.mechanism != CONFIG_MECHANISM_NONE)
+		return &route->login;
+	return can_login(upstream, &upstream->login) ? &upstream->login : NULL;
+}
+
+static struct config_way way_of(const struct config *config, const struct config_route *route)
+{
+	const struct config_upstream *upstream = route->upstream;
+	struct config_way way = { .upstream = upstream, .login = login_of(route) };
+
+	way.tls = route->has_tls ? route->tls : upstream ? upstream->tls : config->direct.tls;
+	way.source = route->source.count ? route->source
+	             : upstream          ? upstream->source
+	                                 : config->direct.source;
+	way.helo = route->helo.len ? route->helo : upstream ? upstream->helo : config->direct.helo;
+	way.ip = route->has_ip ? route->ip : upstream ? upstream->ip : config->direct.ip;
+	return way;
+}
+
+static bool same_login(const struct config_login *a, const struct config_login *b)
+{
+	if (!a || !b || a == b)
+		return a == b;
+	return a->mechanism == b->mechanism && text_eq(a->username, b->username) &&
+	       text_eq(a->secret, b->secret) && !has_tokens(&a->oauth2) && !has_tokens(&b->oauth2);
+}
+
+static bool same_source(const struct config_ips *a, const struct config_ips *b)
+{
+	bool same = a->count == b->count;
+
+	for (size_t i = 0; same && i < a->count; i++)
+		same = ip_eq(a->items[i], b->items[i]);
+	return same;
+}
+
+static bool same_way(const struct config_way *a, const struct config_way *b)
+{
+	return a->upstream == b->upstream && a->tls == b->tls && same_login(a->login, b->login) &&
+	       same_source(&a->source, &b->source) && text_eq_nocase(a->helo, b->helo) && a->ip == b->ip;
+}
+
+static const struct config_way *share_way(struct config_way *ways, size_t *count, struct config_way way)
+{
+	for (size_t i = 0; i < *count; i++)
+		if (same_way(&ways[i], &way))
+			return &ways[i];
+	ways[*count] = way;
+	return &ways[(*count)++];
+}
+
+static void complete_route(struct load *load, struct config_route *route, size_t number)
+{
+	const struct config_upstream *upstream = route->upstream;
+	const struct config_retry *retry = upstream ? &upstream->retry : &load->snapshot->config.retry;
+	AUTO(buf_fini) struct buf table = BUF(100);
+
+	buf_add_format(&table, "routes[%zu]", number);
+	if (route->has_retry)
+		inherit_retry(load, buf_text(&table), retry, &route->retry);
+	route->effective_retry = route->has_retry ? &route->retry : retry;
+	complete_secret(load, buf_text(&table), &route->login);
+	if (upstream)
+		route->login.mechanism = upstream->login.mechanism;
+}
+
+void complete_ways(struct load *load)
+{
+	struct config *config = &load->snapshot->config;
+	struct config_way *ways = load_keep(load, MAX(config->routes.count, (size_t)1) * sizeof(*ways));
+	size_t count = 0;
+
+	for (size_t i = 0; ways && i < config->routes.count; i++) {
+		struct config_route *route = (struct config_route *)&config->routes.items[i];
+
+		complete_route(load, route, i);
+		if (route->via == CONFIG_VIA_DIRECT || (route->via == CONFIG_VIA_UPSTREAM && route->upstream))
+			route->way = share_way(ways, &count, way_of(config, route));
+	}
+	config->ways = (struct config_ways){ ways, count };
+}
+
+/* ---------------------------------------------------------------- rules */
+
+void complete_rules(struct load *load)
+{
+	struct config *config = &load->snapshot->config;
+
+	for (size_t i = 0; i < config->rules.count; i++) {
+		struct config_rule *rule = (struct config_rule *)&config->rules.items[i];
+
+		for (size_t u = 0; u < config->upstreams.count; u++)
+			if (text_eq(rule->via_name, config->upstreams.items[u].name))
+				rule->upstream_to = &config->upstreams.items[u];
+	}
+}
