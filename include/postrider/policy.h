@@ -15,6 +15,7 @@
 
 struct policy;
 struct policy_lookup;
+struct queue;
 
 struct policy_options {
 	struct io *io;
@@ -23,6 +24,8 @@ struct policy_options {
 	struct observe *observe;
 	struct io_disk *disk;  /* of the cache of MTA-STS policies; NULL: nothing outlives the process */
 	struct text directory; /* where it is kept: copied; made if it is missing */
+	struct queue *queue;   /* that reports by mail enter; closed after policy_free. NULL: none are sent by mail */
+	int64_t newest_id_time; /* queue_newest_time */
 	uint64_t seed;
 	/* TLS towards the web sites of policies; NULL: mbedTLS with the system's CAs. */
 	enum err (*client_context)(void *owner, const struct tls_client_options *o, struct tls_context **out,
