@@ -356,10 +356,11 @@ static const char *problem_of(enum err err)
 	}
 }
 
-static void on_done(void *owner, enum err err)
+static void on_done(void *owner, enum err err, struct text problem)
 {
 	struct auth_call *c = owner;
 
+	(void)problem; /* names the address: people are told the URL */
 	c->http = NULL;
 	c->check->asking_count--;
 	if (err)

@@ -71,10 +71,11 @@ static enum err more_body(void *owner, struct buf *out)
 	return c->call->more_body(c->call->owner, out);
 }
 
-static void on_done(void *owner, enum err err)
+static void on_done(void *owner, enum err err, struct text problem)
 {
 	struct conversation *c = owner;
 
+	(void)problem; /* who the relay is, and where, is said there */
 	c->http = NULL;
 	c->err = err;
 	io_uv_stop(c->cli->io);

@@ -185,7 +185,7 @@ static void on_closed(void *owner, enum err why)
 
 	free_call(c);
 	if (is_heard)
-		events->on_done(events_owner, result);
+		events->on_done(events_owner, result, TEXT_EMPTY);
 }
 
 static const struct io_stream_events stream_events = {

@@ -124,12 +124,13 @@ static void on_body(void *owner, struct text piece)
 	buf_add(&((struct fixture *)owner)->body, piece);
 }
 
-static void on_done(void *owner, enum err err)
+static void on_done(void *owner, enum err err, struct text problem)
 {
 	struct fixture *f = owner;
 
 	f->call = NULL;
 	f->err = err;
+	(void)problem;
 	f->done = true;
 }
 

@@ -196,10 +196,11 @@ static enum err more_body(void *owner, struct buf *out)
 	return f->to_give == 0 ? f->give_err : ERR_OK;
 }
 
-static void on_done(void *owner, enum err err)
+static void on_done(void *owner, enum err err, struct text problem)
 {
 	struct fixture *f = owner;
 
+	(void)problem;
 	f->dones++;
 	f->result = err;
 	f->call = NULL;
