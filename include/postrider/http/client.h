@@ -6,6 +6,7 @@
 #define POSTRIDER_HTTP_CLIENT_H
 
 #include <postrider/base/buf.h>
+#include <postrider/base/ip.h>
 #include <postrider/io/stream.h>
 
 struct dns;
@@ -44,6 +45,9 @@ struct http_call_options {
 	/* ... or, without a URL, one address. */
 	const struct io_address *to;
 	struct text target, host;
+	/* Whether an address of the URL's host may be connected to; those that may not are passed over, with none left:
+	 * ERR_DENIED. NULL: all may. Of `owner`. */
+	bool (*may_connect)(void *owner, struct ip ip);
 
 	struct text method;
 	const struct http_field *fields;
