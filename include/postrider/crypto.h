@@ -26,6 +26,15 @@ struct crypto_sha256 crypto_hmac_sha256(struct text key, const struct text *piec
  * CPU lane. iterations > 0. */
 struct crypto_sha256 crypto_pbkdf2_sha256(struct text password, struct text salt, uint32_t iterations);
 
+#define CRYPTO_MD5_BYTES 16
+
+struct crypto_md5 {
+	unsigned char at[CRYPTO_MD5_BYTES];
+};
+
+/* HMAC-MD5 (RFC 2104), for CRAM-MD5 (RFC 2195) and nothing else: MD5 by itself is broken. */
+struct crypto_md5 crypto_hmac_md5(struct text key, const struct text *pieces, size_t count);
+
 /* Takes as long for equal octets as for others; lengths are no secret. */
 bool crypto_equal(struct text a, struct text b);
 

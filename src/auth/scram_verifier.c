@@ -44,28 +44,30 @@ static struct crypto_sha256 key_of(const struct crypto_sha256 *salted, const cha
 	return crypto_hmac_sha256(crypto_sha256_text(salted), &piece, 1);
 }
 
-static struct crypto_sha256 stored_key_of(const struct crypto_sha256 *salted)
+struct scram_keys scram_keys_make(struct text password, struct text salt, uint32_t iterations)
 {
-	struct crypto_sha256 client = key_of(salted, "Client Key"), stored;
-	const struct text piece = crypto_sha256_text(&client);
+	struct crypto_sha256 salted = crypto_pbkdf2_sha256(password, salt, iterations);
+	struct scram_keys keys = { .client = key_of(&salted, "Client Key"),
+		                   .server = key_of(&salted, "Server Key") };
+	const struct text piece = crypto_sha256_text(&keys.client);
 
-	stored = crypto_sha256(&piece, 1);
-	crypto_wipe(&client, sizeof(client));
-	return stored;
+	keys.stored = crypto_sha256(&piece, 1);
+	crypto_wipe(&salted, sizeof(salted));
+	return keys;
 }
 
 void scram_verifier_make(struct text password, struct text salt, uint32_t iterations,
                          struct scram_verifier *out)
 {
-	struct crypto_sha256 salted = crypto_pbkdf2_sha256(password, salt, iterations);
+	struct scram_keys keys = scram_keys_make(password, salt, iterations);
 
 	assert(salt.len <= sizeof(out->room));
 	memcpy(out->room, salt.at, salt.len);
 	out->salt = text_of(out->room, salt.len);
 	out->iterations = iterations;
-	out->stored = stored_key_of(&salted);
-	out->server = key_of(&salted, "Server Key");
-	crypto_wipe(&salted, sizeof(salted));
+	out->stored = keys.stored;
+	out->server = keys.server;
+	crypto_wipe(&keys, sizeof(keys));
 }
 
 void scram_verifier_add(struct buf *out, const struct scram_verifier *v)
@@ -81,12 +83,10 @@ void scram_verifier_add(struct buf *out, const struct scram_verifier *v)
 
 bool scram_verifier_fits(const struct scram_verifier *v, struct text password)
 {
-	struct crypto_sha256 salted = crypto_pbkdf2_sha256(password, v->salt, v->iterations);
-	struct crypto_sha256 stored = stored_key_of(&salted);
-	bool fits = crypto_equal(crypto_sha256_text(&stored), crypto_sha256_text(&v->stored));
+	struct scram_keys keys = scram_keys_make(password, v->salt, v->iterations);
+	bool fits = crypto_equal(crypto_sha256_text(&keys.stored), crypto_sha256_text(&v->stored));
 
-	crypto_wipe(&salted, sizeof(salted));
-	crypto_wipe(&stored, sizeof(stored));
+	crypto_wipe(&keys, sizeof(keys));
 	return fits;
 }
 

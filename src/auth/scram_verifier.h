@@ -21,6 +21,13 @@ struct scram_verifier {
 /* ERR_SYNTAX: *why says for people what is wrong. salt points into *out, which must not move. */
 MUST_USE enum err scram_verifier_parse(struct text t, struct scram_verifier *out, const char **why);
 
+/* What a client has of its password (RFC 5802 section 3). To be wiped. */
+struct scram_keys {
+	struct crypto_sha256 client, stored, server;
+};
+/* Of a prepared password. Some milliseconds: in the CPU lane. */
+struct scram_keys scram_keys_make(struct text password, struct text salt, uint32_t iterations);
+
 /* The verifier of a prepared password. Some milliseconds: in the CPU lane. */
 void scram_verifier_make(struct text password, struct text salt, uint32_t iterations,
                          struct scram_verifier *out);
