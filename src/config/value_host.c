@@ -40,6 +40,18 @@ static bool keep_endpoint(struct parsing *p, struct config_endpoint e, struct co
 	return !p->load->nomem;
 }
 
+static bool parse_unix_address(struct parsing *p, struct text t, void *place)
+{
+	struct config_endpoint e = { .text = t, .host = text_skip(t, 5), .is_unix = true };
+
+	if (e.host.len > 0 && e.host.len <= UNIX_PATH_MAX && value_is_printable(e.host))
+		return keep_endpoint(p, e, place);
+	load_expected(p->load,
+	              load_error(p->load, &p->spot, "not a path for a Unix socket: \"%.*s\"", SHOWN(t)),
+	              "unix: and a path of up to %d octets", UNIX_PATH_MAX);
+	return false;
+}
+
 /* A name with digits and dots only is an address with a fault. */
 static bool looks_like_address(struct text host)
 {
@@ -69,6 +81,8 @@ static bool parse_endpoint(struct parsing *p, struct text t, void *place)
 	unsigned weight;
 	struct ip ip;
 
+	if (text_starts(t, TEXT("unix:")))
+		return parse_unix_address(p, t, place);
 	if (take_weight(&address, &weight) && split_endpoint(address, &e) && e.port > 0 &&
 	    (e.ip.family != IP_NONE || !looks_like_address(e.host))) {
 		e.weight = weight;
@@ -81,8 +95,6 @@ static bool parse_endpoint(struct parsing *p, struct text t, void *place)
 		load_hint(
 			p->load, f,
 			"a URL works in the variable POSTRIDER_UPSTREAM only; here it is the host and its port");
-	else if (text_starts(t, TEXT("unix:")))
-		load_hint(p->load, f, "Unix sockets towards an upstream are not built yet");
 	else if (text_find_octet(t, '*') < t.len)
 		load_hint(p->load, f, "a weight is a number from 1 to 1000: mx1.example.com:25*3");
 	else if (ip_parse(t, &ip) == ERR_OK && ip.family == IP_V6)
@@ -95,24 +107,12 @@ static bool parse_endpoint(struct parsing *p, struct text t, void *place)
 const struct type type_endpoint = {
 	.name = "host:port",
 	.size = sizeof(struct config_endpoint),
-	.expected = "a host with its port, such as mx1.example.com:25, 192.0.2.1:25 or \"[2001:db8::1]:25\"",
+	.expected = "a host with its port, such as mx1.example.com:25, 192.0.2.1:25 or \"[2001:db8::1]:25\", or unix: and a path",
 	.parse = parse_endpoint,
 	.print = print_endpoint,
 	.is_text = true,
-	.json = "\"type\": \"string\", \"pattern\": \"^.+:[0-9]+$\""
+	.json = "\"type\": \"string\", \"pattern\": \"^.+:[0-9]+([*][0-9]+)?$\""
 };
-
-static bool parse_unix_address(struct parsing *p, struct text t, void *place)
-{
-	struct config_endpoint e = { .text = t, .host = text_skip(t, 5), .is_unix = true };
-
-	if (e.host.len > 0 && e.host.len <= UNIX_PATH_MAX && value_is_printable(e.host))
-		return keep_endpoint(p, e, place);
-	load_expected(p->load,
-	              load_error(p->load, &p->spot, "not a path for a Unix socket: \"%.*s\"", SHOWN(t)),
-	              "unix: and a path of up to %d octets", UNIX_PATH_MAX);
-	return false;
-}
 
 /* "fd:3", "fd:smtp": the rest is a number from 3 on, or a name as systemd takes for FileDescriptorName. */
 static bool parse_descriptor(struct parsing *p, struct text t, void *place)

@@ -269,6 +269,11 @@ enum err client_open(const struct client_options *options, struct client **out)
 
 	if (!c)
 		return ERR_NOMEM;
+	if (options->unix_path.len) {
+		/* not longer than the room: the configuration saw to it */
+		to.ip = (struct ip_port){ .port = 0 };
+		memcpy(to.unix_path, options->unix_path.at, MIN(options->unix_path.len, sizeof(to.unix_path) - 1));
+	}
 	session.out = &session_output;
 	session.owner = c;
 	c->io = options->io;

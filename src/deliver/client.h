@@ -22,6 +22,7 @@ struct client_events {
 struct client_options {
 	struct io *io;
 	struct ip_port to;
+	struct text unix_path;   /* instead of `to`; empty: none */
 	struct ip source;        /* IP_NONE: the system chooses */
 	struct text server_name; /* for TLS; borrowed for the client's life, as what session points at */
 	struct tls_context *tls; /* NULL: the session must not ask for it */

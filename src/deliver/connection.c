@@ -172,8 +172,11 @@ static void on_learned(void *owner, enum session_lesson lesson)
 {
 	struct deliver_connection *c = owner;
 
-	hosts_mark(&c->d->hosts, address(c), lesson == SESSION_KEEPS ? HOST_KEEPS : HOST_CUTS,
-	           io_now_at(c->d->o.io));
+	static const enum host_mark marks[] = { [SESSION_KEEPS] = HOST_KEEPS,
+		                                [SESSION_CUTS] = HOST_CUTS,
+		                                [SESSION_NO_CHUNKS] = HOST_NO_CHUNKS };
+
+	hosts_mark(&c->d->hosts, address(c), marks[lesson], io_now_at(c->d->o.io));
 }
 
 /* Whether the same address deserves another connection, without what failed. */
@@ -258,6 +261,8 @@ static struct session_options session_options(struct deliver_connection *c)
 		.no_ehlo = c->no_ehlo || ((marks & HOST_NO_EHLO) && !tls_is_demanded(c->tls)),
 		.joins = (marks & HOST_KEEPS) && !(marks & HOST_CUTS),
 		.never_joins = marks & HOST_CUTS,
+		.lmtp = c->upstream && c->upstream->protocol == CONFIG_LMTP,
+		.no_chunks = marks & HOST_NO_CHUNKS,
 		.verifies = c->verifies,
 		.needs = c->needs,
 		.outbox = &c->d->outbox,
@@ -270,6 +275,7 @@ static void connect_to(struct deliver_connection *c)
 	struct client_options o = {
 		.io = c->d->o.io,
 		.to = *address(c),
+		.unix_path = host->unix_path,
 		.source = source_for(c, address(c)->ip.family),
 		.server_name = host->name.len && host->name.at[0] == '[' ? TEXT_EMPTY : host->name,
 		.tls = tls_choose(&c->d->tls, c->upstream, c->tls, c->verifies),
@@ -286,7 +292,10 @@ static void connect_to(struct deliver_connection *c)
 			c->d->counters->delivery_connections++;
 		return;
 	}
-	ip_port_add(&where, *address(c));
+	if (host->unix_path.len)
+		buf_add(&where, text_head(host->unix_path, 108));
+	else
+		ip_port_add(&where, *address(c));
 	c->v6_failed |= address(c)->ip.family == IP_V6;
 	if (err == ERR_BUSY || err == ERR_NOMEM)
 		search_give_up(&c->search); /* it is us: the next one would fail alike */

@@ -104,6 +104,8 @@ static int64_t lasts_ms(struct host *host, enum host_mark mark)
 		return HOST_NO_EHLO_MS;
 	case HOST_KEEPS:
 		return HOST_KEEPS_MS;
+	case HOST_NO_CHUNKS:
+		return HOST_NO_CHUNKS_MS;
 	default:
 		return HOST_CUTS_MS;
 	}

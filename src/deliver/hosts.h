@@ -16,8 +16,9 @@ enum host_mark {
 	HOST_NO_EHLO = BIT(2), /* it drops the connection at EHLO */
 	HOST_KEEPS = BIT(3),   /* took a command after a message on the same connection */
 	HOST_CUTS = BIT(4), /* closed where the next envelope was joined to a message: KEEPS does not count */
+	HOST_NO_CHUNKS = BIT(5), /* offers CHUNKING and does not know BDAT */
 };
-#define HOST_MARK_COUNT 5
+#define HOST_MARK_COUNT 6
 
 #define HOST_FAILING_MIN_MS (30 * INT64_C(1000))
 #define HOST_FAILING_MAX_MS (10 * 60 * INT64_C(1000))
@@ -25,6 +26,7 @@ enum host_mark {
 #define HOST_NO_EHLO_MS (60 * 60 * INT64_C(1000))
 #define HOST_KEEPS_MS (24 * 60 * 60 * INT64_C(1000))
 #define HOST_CUTS_MS (60 * 60 * INT64_C(1000))
+#define HOST_NO_CHUNKS_MS (24 * 60 * 60 * INT64_C(1000))
 
 struct hosts {
 	struct map by_address;

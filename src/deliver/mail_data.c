@@ -2,9 +2,9 @@
 
 #include <postrider/base/auto.h>
 
-void mail_data_init(struct mail_data *m, struct body_source *source)
+void mail_data_init(struct mail_data *m, struct body_source *source, bool is_binary)
 {
-	*m = (struct mail_data){ .source = source };
+	*m = (struct mail_data){ .source = source, .is_binary = is_binary };
 	data_encoder_init(&m->encoder);
 }
 
@@ -91,16 +91,20 @@ void mail_data_open_chunk(struct mail_data *m, struct outbox *o)
 	outbox_copy(o, m->chunk_left == left ? TEXT(" LAST\r\n") : TEXT("\r\n"));
 }
 
-static void add_raw(struct mail_data *m, struct outbox *o)
+static enum err add_raw(struct mail_data *m, struct outbox *o)
 {
 	struct text piece = text_head(m->span, (size_t)MIN(m->chunk_left, (uint64_t)MAIL_DATA_SLICE_BYTES));
 
+	if (!m->is_binary &&
+	    (data_check(&m->checker, piece) || (m->checker.after_cr && mail_data_left(m) == piece.len)))
+		return ERR_SYNTAX;
 	if (m->span.len <= MAIL_DATA_COPIED_BYTES)
 		outbox_copy(o, piece);
 	else
 		outbox_add(o, piece);
 	m->span = text_skip(m->span, piece.len);
 	m->chunk_left -= piece.len;
+	return ERR_OK;
 }
 
 enum err mail_data_send_chunk(struct mail_data *m, struct outbox *o, size_t (*unsent)(void *owner),
@@ -111,7 +115,7 @@ enum err mail_data_send_chunk(struct mail_data *m, struct outbox *o, size_t (*un
 	while (!err && m->chunk_left > 0) {
 		err = make_ready(m, o, unsent, owner);
 		if (!err)
-			add_raw(m, o);
+			err = add_raw(m, o);
 	}
 	return err;
 }

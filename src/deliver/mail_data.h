@@ -19,12 +19,14 @@
 struct mail_data {
 	struct body_source *source; /* borrowed */
 	struct data_encoder encoder;
+	struct data_checker checker;
+	bool is_binary;       /* chunks may hold any octets; else a bare CR or LF must not leave in them either */
 	struct text span;     /* what is left of the source's last span */
 	uint64_t given_bytes; /* by the source, so far */
 	uint64_t chunk_left;  /* of the chunk at hand */
 };
 
-void mail_data_init(struct mail_data *m, struct body_source *source);
+void mail_data_init(struct mail_data *m, struct body_source *source, bool is_binary);
 uint64_t mail_data_left(const struct mail_data *m); /* octets not in the outbox yet */
 
 /* As much as goes now. ERR_OK: all of it is in the outbox, with its end. ERR_BUSY: the stream takes no more for
@@ -36,7 +38,7 @@ MUST_USE enum err mail_data_send(struct mail_data *m, struct outbox *o, size_t (
 /* How many chunks the message makes: one at least. */
 size_t mail_data_chunks(const struct mail_data *m);
 /* Between chunks: the command of the next one, into the outbox. mail_data_send_chunk then is as mail_data_send, up to
- * the end of the chunk. */
+ * the end of the chunk; nothing is added behind a last line without its end. */
 void mail_data_open_chunk(struct mail_data *m, struct outbox *o);
 MUST_USE enum err mail_data_send_chunk(struct mail_data *m, struct outbox *o, size_t (*unsent)(void *owner),
                                        void *owner);

@@ -192,7 +192,7 @@ void transactions_end(struct session *s, enum session_end why, const char *words
 			r = lost_result(s, t, why, words);
 		}
 		if (why != SESSION_END_ABORT && is_reused(s, t) && t->heard == 0) {
-			r.untouched = !transaction_dot_is_out(t);
+			r.untouched = reply || !transaction_dot_is_out(t);
 			learn_cuts(s, t);
 		}
 		result_give_all(s, t, &r);

@@ -1,5 +1,6 @@
 #include "search.h"
 
+#include <postrider/base/crc32c.h>
 #include <postrider/base/utf8.h>
 #include <postrider/route.h>
 #include <postrider/smtp/path.h>
@@ -32,14 +33,14 @@ void search_note(struct search *s, enum deliver_kind kind, enum reason reason, c
 
 /* ---------------------------------------------------------------- which addresses may be used */
 
-/* With direct.source only its families are used: mail from another address would not be from where it is
+/* With addresses of our own only their families are used: mail from another address would not be from where it is
  * meant to be. */
 static unsigned usable_families(const struct search *s)
 {
-	const struct config_ips *sources = &s->config->direct.source;
+	const struct config_ips *sources = &s->way->source;
 	unsigned families = 0;
 
-	if (!is_direct(s) || sources->count == 0)
+	if (sources->count == 0)
 		return DNS_ANY;
 	for (size_t i = 0; i < sources->count; i++)
 		families |= sources->items[i].family == IP_V4 ? DNS_V4 : DNS_V6;
@@ -97,10 +98,14 @@ static bool is_allowed(struct search *s, const struct search_place *a)
 
 static void add_place(struct search *s, size_t host, struct ip ip)
 {
+	const struct target_host *h = &s->hosts.items[host];
+	/* A socket is remembered by a number made of its path: no two of one configuration are likely to meet, and if they do,
+	 * it costs a detour. */
+	uint16_t port = h->unix_path.len ? (uint16_t)crc32c(0, h->unix_path.at, h->unix_path.len) : h->port;
+
 	if (s->place_count == TARGET_TRIES_MAX)
 		return;
-	s->places[s->place_count++] =
-		(struct search_place){ .address = { ip, s->hosts.items[host].port }, .host = host };
+	s->places[s->place_count++] = (struct search_place){ .address = { ip, port }, .host = host };
 }
 
 static void add_places(struct search *s, size_t host, const struct dns_address_list *found)
@@ -169,7 +174,7 @@ static void find_addresses(struct search *s)
 	enum err err;
 
 	s->place_count = s->next_place = 0;
-	if (host->ip.family != IP_NONE) {
+	if (host->unix_path.len || host->ip.family != IP_NONE) {
 		add_place(s, at, host->ip);
 		step_later(s);
 		return;
@@ -225,13 +230,64 @@ static void note_no_proof(struct search *s)
 	s->failure.result.lacking = true;
 }
 
+/* ---------------------------------------------------------------- domains of an upstream (mx: true) */
+
+static bool find_next_domain(struct search *s);
+
+/* What a person configured may be a slip of the pen or a broken resolver: the mail waits. */
+static void note_no_mx(struct search *s, struct text domain, struct text problem)
+{
+	search_note(s, DELIVER_TRANSIENT, REASON_DNS, "4.4.4", "no mail host of %.*s: %.*s", TEXT_ARGS(domain),
+	            TEXT_ARGS(problem));
+}
+
+static void on_domain_mx(void *owner, enum err err, const struct dns_mx_list *mx, struct text problem)
+{
+	struct search *s = owner;
+	const struct config_endpoint *domain = &s->upstream->hosts.items[s->next_domain - 1];
+	struct target_hosts found = { .count = 0 };
+	bool own = false;
+
+	count_dns_time(s);
+	if (err)
+		note_no_mx(s, domain->host, problem.len ? problem : text_from(err_text(err)));
+	else if (mx->is_null)
+		note_no_mx(s, domain->host, TEXT("it takes no mail (null MX)"));
+	else if (target_of_mx(mx, domain->port, s->config->hostname, &s->d->random, &s->arena, &found, &own) ||
+	         target_append(&s->hosts, &found, &s->arena))
+		note_no_mx(s, domain->host, TEXT("there was no memory"));
+	else if (found.count == 0)
+		note_no_mx(s, domain->host, own ? TEXT("we are the best one ourselves") : TEXT("it has none"));
+	if (!find_next_domain(s))
+		step_later(s);
+}
+
+/* False: they were all asked. */
+static bool find_next_domain(struct search *s)
+{
+	while (s->next_domain < s->upstream->hosts.count) {
+		struct text domain = s->upstream->hosts.items[s->next_domain++].host;
+		enum err err;
+
+		s->dns_since_at = io_now_at(s->d->o.io);
+		err = dns_find_mx(s->d->o.dns, domain, &s->lookup, on_domain_mx, s);
+		if (!err)
+			return true;
+		note_no_mx(s, domain, text_from(err_text(err)));
+	}
+	return false;
+}
+
 static void find_hosts(struct search *s)
 {
 	enum err err = ERR_OK;
 
 	s->started = true;
-	if (!is_direct(s)) {
-		err = target_of_upstream(s->upstream, &s->arena, &s->hosts);
+	if (!is_direct(s) && s->upstream->mx) {
+		if (find_next_domain(s))
+			return;
+	} else if (!is_direct(s)) {
+		err = target_of_upstream(s->upstream, &s->d->random, &s->arena, &s->hosts);
 	} else if (s->proves) {
 		note_no_proof(s);
 	} else if (text_starts(s->domain, TEXT("["))) {

@@ -32,6 +32,7 @@ struct search {
 
 	struct target_hosts hosts;
 	size_t next_host;
+	size_t next_domain; /* of an upstream whose hosts are domains */
 	struct search_place places[TARGET_TRIES_MAX]; /* of the host at hand, next first */
 	size_t place_count, next_place;
 	struct search_place aside[TARGET_TRIES_MAX]; /* failed lately */

@@ -69,7 +69,9 @@ static void send_command(struct session *s, struct text verb, struct text argume
 
 static void say_hello(struct session *s, enum session_phase phase)
 {
-	send_command(s, phase == SESSION_EHLO ? TEXT("EHLO") : TEXT("HELO"), s->o.helo);
+	struct text verb = s->o.lmtp ? TEXT("LHLO") : phase == SESSION_EHLO ? TEXT("EHLO") : TEXT("HELO");
+
+	send_command(s, verb, s->o.helo);
 	enter_phase(s, phase);
 }
 
@@ -242,7 +244,7 @@ static void come_up(struct session *s)
 static void on_greeting(struct session *s, const struct reply *reply)
 {
 	if (reply_is_positive(reply))
-		say_hello(s, s->o.no_ehlo ? SESSION_HELO : SESSION_EHLO);
+		say_hello(s, s->o.no_ehlo && !s->o.lmtp ? SESSION_HELO : SESSION_EHLO);
 	else if (reply_is_intermediate(reply))
 		fail_out_of_step(s);
 	else
@@ -291,7 +293,7 @@ static void on_ehlo_reply(struct session *s, const struct reply *reply)
 {
 	struct ehlo offered;
 
-	if (reply_is_permanent(reply)) {
+	if (reply_is_permanent(reply) && !s->o.lmtp) {
 		say_hello(s, SESSION_HELO);
 		return;
 	}
@@ -436,6 +438,7 @@ size_t session_data(struct session *s, struct text bytes)
 			err = ERR_EXISTS;
 			break;
 		}
+		s->heard_at = s->o.out->now_at(s->o.owner);
 		on_reply(s, &reply, rest);
 	}
 	if (err && err != ERR_MORE)

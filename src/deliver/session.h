@@ -52,6 +52,7 @@ enum session_fault {
 enum session_lesson {
 	SESSION_KEEPS, /* it took a command after a message on the same connection */
 	SESSION_CUTS,  /* it closed where the next envelope had been joined to a message */
+	SESSION_NO_CHUNKS, /* it offers CHUNKING and does not know BDAT */
 };
 
 struct session_output {
@@ -81,6 +82,8 @@ struct session_options {
 	bool joins;       /* this host may be sent the next envelope behind a message */
 	bool never_joins; /* and must not be, whatever it does */
 	bool verifies;    /* a handshake that succeeds proves the host's name */
+	bool lmtp;        /* RFC 2033 */
+	bool no_chunks;   /* this host does not do what it says of CHUNKING */
 	struct deliver_needs needs;
 	struct outbox *outbox;
 	const struct session_output *out;
@@ -100,6 +103,7 @@ struct session {
 	unsigned given_count;         /* jobs */
 	unsigned begun_count;         /* transactions */
 	unsigned message_count;       /* final dots that were answered */
+	int64_t heard_at;             /* the last reply */
 	unsigned depth;               /* inside an entry point */
 	size_t unsent_seen;
 	bool secure;

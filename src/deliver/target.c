@@ -12,28 +12,91 @@ static enum err make_hosts(struct arena *arena, size_t count, struct target_host
 static enum err add_host(struct target_hosts *hosts, struct arena *arena, struct text name, uint16_t port)
 {
 	struct target_host *h = &hosts->items[hosts->count];
-	enum err err = arena_text(arena, name, &h->name);
+	enum err err;
+
+	*h = (struct target_host){ .port = port };
+	err = arena_text(arena, name, &h->name);
 
 	if (err)
 		return err;
-	h->port = port;
 	hosts->count++;
 	return ERR_OK;
 }
 
-enum err target_of_upstream(const struct config_upstream *upstream, struct arena *arena,
+/* Which one comes first of those from `from` on: each as often as its weight says. */
+static size_t draw(const unsigned *weights, size_t from, size_t count, struct random *random)
+{
+	uint64_t sum = 0, mark;
+
+	for (size_t i = from; i < count; i++)
+		sum += weights[i];
+	mark = random_below(random, sum);
+	for (size_t i = from; i < count; i++) {
+		if (mark < weights[i])
+			return i;
+		mark -= weights[i];
+	}
+	return from;
+}
+
+static void shuffle_by_weight(struct target_host *hosts, unsigned *weights, size_t count, struct random *random)
+{
+	for (size_t at = 0; at + 1 < count; at++) {
+		size_t chosen = draw(weights, at, count, random);
+		struct target_host host = hosts[chosen];
+		unsigned weight = weights[chosen];
+
+		hosts[chosen] = hosts[at];
+		weights[chosen] = weights[at];
+		hosts[at] = host;
+		weights[at] = weight;
+	}
+}
+
+static enum err weigh(const struct config_upstream *upstream, struct random *random, struct arena *arena,
+                      struct target_hosts *out)
+{
+	unsigned *weights = arena_alloc(arena, MAX(out->count, (size_t)1) * sizeof(*weights));
+
+	if (!weights)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < out->count; i++)
+		weights[i] = MAX(upstream->hosts.items[i].weight, 1u);
+	shuffle_by_weight(out->items, weights, out->count, random);
+	return ERR_OK;
+}
+
+enum err target_of_upstream(const struct config_upstream *upstream, struct random *random, struct arena *arena,
                             struct target_hosts *out)
 {
 	enum err err = make_hosts(arena, upstream->hosts.count, out);
 
 	for (size_t i = 0; !err && i < upstream->hosts.count; i++) {
 		const struct config_endpoint *e = &upstream->hosts.items[i];
+		struct target_host *h = &out->items[i];
 
 		err = add_host(out, arena, e->host, e->port);
-		if (!err)
-			out->items[out->count - 1].ip = e->ip;
+		h->ip = e->ip;
+		if (e->is_unix)
+			h->unix_path = h->name;
 	}
+	if (!err && upstream->balance == CONFIG_BALANCE_WEIGHTED)
+		err = weigh(upstream, random, arena, out);
 	return err;
+}
+
+enum err target_append(struct target_hosts *hosts, const struct target_hosts *more, struct arena *arena)
+{
+	struct target_hosts all;
+	enum err err = make_hosts(arena, hosts->count + more->count, &all);
+
+	if (err)
+		return err;
+	memcpy(all.items, hosts->items, hosts->count * sizeof(*all.items));
+	memcpy(all.items + hosts->count, more->items, more->count * sizeof(*all.items));
+	all.count = hosts->count + more->count;
+	*hosts = all;
+	return ERR_OK;
 }
 
 enum err target_of_literal(struct text domain, uint16_t port, struct arena *arena, struct target_hosts *out)

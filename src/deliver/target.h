@@ -9,7 +9,8 @@
 
 struct target_host {
 	struct text name; /* as in the configuration or in the MX; "[192.0.2.1]" for an address literal */
-	struct ip ip;     /* IP_NONE: to be looked up */
+	struct ip ip;     /* IP_NONE: to be looked up, unless there is a */
+	struct text unix_path; /* socket instead of an address; empty: none */
 	uint16_t port;
 	unsigned preference; /* of the MX; 0 */
 };
@@ -24,9 +25,11 @@ struct target_hosts {
 /* The addresses tried in one attempt. */
 #define TARGET_TRIES_MAX 8
 
-/* In order. Everything is copied into the arena. ERR_NOMEM */
-MUST_USE enum err target_of_upstream(const struct config_upstream *upstream, struct arena *arena,
-                                     struct target_hosts *out);
+/* In order, or by chance as their weights say. Everything is copied into the arena. ERR_NOMEM */
+MUST_USE enum err target_of_upstream(const struct config_upstream *upstream, struct random *random,
+                                     struct arena *arena, struct target_hosts *out);
+/* One more host behind those that are there: for the MX hosts of several domains, each with a port. ERR_NOMEM */
+MUST_USE enum err target_append(struct target_hosts *hosts, const struct target_hosts *more, struct arena *arena);
 /* "[192.0.2.1]", "[IPv6:2001:db8::1]". ERR_SYNTAX */
 MUST_USE enum err target_of_literal(struct text domain, uint16_t port, struct arena *arena,
                                     struct target_hosts *out);

@@ -75,6 +75,24 @@ static size_t mark_unfit(const struct session *s, struct transaction *t)
 	return unfit;
 }
 
+/* Whether the next envelope may follow the mail data before its reply has come. */
+static bool joins(const struct session *s)
+{
+	return pipelines(s) && s->o.joins && !s->o.never_joins && !s->cuts_said;
+}
+
+/* With more than this a refused envelope would cost more than a round trip is worth. */
+#define EARLY_BYTES (64u * 1024)
+/* The peer said something so lately that it has hardly closed the connection since. */
+#define EARLY_HEARD_MS SECOND_MS
+
+static bool saves_a_trip(const struct session *s, const struct transaction *t)
+{
+	return t == &s->slots[0] && joins(s) && (s->keywords & EHLO_CHUNKING) && !s->o.no_chunks &&
+	       body_source_bytes(t->job->body) <= EARLY_BYTES && body_source_bytes(t->job->body) > 0 &&
+	       s->o.out->now_at(s->o.owner) - s->heard_at < EARLY_HEARD_MS;
+}
+
 static void inspect(struct session *s, struct transaction *t)
 {
 	const struct envelope *e = t->job->envelope;
@@ -100,6 +118,8 @@ static void inspect(struct session *s, struct transaction *t)
 		t->failed_here = true;
 	else if (e->body == ENVELOPE_BINARY)
 		t->chunks = mail_data_chunks(&t->data);
+	else if ((t->early = saves_a_trip(s, t)))
+		t->chunks = 1;
 }
 
 static void on_body_ready(void *owner)
@@ -115,7 +135,7 @@ void transactions_give(struct session *s, struct deliver_job *job)
 	assert(!t->job && job->recipient_count > 0);
 	*t = fresh;
 	t->open = job->recipient_count;
-	mail_data_init(&t->data, job->body);
+	mail_data_init(&t->data, job->body, job->envelope->body == ENVELOPE_BINARY);
 	body_source_listen(job->body, on_body_ready, s);
 	inspect(s, t);
 }
@@ -303,10 +323,12 @@ static void pump(struct session *s, struct transaction *t)
 		pump_data(s, t);
 }
 
-/* The envelope was answered, and somebody is left to send to. */
+/* The envelope was answered, and somebody is left to send to; or it is out and what it comes to is not waited for. */
 static void begin_chunks(struct session *s, struct transaction *t)
 {
-	if (!t->chunks || t->body != BODY_NOT_YET || t->answered != step_data(t) || t->accepted == 0)
+	bool may = t->early ? t->sent == step_data(t) : t->answered == step_data(t) && t->accepted > 0;
+
+	if (!t->chunks || t->body != BODY_NOT_YET || !may)
 		return;
 	t->body = BODY_STREAMING;
 	t->data_at = s->o.out->now_at(s->o.owner);
@@ -317,12 +339,6 @@ static void begin_chunks(struct session *s, struct transaction *t)
 static bool is_over(const struct transaction *t)
 {
 	return t->open == 0 && t->answered == t->sent && !t->in_chunk;
-}
-
-/* Whether the next envelope may follow the mail data before its reply has come. */
-static bool joins(const struct session *s)
-{
-	return pipelines(s) && s->o.joins && !s->o.never_joins && !s->cuts_said;
 }
 
 static bool may_announce(const struct session *s)
@@ -459,6 +475,11 @@ static void on_data_reply(struct session *s, struct transaction *t, const struct
 		t->data_at = s->o.out->now_at(s->o.owner);
 		return;
 	}
+	/* RFC 2033 section 4.2 forbids it; and behind the dot no reply would come */
+	if (s->o.lmtp) {
+		session_end(s, SESSION_END_PROTOCOL, "the host asked for a message that it has nobody for", NULL);
+		return;
+	}
 	/* RFC 2920 section 3.1: nobody is left, and the peer waits for mail data all the same */
 	t->lone_dot = true;
 	outbox_copy(s->o.outbox, TEXT(".\r\n"));
@@ -472,12 +493,50 @@ static void on_chunk_reply(struct session *s, struct transaction *t, const struc
 		results_by_reply(s, t, reply, STAGE_DATA);
 }
 
+/* It offers CHUNKING, accepted somebody, and has no idea of BDAT: what stands in between may have said so for it. */
+static bool knows_no_chunks(const struct transaction *t, const struct reply *reply)
+{
+	return t->early && t->accepted > 0 && (reply->code / 10 == 50 || reply->code == 555);
+}
+
+/* The message goes again, by DATA; it is none the worse for it. */
+static void take_back_chunks(struct session *s, struct transaction *t, const struct reply *reply)
+{
+	struct verdict v = judge_reply(reply, STAGE_DOT);
+	struct deliver_result r = result_of_reply(s, reply, &v, STAGE_DOT);
+
+	s->o.no_chunks = true;
+	s->o.out->learned(s->o.owner, SESSION_NO_CHUNKS);
+	r.kind = DELIVER_TRANSIENT;
+	r.enhanced = TEXT("4.5.0");
+	r.untouched = true;
+	result_give_all(s, t, &r);
+}
+
+/* RFC 2033 section 4.2: it is for the first one accepted that has none yet. */
+static void on_recipient_reply(struct session *s, struct transaction *t, const struct reply *reply)
+{
+	struct verdict v = judge_reply(reply, STAGE_DOT);
+	size_t i = 0;
+
+	while (t->fates[i] != FATE_ACCEPTED)
+		i++;
+	t->accepted--;
+	t->answered -= t->accepted > 0; /* and one more is to come */
+	result_give(s, t, i, result_of_reply(s, reply, &v, STAGE_DOT));
+}
+
 static void on_dot_reply(struct session *s, struct transaction *t, const struct reply *reply)
 {
 	/* after a chunk that failed nobody knows what the other side holds (RFC 3030 section 2) */
 	s->needs_reset = t->lone_dot || (t->chunks && !reply_is_positive(reply));
 	s->message_count++;
-	results_by_reply(s, t, reply, STAGE_DOT);
+	if (knows_no_chunks(t, reply))
+		take_back_chunks(s, t, reply);
+	else if (s->o.lmtp && t->accepted > 0 && reply->code != 421)
+		on_recipient_reply(s, t, reply);
+	else
+		results_by_reply(s, t, reply, STAGE_DOT);
 }
 
 /* RSET must succeed (RFC 5321 section 4.1.1.5); a peer that refuses it is not to be trusted with the next
@@ -558,6 +617,8 @@ void transactions_reply(struct session *s, const struct reply *reply)
 	}
 	if (step != STEP_RSET)
 		take_reply(s, t, step, reply);
+	if (s->phase != SESSION_UP)
+		return;
 	if (reply->code == 421) {
 		results_by_reply(s, t, reply, stage_of_step(t, step));
 		session_end(s, SESSION_END_REPLY, NULL, reply);

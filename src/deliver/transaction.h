@@ -5,7 +5,13 @@
  *   RSET (when the peer holds an old one)   MAIL   RCPT (for each recipient)   DATA   the data and its dot
  *
  * Binary mail goes by BDAT (RFC 3030): its chunks are steps in the place of the last two, and the first of them leaves when
- * some recipient was accepted. With PIPELINING all steps up to DATA leave in one write, without it one by one. Two transactions may be
+ * some recipient was accepted. A small message for which nothing else is under way goes by BDAT too, behind its envelope and
+ * in the same write: that saves the round trip of the 354. Only towards a host that has kept a connection through a message
+ * before, and right behind something it said: a connection that it has closed meanwhile would leave us not knowing whether
+ * it has the message.
+ *
+ * A server that speaks LMTP (RFC 2033) answers the end of the data once for each recipient that it had accepted, in order.
+ * With PIPELINING all steps up to DATA leave in one write, without it one by one. Two transactions may be
  * under way: the second one's envelope is sent once the first one's dot is out, in the same write if it is
  * known by then (RFC 2920 section 3.1), and only towards a peer that has kept a connection through a
  * message before. */
@@ -62,6 +68,7 @@ struct transaction {
 	bool body_waits;  /* for session_body_ready */
 	bool utf8;        /* some recipient needs SMTPUTF8 */
 	bool all_unfit;   /* no recipient is left to send to */
+	bool early;       /* its one chunk goes behind the envelope, and waits for no reply */
 	bool in_chunk;    /* the command of a chunk is out, its octets are not */
 	bool lone_dot;    /* no recipient was accepted: the 354 gets an empty message */
 	bool failed_here; /* not to be sent: refusal_* say why */

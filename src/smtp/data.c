@@ -242,19 +242,34 @@ enum err data_encode_end(struct data_encoder *e, struct text *span)
 	return ERR_OK;
 }
 
-bool data_is_clean(struct text content)
+enum err data_check(struct data_checker *c, struct text piece)
 {
-	while (content.len) {
-		struct stretch s = measure(content, false);
+	if (piece.len == 0)
+		return ERR_OK;
+	if (c->after_cr && piece.at[0] != '\n')
+		return ERR_SYNTAX;
+	if (c->after_cr)
+		piece = text_skip(piece, 1);
+	c->after_cr = false;
+	while (piece.len) {
+		struct stretch s = measure(piece, false);
 
 		if (s.bare)
-			return false;
-		/* Up to a dot, and over it. */
-		content = text_skip(content, s.dot ? s.len + 1 : s.len);
-		if (!s.dot)
-			return content.at[-1] != '\r';
+			return ERR_SYNTAX;
+		if (!s.dot) {
+			c->after_cr = piece.at[piece.len - 1] == '\r';
+			return ERR_OK;
+		}
+		piece = text_skip(piece, s.len + 1); /* up to a dot, and over it */
 	}
-	return true;
+	return ERR_OK;
+}
+
+bool data_is_clean(struct text content)
+{
+	struct data_checker c = { .after_cr = false };
+
+	return data_check(&c, content) == ERR_OK && !c.after_cr;
 }
 
 /* ---------------------------------------------------------------- repair */

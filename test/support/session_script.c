@@ -246,7 +246,10 @@ static void on_failed(void *owner, enum session_fault fault, struct deliver_resu
 
 static void on_learned(void *owner, enum session_lesson lesson)
 {
-	record(owner, "learned %s", lesson == SESSION_KEEPS ? "keeps" : "cuts");
+	record(owner, "learned %s",
+	       lesson == SESSION_KEEPS  ? "keeps"
+	       : lesson == SESSION_CUTS ? "cuts"
+	                                : "no chunks");
 }
 
 static void on_close(void *owner, bool finish)
@@ -654,6 +657,8 @@ void session_script(const struct session_script_options *options, const char *sc
 		.no_ehlo = options->no_ehlo,
 		.joins = options->joins,
 		.verifies = options->verifies,
+		.lmtp = options->lmtp,
+		.no_chunks = options->no_chunks,
 		.needs = options->needs,
 		.outbox = &s->outbox,
 		.out = &script_output,

@@ -14,7 +14,8 @@
  * What it expects, each in its place and nothing else between:
  *	C: EHLO relay.example      a line sent                     C> first line of a write    C+ in the same write as the last
  *	sent 60000                 lines of mail data, not compared: so many octets at most, half of it at least
- *	starttls, up, ready, done, closed, finished (closed once all is sent), learned keeps, learned cuts
+ *	starttls, up, ready, done, closed, finished (closed once all is sent), learned keeps, learned cuts,
+ *	learned no chunks
  *	a: delivered 250 2.0.0     a recipient's result: kind (delivered transient permanent unknown), code, enhanced,
  *	                           then any of: reason, stage, "untouched", "reused", "peer", and "~words" found in the reply
  *	failed FAULT: the same     (reply cut silence tls no_tls)
@@ -26,7 +27,7 @@
 
 struct session_script_options {
 	enum config_tls tls;
-	bool no_tls, no_ehlo, joins, verifies;
+	bool no_tls, no_ehlo, joins, verifies, lmtp, no_chunks;
 	struct deliver_needs needs;
 };
 

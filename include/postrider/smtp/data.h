@@ -89,4 +89,11 @@ MUST_USE enum err data_encode_end(struct data_encoder *e, struct text *span);
 /* Whether content may leave as it is: no bare CR or LF. */
 bool data_is_clean(struct text content);
 
+/* The same for content that comes in pieces; zeroed to begin with. ERR_SYNTAX: it may not. At the end after_cr must be
+ * false. */
+struct data_checker {
+	bool after_cr;
+};
+MUST_USE enum err data_check(struct data_checker *c, struct text piece);
+
 #endif

@@ -149,7 +149,7 @@ static void nothing_is_joined_behind_the_last_chunk(void **state)
 	session_script(JOINS, UP "job binary a\n" ENVELOPE OK2 "C> BDAT 7 LAST\nC+ hello\n"
 	                         "S: 250 2.0.0 taken\na: delivered 250 2.0.0\ndone\nready\n");
 	session_script(
-		JOINS, UP
+		&(struct session_script_options){ .tls = CONFIG_TLS_NONE, .joins = true, .no_chunks = true }, UP
 		"job a\nready\n" PLAIN "job binary b\nS: 250 ok / 250 ok / 354 go\n"
 		"C> hello\nC+ .\nC+ MAIL FROM:<s@example.org> BODY=BINARYMIME\nC+ RCPT TO:<b@example.net>\n"
 		"S: 250 2.0.0 taken\na: delivered 250 2.0.0\ndone\n"

@@ -149,19 +149,73 @@ static void upstream_hosts_keep_their_order(void **state)
 		{ .host = LIT("a.example"), .port = 2525 },
 	};
 	struct config_upstream upstream = { .hosts = { endpoints, ARRAY_LEN(endpoints) } };
+	struct random random;
 	struct buf names = BUF(1000);
 	struct target_hosts out;
 	struct arena arena;
 
 	(void)state;
 	arena_init(&arena, 10000);
-	assert_int_equal(target_of_upstream(&upstream, &arena, &out), ERR_OK);
+	random_init(&random, 1);
+	assert_int_equal(target_of_upstream(&upstream, &random, &arena, &out), ERR_OK);
 	names_of(&out, &names);
 	CHECK_TEXT("order", buf_text(&names), TEXT("b.example 192.0.2.9 a.example"));
 	assert_int_equal(out.items[0].port, 587);
 	assert_int_equal(out.items[0].ip.family, IP_NONE);
 	assert_int_equal(out.items[1].ip.family, IP_V4);
 	buf_fini(&names);
+	arena_fini(&arena);
+}
+
+/* Weights of 3, 1 and 1: first in three of five draws, and the others follow in every order. */
+static void hosts_are_drawn_by_their_weights(void **state)
+{
+	static const struct config_endpoint endpoints[] = {
+		{ .host = LIT("a"), .port = 25, .weight = 3 },
+		{ .host = LIT("b"), .port = 25, .weight = 1 },
+		{ .host = LIT("c"), .port = 25, .weight = 1 },
+	};
+	struct config_upstream upstream = { .hosts = { endpoints, ARRAY_LEN(endpoints) },
+		                            .balance = CONFIG_BALANCE_WEIGHTED };
+	unsigned first[3] = { 0 }, second[3] = { 0 };
+	struct random random;
+
+	(void)state;
+	random_init(&random, 7);
+	for (unsigned i = 0; i < 10000; i++) {
+		struct target_hosts out;
+		struct arena arena;
+
+		arena_init(&arena, 10000);
+		assert_int_equal(target_of_upstream(&upstream, &random, &arena, &out), ERR_OK);
+		assert_int_equal(out.count, 3);
+		first[out.items[0].name.at[0] - 'a']++;
+		second[out.items[1].name.at[0] - 'a']++;
+		assert_true(out.items[0].name.at[0] + out.items[1].name.at[0] + out.items[2].name.at[0] ==
+		            'a' + 'b' + 'c');
+		arena_fini(&arena);
+	}
+	assert_in_range(first[0], 5800, 6200);
+	assert_in_range(first[1], 1850, 2150);
+	/* b first leaves a three times out of four */
+	assert_in_range(second[0], 2850, 3150);
+}
+
+static void unix_socket_is_a_host(void **state)
+{
+	static const struct config_endpoint endpoint = { .text = LIT("unix:/run/lmtp"),
+		                                         .host = LIT("/run/lmtp"),
+		                                         .is_unix = true };
+	struct config_upstream upstream = { .hosts = { &endpoint, 1 } };
+	struct target_hosts out;
+	struct random random;
+	struct arena arena;
+
+	(void)state;
+	arena_init(&arena, 10000);
+	random_init(&random, 1);
+	assert_int_equal(target_of_upstream(&upstream, &random, &arena, &out), ERR_OK);
+	CHECK_TEXT("path", out.items[0].unix_path, TEXT("/run/lmtp"));
 	arena_fini(&arena);
 }
 
@@ -245,6 +299,8 @@ int main(void)
 		cmocka_unit_test(no_more_hosts_than_may_be_tried),
 		cmocka_unit_test(literals_are_addresses),
 		cmocka_unit_test(upstream_hosts_keep_their_order),
+		cmocka_unit_test(hosts_are_drawn_by_their_weights),
+		cmocka_unit_test(unix_socket_is_a_host),
 		cmocka_unit_test(addresses_are_ordered),
 		cmocka_unit_test(out_of_memory_is_said),
 	};
