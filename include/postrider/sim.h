@@ -73,14 +73,23 @@ void sim_disk_fail_after(struct sim *s, uint64_t count, enum err err);
 
 /* ---------------------------------------------------------------- TLS, by a script */
 
+/* Words in the place of octets: a TLSA record or a pin is made of them as of the real ones (matching 0 and 1). */
+struct sim_tls_certificate {
+	struct text names;               /* separated by spaces; empty: it is for whatever is asked for */
+	struct text octets, key;         /* empty: "certificate", "key" */
+	struct text issuer;              /* of whom the server sends the certificate, and its key; empty: "issuer" */
+};
+
 struct sim_tls_script {
 	bool handshake_fails;            /* ERR_TLS after the delay */
-	bool certificate_is_bad;         /* ERR_CERTIFICATE where the client verifies */
+	bool certificate_is_bad;         /* leads to no CA: ERR_CERTIFICATE where the client verifies */
+	struct sim_tls_certificate certificate;      /* of a server */
 	int64_t delay_ms;
 	enum tls_version version;        /* TLS_NONE: 1.3 */
 	/* What tls_info of this end says of the other; the texts outlive the streams. */
 	bool resumed, has_peer, peer_verified;
-	struct text server_name, peer_name, peer_fingerprint;
+	struct text server_name;         /* empty: what the client asked for */
+	struct text peer_name, peer_fingerprint;
 	bool has_no_binding;             /* tls_channel_binding finds nothing; else both ends get the same octets */
 };
 /* Contexts whose streams tell each other in plain text that they are protected. Both ends must use these. */

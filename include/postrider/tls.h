@@ -9,11 +9,27 @@ struct tls_context;      /* certificate, key, CAs: shared and immutable, counted
 
 enum tls_version { TLS_NONE, TLS_1_2, TLS_1_3 };
 
+/* What proved who a server is. */
+enum tls_by { TLS_BY_NOBODY, TLS_BY_CA, TLS_BY_PIN, TLS_BY_DANE };
+
+/* What was wrong, as far as one word says it (RFC 8460 section 4.3 asks for one). */
+enum tls_fault {
+	TLS_FAULT_NONE,
+	TLS_FAULT_HANDSHAKE,     /* TLS itself did not come about */
+	TLS_FAULT_NAME,          /* the certificate is for another name */
+	TLS_FAULT_DATES,         /* it has expired, or is not valid yet */
+	TLS_FAULT_UNTRUSTED,     /* it leads to no CA, or to none that counts */
+	TLS_FAULT_MISMATCH,      /* it is none of those that pins or TLSA records name */
+	TLS_FAULT_OTHER,
+};
+
 /* Texts live as long as the stream's layer, which is until on_closed returns; `problem` does not. */
 struct tls_info {
 	enum tls_version version;
 	struct text cipher;              /* IANA name, static */
 	bool verified;                   /* clients: the server's certificate was checked and matched */
+	enum tls_by by;                  /* clients: NOBODY unless verified */
+	enum tls_fault fault;            /* clients: of what failed, or would have */
 	/* Why it was not, or what failed; for people. Lives until on_done returns, empty in tls_info_of. */
 	struct text problem;
 	unsigned handshake_ms;
@@ -95,16 +111,20 @@ enum tls_proof {
 	TLS_PROOF_DANE,    /* one of `tlsa` (RFC 7672); with usage 2 also one of `names` */
 };
 
-/* A TLSA record (RFC 6698 section 2.1). */
+/* A TLSA record (RFC 6698 section 2.1). Usage 3 is the server's own certificate: its names, dates and chain do not matter
+ * (RFC 7672 section 3.1.1). Usage 2 is an issuer of it, sent along, or wholly in the record: names and dates count. Usages
+ * 0 and 1 and what is unknown fit nothing (section 3.1.3). */
 struct tls_tlsa {
 	uint8_t usage, selector, matching;
 	struct text data;
 };
 
-/* Borrowed until on_done. */
+#define TLS_TLSA_MAX 32 /* more records than that are not looked at */
+
+/* Copied. */
 struct tls_expectation {
 	enum tls_proof proof;
-	const struct text *names; /* host names; "*.example.com" covers one label */
+	const struct text *names; /* host names, or addresses; "*.example.com" covers one label */
 	size_t name_count;
 	const unsigned char (*pins)[32]; /* SHA-256 of a certificate of the chain's end, or of its public key (SPKI) */
 	size_t pin_count;
@@ -129,8 +149,9 @@ MUST_USE enum err tls_channel_binding(const struct io_stream *stream, enum tls_b
 
 /* For whoever brings TLS: a context begins with struct tls_context, a layer with struct tls_layer. */
 struct tls_context_ops {
-	enum err (*start)(struct tls_context *c, struct io_stream *stream, struct text server_name, tls_done_fn *on_done,
-	                  void *owner);
+	/* expect: NULL: as the context says. */
+	enum err (*start)(struct tls_context *c, struct io_stream *stream, struct text server_name,
+	                  const struct tls_expectation *expect, tls_done_fn *on_done, void *owner);
 	struct tls_info (*info)(const struct io_layer *layer);
 	enum err (*binding)(const struct io_layer *layer, enum tls_binding kind, struct buf *out);
 	bool (*certificate)(const struct tls_context *c, size_t i, struct tls_certificate_facts *out);
@@ -141,6 +162,9 @@ struct tls_context {
 	const struct tls_context_ops *ops;
 	unsigned references;             /* only the loop's thread counts; 1 to begin with */
 };
+
+/* In one piece of memory, to be freed. e: NULL: TLS_PROOF_CONTEXT. */
+MUST_USE enum err tls_expectation_copy(const struct tls_expectation *e, struct tls_expectation *out, void **memory);
 
 struct tls_layer {
 	struct io_layer layer;

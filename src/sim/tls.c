@@ -4,9 +4,14 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define HELLO_BYTES 8
-static const char good_hello[HELLO_BYTES + 1] = "\x16SIM+OK\n";
-static const char bad_hello[HELLO_BYTES + 1] = "\x16SIM+NO\n";
+#include "tls_certificate.h"
+
+/* A word, how many octets follow in four digits, and those: of a client the name it asks for, of a server its certificate. */
+#define WORD_BYTES 8
+#define HELLO_BYTES (WORD_BYTES + 4)
+#define HELLO_MAX_BYTES (HELLO_BYTES + 4096)
+static const char good_hello[WORD_BYTES + 1] = "\x16SIM+OK\n";
+static const char bad_hello[WORD_BYTES + 1] = "\x16SIM+NO\n";
 
 struct sim_tls_context {
 	struct tls_context base;
@@ -20,9 +25,12 @@ struct sim_layer {
 	struct sim *sim;
 	tls_done_fn *on_done;
 	void *owner;
+	struct tls_expectation proof;
+	void *proof_memory;
+	char *server_name;
 	struct sim_event decision;
-	char hello[HELLO_BYTES];
-	size_t hello_len;
+	struct buf hello; /* the peer's, as far as it came */
+	bool is_judged;
 	bool running;
 	enum err err;
 	struct buf early; /* written or read before the handshake was done */
@@ -79,49 +87,125 @@ static void on_decision(struct sim_event *event)
 
 static void say_hello(struct sim_layer *l)
 {
-	struct text hello =
-		text_of(context_of(l)->script.certificate_is_bad ? bad_hello : good_hello, HELLO_BYTES);
+	const struct sim_tls_context *c = context_of(l);
+	AUTO(buf_fini) struct buf about = BUF(HELLO_MAX_BYTES - HELLO_BYTES);
+	AUTO(buf_fini) struct buf hello = BUF(HELLO_MAX_BYTES);
 
-	io_layer_send(&l->tls.layer, &hello, 1);
+	if (c->server)
+		sim_certificate_add(&about, &c->script.certificate);
+	else
+		buf_add_string(&about, l->server_name);
+	buf_add_string(&hello, c->script.certificate_is_bad ? bad_hello : good_hello);
+	buf_add_format(&hello, "%04zu", about.len);
+	buf_add(&hello, buf_text(&about));
+	assert(!buf_err(&hello));
+	struct text all = buf_text(&hello);
+
+	io_layer_send(&l->tls.layer, &all, 1);
+}
+
+/* A client's view: what it demands, or would have found. */
+static void judge_server(struct sim_layer *l, struct text about, bool leads_to_ca)
+{
+	static const char *const problems[] = {
+		[TLS_FAULT_NAME] = "the certificate is for another name",
+		[TLS_FAULT_UNTRUSTED] = "the certificate leads to no known CA",
+		[TLS_FAULT_MISMATCH] = "the certificate is none of those expected",
+	};
+	static const enum tls_by by[] = {
+		[TLS_PROOF_CONTEXT] = TLS_BY_CA,
+		[TLS_PROOF_NAMES] = TLS_BY_CA,
+		[TLS_PROOF_PINS] = TLS_BY_PIN,
+		[TLS_PROOF_DANE] = TLS_BY_DANE,
+	};
+	struct sim_tls_certificate certificate = sim_certificate_read(about);
+	enum tls_proof proof = l->proof.proof;
+	enum tls_fault fault = sim_certificate_judge(&certificate, &l->proof, leads_to_ca);
+	bool verifies = context_of(l)->verify;
+
+	if (proof == TLS_PROOF_CONTEXT && !fault &&
+	    !sim_certificate_is_for(&certificate, text_from(l->server_name)))
+		fault = TLS_FAULT_NAME;
+	l->info.fault = fault;
+	if (fault)
+		l->info.problem = text_from(problems[fault]);
+	if (fault && (proof == TLS_PROOF_CONTEXT ? verifies : proof != TLS_PROOF_NONE))
+		l->err = ERR_CERTIFICATE;
+	l->info.verified = !fault && (proof == TLS_PROOF_CONTEXT ? verifies : proof != TLS_PROOF_NONE);
+	l->info.by = l->info.verified ? by[proof] : TLS_BY_NOBODY;
+}
+
+static void fill_info(struct sim_layer *l)
+{
+	const struct sim_tls_script *script = &context_of(l)->script;
+
+	l->info.version = script->version ? script->version : TLS_1_3;
+	l->info.cipher = TEXT("TLS_AES_128_GCM_SHA256");
+	l->info.resumed = script->resumed;
+	l->info.has_peer = script->has_peer;
+	l->info.peer_verified = script->has_peer && script->peer_verified;
+	l->info.peer_name = script->peer_name;
+	l->info.peer_fingerprint = script->peer_fingerprint;
 }
 
 /* The server speaks second, as in TLS: a client that throws away what came with the 220 loses nothing of it. */
-static void judge(struct sim_layer *l)
+static void judge(struct sim_layer *l, struct text word, struct text about)
 {
 	const struct sim_tls_context *c = context_of(l);
-	bool peer_is_good = memcmp(l->hello, good_hello, HELLO_BYTES) == 0;
+	bool peer_is_good = text_eq(word, text_from(good_hello));
 
 	if (c->server && !c->script.handshake_fails)
 		say_hello(l);
-	if (c->script.handshake_fails || (!peer_is_good && memcmp(l->hello, bad_hello, HELLO_BYTES) != 0)) {
+	fill_info(l);
+	if (c->script.handshake_fails || (!peer_is_good && !text_eq(word, text_from(bad_hello)))) {
 		l->err = ERR_TLS;
+		l->info.fault = TLS_FAULT_HANDSHAKE;
 		l->info.problem = TEXT("the script lets the handshake fail");
-	} else if (!c->server && !peer_is_good && c->verify) {
-		l->err = ERR_CERTIFICATE;
-		l->info.problem = TEXT("the certificate is for another name");
+	} else if (!c->server) {
+		judge_server(l, about, peer_is_good);
 	}
-	l->info.version = c->script.version ? c->script.version : TLS_1_3;
-	l->info.cipher = TEXT("TLS_AES_128_GCM_SHA256");
-	l->info.verified = !c->server && peer_is_good && c->verify;
-	l->info.resumed = c->script.resumed;
-	l->info.server_name = c->script.server_name;
-	l->info.has_peer = c->script.has_peer;
-	l->info.peer_verified = c->script.has_peer && c->script.peer_verified;
-	l->info.peer_name = c->script.peer_name;
-	l->info.peer_fingerprint = c->script.peer_fingerprint;
+	if (c->server)
+		l->info.server_name = c->script.server_name.len > 0 ? c->script.server_name : about;
 	sim_event_at(l->sim, &l->decision, l->sim->now_at + c->script.delay_ms, on_decision);
+}
+
+/* How long a hello is; 0: that is not known yet. */
+static size_t hello_size(struct text so_far)
+{
+	size_t about = 0;
+
+	if (so_far.len < HELLO_BYTES)
+		return 0;
+	for (size_t i = WORD_BYTES; i < HELLO_BYTES; i++)
+		about = about * 10 + (unsigned char)(so_far.at[i] - '0') % 10;
+	return MIN(HELLO_BYTES + about, (size_t)HELLO_MAX_BYTES);
+}
+
+/* Takes what belongs to it from the octets that came. */
+static void take_hello(struct sim_layer *l, struct text *bytes)
+{
+	while (!l->is_judged && bytes->len > 0) {
+		size_t size = hello_size(buf_text(&l->hello));
+		size_t want = (size ? size : HELLO_BYTES) - l->hello.len;
+
+		buf_add(&l->hello, text_head(*bytes, MIN(want, bytes->len)));
+		*bytes = text_skip(*bytes, MIN(want, bytes->len));
+		struct text hello = buf_text(&l->hello);
+
+		size = hello_size(hello);
+		if (!size || hello.len < size)
+			continue;
+		l->is_judged = true;
+		judge(l, text_head(hello, WORD_BYTES), text_skip(hello, HELLO_BYTES));
+	}
 }
 
 static void on_wire(struct io_layer *base, struct text bytes)
 {
 	struct sim_layer *l = layer_of(base);
-	size_t hello = MIN(bytes.len, HELLO_BYTES - l->hello_len);
 
-	memcpy(l->hello + l->hello_len, bytes.at, hello);
-	l->hello_len += hello;
-	if (hello && l->hello_len == HELLO_BYTES)
-		judge(l);
-	buf_add(&l->unread, text_skip(bytes, hello));
+	take_hello(l, &bytes);
+	buf_add(&l->unread, bytes);
 	if (l->running)
 		deliver_unread(l);
 }
@@ -165,6 +249,9 @@ static void layer_detach(struct io_layer *base)
 	sim_event_cancel(l->sim, &l->decision);
 	buf_fini(&l->early);
 	buf_fini(&l->unread);
+	buf_fini(&l->hello);
+	free(l->proof_memory);
+	free(l->server_name);
 	tls_context_unref(&l->tls.context);
 	free(l);
 }
@@ -179,12 +266,15 @@ static const struct io_layer_ops layer_ops = {
 };
 
 static enum err start(struct tls_context *base, struct io_stream *stream, struct text server_name,
-                      tls_done_fn *on_done, void *owner)
+                      const struct tls_expectation *expect, tls_done_fn *on_done, void *owner)
 {
 	struct sim_tls_context *c = CONTAINER_OF(base, struct sim_tls_context, base);
 	struct sim_layer *l = sim_alloc(sizeof(*l));
 
-	(void)server_name;
+	l->server_name = text_dup(server_name);
+	if (!l->server_name || tls_expectation_copy(expect, &l->proof, &l->proof_memory))
+		abort();
+	l->hello = BUF(HELLO_MAX_BYTES);
 	l->tls.layer.ops = &layer_ops;
 	l->tls.context = tls_context_ref(base);
 	l->sim = c->sim;

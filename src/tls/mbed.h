@@ -3,7 +3,8 @@
  *   mbed_context  what is offered and accepted          mbed_handshake  the beginning of a stream's TLS
  *   mbed_pairs    certificates with their keys          mbed_layer      records under a stream
  *   mbed_peer     what a certificate says               mbed_world      what all streams of a loop share
- *   mbed_text     words for people                      mbed_pack       an idle connection gives up its buffers */
+ *   mbed_text     words for people                      mbed_pack       an idle connection gives up its buffers
+ *   mbed_proof    what a server's certificate has to be mbed_dane       the same by TLSA records */
 #ifndef TLS_MBED_H
 #define TLS_MBED_H
 
@@ -126,6 +127,7 @@ struct mbed_context {
 	bool is_client, verify;
 	bool asks;                   /* servers: for the client's certificate */
 	mbedtls_ssl_config config;
+	mbedtls_ssl_config other;    /* clients: demands a CA's word if `config` does not, and the other way round */
 	struct mbed_pair *pairs;
 	size_t pair_count;
 	struct ca_store *store;      /* NULL: no certificate can be verified */
@@ -135,11 +137,27 @@ struct mbed_context {
 
 /* The operations of a context that are about one stream. */
 enum err mbed_layer_start(struct tls_context *c, struct io_stream *stream, struct text server_name,
-                          tls_done_fn *on_done, void *owner);
+                          const struct tls_expectation *expect, tls_done_fn *on_done, void *owner);
 struct tls_info mbed_layer_info(const struct io_layer *layer);
 enum err mbed_layer_binding(const struct io_layer *layer, enum tls_binding kind, struct buf *out);
 /* mbedTLS asks which certificate a client gets. */
 int mbed_choose_certificate(mbedtls_ssl_context *ssl);
+
+/* ---------------------------------------------------------------- mbed_proof.c */
+
+/* Whether a CA's word is demanded: mbedTLS refuses where there is none. */
+bool mbed_proof_needs_ca(const struct tls_expectation *p, bool context_verifies);
+/* The server's certificate with what it sent behind it, and what was found wrong with it by the context's CAs. What has to be
+ * overlooked is taken from the flags. False: it must not pass. The problem, emptied before, says why. */
+bool mbed_proof_judge(const struct tls_expectation *p, mbedtls_x509_crt *chain, uint32_t *flags, struct buf *problem,
+                      enum tls_fault *fault);
+bool mbed_has_address(const mbedtls_x509_crt *certificate, struct ip ip);
+bool mbed_fits_names(const mbedtls_x509_crt *certificate, const struct text *names, size_t count);
+enum tls_fault mbed_fault_of(uint32_t flags);
+
+/* ---------------------------------------------------------------- mbed_dane.c */
+
+bool mbed_fits_tlsa(const struct tls_expectation *p, mbedtls_x509_crt *chain, struct buf *problem, enum tls_fault *fault);
 
 /* ---------------------------------------------------------------- mbed_peer.c */
 
@@ -159,6 +177,8 @@ void mbed_add_error(struct buf *b, const char *what, int error);          /* "wh
 void mbed_add_alert(struct buf *b, unsigned char alert);
 /* Why a certificate was not accepted, by the flags of the check, and for which names it was made. */
 void mbed_add_verdict(struct buf *b, uint32_t flags, const mbedtls_x509_crt *certificate);
+/* "; it is for a, b, issued by CN=..., valid until 2027-01-01" */
+void mbed_add_description(struct buf *b, const mbedtls_x509_crt *certificate);
 struct text mbed_cipher_name(int id);                                     /* IANA's */
 /* PEM as mbedTLS wants it: a copy with a final NUL, wiped when freed. NULL: no memory. */
 char *mbed_pem_copy(struct text pem, size_t *size);

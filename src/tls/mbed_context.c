@@ -31,6 +31,7 @@ static void context_free(struct tls_context *base)
 	struct mbed_context *c = CONTAINER_OF(base, struct mbed_context, base);
 
 	mbedtls_ssl_config_free(&c->config);
+	mbedtls_ssl_config_free(&c->other);
 	for (size_t i = 0; i < c->pair_count; i++)
 		mbed_pair_fini(&c->pairs[i]);
 	free(c->pairs);
@@ -71,10 +72,8 @@ static enum err err_of(int status)
 	}
 }
 
-static void configure(struct mbed_context *c, enum tls_version highest)
+static void configure(struct mbed_context *c, mbedtls_ssl_config *config, enum tls_version highest)
 {
-	mbedtls_ssl_config *config = &c->config;
-
 	mbedtls_ssl_conf_rng(config, mbedtls_ctr_drbg_random, &c->world->random);
 	mbedtls_ssl_conf_min_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_2);
 	mbedtls_ssl_conf_max_tls_version(config, highest == TLS_1_2 ? MBEDTLS_SSL_VERSION_TLS1_2
@@ -90,6 +89,17 @@ static void unref_mbed(struct mbed_context **c)
 		context_free(&TAKE(*c)->base);
 }
 
+static enum err config_new(struct mbed_context *c, mbedtls_ssl_config *config, enum tls_version highest)
+{
+	int status = mbedtls_ssl_config_defaults(
+		config, c->is_client ? MBEDTLS_SSL_IS_CLIENT : MBEDTLS_SSL_IS_SERVER,
+		MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT);
+
+	if (status == 0)
+		configure(c, config, highest);
+	return err_of(status);
+}
+
 static enum err context_new(struct io *io, bool is_client, enum tls_version highest,
                             struct mbed_context **out)
 {
@@ -100,6 +110,7 @@ static enum err context_new(struct io *io, bool is_client, enum tls_version high
 	c->base = (struct tls_context){ .ops = &mbed_ops, .references = 1 };
 	c->is_client = is_client;
 	mbedtls_ssl_config_init(&c->config);
+	mbedtls_ssl_config_init(&c->other);
 	enum err err = mbed_world_ref(io, &c->world);
 
 	if (!err)
@@ -107,12 +118,11 @@ static enum err context_new(struct io *io, bool is_client, enum tls_version high
 	if (!err && psa_crypto_init() != PSA_SUCCESS) /* TLS 1.3 needs it */
 		err = ERR_NOMEM;
 	if (!err)
-		err = err_of(mbedtls_ssl_config_defaults(
-			&c->config, is_client ? MBEDTLS_SSL_IS_CLIENT : MBEDTLS_SSL_IS_SERVER,
-			MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT));
+		err = config_new(c, &c->config, highest);
+	if (!err && is_client)
+		err = config_new(c, &c->other, highest);
 	if (err)
 		return err;
-	configure(c, highest);
 	*out = TAKE(c);
 	return ERR_OK;
 }
@@ -211,6 +221,11 @@ static enum err read_store(struct mbed_context *c, struct io *io, struct text ca
 	return err;
 }
 
+static enum err show_own(struct mbed_context *c, mbedtls_ssl_config *config)
+{
+	return err_of(mbedtls_ssl_conf_own_cert(config, &c->pairs[0].chain, &c->pairs[0].keys[0]));
+}
+
 static enum err read_own(struct mbed_context *c, const struct tls_client_options *o, struct buf *problem)
 {
 	struct tls_certificate own = { .chain = o->certificate, .key = o->key };
@@ -222,19 +237,19 @@ static enum err read_own(struct mbed_context *c, const struct tls_client_options
 		return ERR_NOMEM;
 	enum err err = add_pair(c, &own, problem);
 
-	return err ? err
-	           : err_of(mbedtls_ssl_conf_own_cert(&c->config, &c->pairs[0].chain, &c->pairs[0].keys[0]));
+	if (!err)
+		err = show_own(c, &c->config);
+	return err ? err : show_own(c, &c->other);
 }
 
 /* Each connection has its full handshake: a session may only be resumed under the policy it was verified under, and
  * connections are used for many messages instead. So we ask for no tickets. */
-static void configure_client(struct mbed_context *c)
+static void configure_client(struct mbed_context *c, mbedtls_ssl_config *config, bool verify)
 {
-	mbedtls_ssl_conf_session_tickets(&c->config, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
-	mbedtls_ssl_conf_tls13_key_exchange_modes(&c->config, MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL);
-	mbedtls_ssl_conf_authmode(&c->config,
-	                          c->verify ? MBEDTLS_SSL_VERIFY_REQUIRED : MBEDTLS_SSL_VERIFY_OPTIONAL);
-	mbedtls_ssl_conf_ca_chain(&c->config, c->store ? &c->store->chain : NULL, NULL);
+	mbedtls_ssl_conf_session_tickets(config, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
+	mbedtls_ssl_conf_tls13_key_exchange_modes(config, MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL);
+	mbedtls_ssl_conf_authmode(config, verify ? MBEDTLS_SSL_VERIFY_REQUIRED : MBEDTLS_SSL_VERIFY_OPTIONAL);
+	mbedtls_ssl_conf_ca_chain(config, c->store ? &c->store->chain : NULL, NULL);
 }
 
 enum err tls_client_context_new(struct io *io, const struct tls_client_options *o, struct tls_context **out,
@@ -251,7 +266,8 @@ enum err tls_client_context_new(struct io *io, const struct tls_client_options *
 		err = read_own(c, o, problem);
 	if (err)
 		return err;
-	configure_client(c);
+	configure_client(c, &c->config, c->verify);
+	configure_client(c, &c->other, !c->verify);
 	*out = &TAKE(c)->base;
 	return ERR_OK;
 }

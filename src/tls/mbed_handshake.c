@@ -26,6 +26,7 @@ void mbed_handshake_free(struct mbed_layer *l)
 	mbedtls_ssl_set_verify(&l->ssl, NULL, NULL); /* it had h */
 	buf_fini(&h->early);
 	buf_fini(&h->problem);
+	free(h->proof_memory);
 	free(h);
 }
 
@@ -50,6 +51,7 @@ void mbed_handshake_fail(struct mbed_layer *l, enum err err, const char *why)
 	}
 	l->phase = PHASE_BROKEN;
 	l->info.problem = buf_text(&h->problem);
+	l->info.fault = err == ERR_CERTIFICATE ? h->fault : TLS_FAULT_HANDSHAKE;
 	h->on_done(h->owner, err, &l->info);
 	l->info.problem = TEXT_EMPTY;
 	io_layer_fail(&l->base.layer, err);
@@ -60,8 +62,13 @@ static void on_step_failed(struct mbed_layer *l)
 	struct handshake *h = l->handshake;
 	enum err err = ERR_TLS;
 
-	if (h->status == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED) {
+	if (h->status == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED || h->refused) {
 		err = ERR_CERTIFICATE;
+	} else if (h->status == MBEDTLS_ERR_SSL_CA_CHAIN_REQUIRED) {
+		err = ERR_CERTIFICATE;
+		h->fault = TLS_FAULT_UNTRUSTED;
+		buf_reset(&h->problem);
+		buf_add_string(&h->problem, "there are no CAs to check the certificate against");
 	} else if (h->status == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE) {
 		buf_reset(&h->problem);
 		mbed_add_alert(&h->problem, l->ssl.MBEDTLS_PRIVATE(in_msg)[1]);
@@ -118,6 +125,44 @@ static void fill_texts(struct mbed_layer *l, const mbedtls_x509_crt *peer)
 	l->info.peer_fingerprint = tell(l, h->server_name_len + name.len);
 }
 
+/* A result of 0 alone proves nothing: that is also what a session without a certificate reports. */
+static bool is_proved(const struct mbed_layer *l, const mbedtls_x509_crt *peer, uint32_t flags)
+{
+	const struct handshake *h = l->handshake;
+	const struct mbed_context *c = mbed_context_of(l);
+
+	if (!c->is_client || !peer || !h->signs)
+		return false;
+	switch (h->proof.proof) {
+	case TLS_PROOF_PINS:
+	case TLS_PROOF_DANE:
+		return !h->refused;
+	case TLS_PROOF_NAMES:
+		return c->store && flags == 0;
+	case TLS_PROOF_CONTEXT:
+		return c->store && h->has_name && flags == 0;
+	case TLS_PROOF_NONE:
+		break;
+	}
+	return false;
+}
+
+static enum tls_by by_of(enum tls_proof proof)
+{
+	switch (proof) {
+	case TLS_PROOF_PINS:
+		return TLS_BY_PIN;
+	case TLS_PROOF_DANE:
+		return TLS_BY_DANE;
+	case TLS_PROOF_NAMES:
+	case TLS_PROOF_CONTEXT:
+		return TLS_BY_CA;
+	case TLS_PROOF_NONE:
+		break;
+	}
+	return TLS_BY_NOBODY;
+}
+
 static void fill_info(struct mbed_layer *l)
 {
 	struct handshake *h = l->handshake;
@@ -131,9 +176,14 @@ static void fill_info(struct mbed_layer *l)
 	l->info.cipher = mbed_cipher_name(mbedtls_ssl_get_ciphersuite_id_from_ssl(&l->ssl));
 	l->info.handshake_ms = (unsigned)(took_us / 1000);
 	l->info.resumed = !h->signs;
-	l->info.verified = c->is_client && c->store && h->has_name && flags == 0 && peer;
-	if (c->is_client && !l->info.verified && h->problem.len == 0)
-		buf_add_string(&h->problem, "there are no CAs to check against");
+	l->info.verified = is_proved(l, peer, flags);
+	if (l->info.verified) {
+		l->info.by = by_of(h->proof.proof);
+	} else if (c->is_client) {
+		l->info.fault = flags ? mbed_fault_of(flags) : TLS_FAULT_NONE;
+		if (h->problem.len == 0 && !c->store)
+			buf_add_string(&h->problem, "there are no CAs to check against");
+	}
 	fill_peer(l, peer, flags);
 	fill_texts(l, peer);
 }
@@ -241,18 +291,6 @@ void mbed_handshake_go_on(struct mbed_layer *l)
 
 /* ---------------------------------------------------------------- what mbedTLS asks */
 
-static bool has_address(const mbedtls_x509_crt *certificate, struct ip ip)
-{
-	size_t len = ip.family == IP_V4 ? 4 : 16;
-
-	for (const mbedtls_x509_sequence *s = &certificate->subject_alt_names; s && s->buf.p; s = s->next) {
-		if (((unsigned)s->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK) == MBEDTLS_X509_SAN_IP_ADDRESS &&
-		    s->buf.len == len && memcmp(s->buf.p, ip.bytes, len) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* Called for each certificate of the chain, the server's own last. Addresses are our business: mbedTLS would send
  * them as a name. */
 static int on_verify(void *argument, mbedtls_x509_crt *certificate, int depth, uint32_t *flags)
@@ -260,20 +298,20 @@ static int on_verify(void *argument, mbedtls_x509_crt *certificate, int depth, u
 	struct handshake *h = argument;
 
 	if (depth > 0) {
-		if (*flags)
-			mbed_add_verdict(&h->problem, *flags & ~(uint32_t)MBEDTLS_X509_BADCERT_CN_MISMATCH,
-			                 NULL);
+		*flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_CN_MISMATCH;
+		if (*flags) {
+			mbed_add_verdict(&h->problem, *flags, NULL);
+			h->fault = mbed_fault_of(*flags);
+		}
 		return 0;
 	}
-	if (!h->has_name)
+	if (h->proof.proof == TLS_PROOF_CONTEXT && !h->has_name)
 		*flags |= MBEDTLS_X509_BADCERT_OTHER;
-	else if (h->address.family != IP_NONE && !has_address(certificate, h->address))
+	else if (h->proof.proof == TLS_PROOF_CONTEXT && h->address.family != IP_NONE &&
+	         !mbed_has_address(certificate, h->address))
 		*flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
-	if (*flags) {
-		buf_reset(&h->problem);
-		mbed_add_verdict(&h->problem, *flags, certificate);
-	}
-	return 0;
+	h->refused = !mbed_proof_judge(&h->proof, certificate, flags, &h->problem, &h->fault);
+	return h->refused ? MBEDTLS_ERR_X509_FATAL_ERROR : 0;
 }
 
 static void note_server_name(struct handshake *h, struct text name)
@@ -377,9 +415,14 @@ static struct mbed_layer *layer_new(struct mbed_context *c, struct io *io)
 	return l;
 }
 
+static const mbedtls_ssl_config *config_for(const struct mbed_context *c, const struct tls_expectation *proof)
+{
+	return !c->is_client || mbed_proof_needs_ca(proof, c->verify) == c->verify ? &c->config : &c->other;
+}
+
 static int set_up(struct mbed_layer *l, struct mbed_context *c, struct text server_name)
 {
-	int status = mbedtls_ssl_setup(&l->ssl, &c->config);
+	int status = mbedtls_ssl_setup(&l->ssl, config_for(c, &l->handshake->proof));
 
 	if (status)
 		return status;
@@ -393,22 +436,24 @@ static int set_up(struct mbed_layer *l, struct mbed_context *c, struct text serv
 }
 
 enum err mbed_layer_start(struct tls_context *base, struct io_stream *stream, struct text server_name,
-                          tls_done_fn *on_done, void *owner)
+                          const struct tls_expectation *expect, tls_done_fn *on_done, void *owner)
 {
 	struct mbed_context *c = CONTAINER_OF(base, struct mbed_context, base);
 	struct mbed_layer *l = layer_new(c, io_stream_io(stream));
 
 	if (!l)
 		return ERR_NOMEM;
-	int status = set_up(l, c, server_name);
+	struct handshake *h = l->handshake;
+	int status = tls_expectation_copy(expect, &h->proof, &h->proof_memory) ? MBEDTLS_ERR_SSL_ALLOC_FAILED
+	                                                                       : set_up(l, c, server_name);
 
 	if (status) {
 		mbed_layer_free(l);
 		return status == MBEDTLS_ERR_SSL_ALLOC_FAILED ? ERR_NOMEM : ERR_TLS;
 	}
-	l->handshake->on_done = on_done;
-	l->handshake->owner = owner;
-	l->handshake->began_us = io_clock_us(io_stream_io(stream));
+	h->on_done = on_done;
+	h->owner = owner;
+	h->began_us = io_clock_us(io_stream_io(stream));
 	io_stream_set_layer(stream, &l->base.layer);
 	if (mbed_is_over(l))
 		return ERR_OK;

@@ -30,6 +30,10 @@ struct handshake {
 	struct buf early;              /* what the owner wrote */
 	struct buf problem;
 	struct ip address;             /* to be found in the certificate, when the server's name is one */
+	struct tls_expectation proof;  /* clients; a job may work on it when its owner has gone: */
+	void *proof_memory;            /* ours */
+	bool refused;                  /* by it, and not by mbedTLS */
+	enum tls_fault fault;
 	bool has_name;
 	bool begun;                    /* the first step was done */
 	bool signs;                    /* a certificate is shown: nothing was resumed */

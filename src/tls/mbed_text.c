@@ -162,6 +162,18 @@ static void add_names(struct buf *b, const mbedtls_x509_crt *certificate)
 		buf_add_string(b, "no name");
 }
 
+/* Nor may the name of an issuer look like anything else: mbedTLS writes what is not printable with a backslash. */
+void mbed_add_description(struct buf *b, const mbedtls_x509_crt *certificate)
+{
+	char issuer[256];
+	const mbedtls_x509_time *end = &certificate->valid_to;
+
+	add_names(b, certificate);
+	if (mbedtls_x509_dn_gets(issuer, sizeof(issuer), &certificate->issuer) > 0)
+		buf_add_format(b, ", issued by %s", issuer);
+	buf_add_format(b, ", valid until %04d-%02d-%02d", end->year, end->mon, end->day);
+}
+
 void mbed_add_verdict(struct buf *b, uint32_t flags, const mbedtls_x509_crt *certificate)
 {
 	static const struct {

@@ -2,6 +2,7 @@
 #include <postrider/tls.h>
 
 #include <assert.h>
+#include <stdlib.h>
 
 struct tls_context *tls_context_ref(struct tls_context *c)
 {
@@ -23,9 +24,76 @@ void tls_context_unref(struct tls_context **c)
 enum err tls_start(struct io_stream *stream, struct tls_context *context, struct text server_name,
                    tls_done_fn *on_done, void *owner)
 {
-	assert(!io_stream_layer(stream));
-	return context->ops->start(context, stream, server_name, on_done, owner);
+	return tls_start_expecting(stream, context, server_name, NULL, on_done, owner);
 }
+
+enum err tls_start_expecting(struct io_stream *stream, struct tls_context *context, struct text server_name,
+                             const struct tls_expectation *expect, tls_done_fn *on_done, void *owner)
+{
+	assert(!io_stream_layer(stream));
+	return context->ops->start(context, stream, server_name, expect, on_done, owner);
+}
+
+/* ---------------------------------------------------------------- expectations */
+
+static size_t octets_of(const struct tls_expectation *e, size_t tlsa_count)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < e->name_count; i++)
+		sum += e->names[i].len;
+	for (size_t i = 0; i < tlsa_count; i++)
+		sum += e->tlsa[i].data.len;
+	return sum;
+}
+
+static struct text keep(char **end, struct text t)
+{
+	struct text kept = text_of(*end, t.len);
+
+	if (t.len > 0)
+		memcpy(*end, t.at, t.len);
+	*end += t.len;
+	return kept;
+}
+
+/* First what has to be aligned, then octets. */
+static void copy_parts(const struct tls_expectation *e, struct tls_expectation *out, void *memory)
+{
+	struct text *names = memory;
+	struct tls_tlsa *tlsa = (void *)(names + e->name_count);
+	unsigned char(*pins)[32] = (void *)(tlsa + out->tlsa_count);
+	char *end = (char *)(pins + e->pin_count);
+
+	for (size_t i = 0; i < e->name_count; i++)
+		names[i] = keep(&end, e->names[i]);
+	for (size_t i = 0; i < out->tlsa_count; i++) {
+		tlsa[i] = e->tlsa[i];
+		tlsa[i].data = keep(&end, e->tlsa[i].data);
+	}
+	if (e->pin_count > 0)
+		memcpy(pins, e->pins, e->pin_count * sizeof(*pins));
+	out->names = names;
+	out->tlsa = tlsa;
+	out->pins = (const unsigned char(*)[32])pins;
+}
+
+enum err tls_expectation_copy(const struct tls_expectation *e, struct tls_expectation *out, void **memory)
+{
+	*out = e ? *e : (struct tls_expectation){ .proof = TLS_PROOF_CONTEXT };
+	*memory = NULL;
+	if (!e)
+		return ERR_OK;
+	out->tlsa_count = MIN(e->tlsa_count, (size_t)TLS_TLSA_MAX);
+	*memory = malloc(e->name_count * sizeof(*e->names) + out->tlsa_count * sizeof(*e->tlsa) +
+	                 e->pin_count * sizeof(*e->pins) + octets_of(e, out->tlsa_count) + 1);
+	if (!*memory)
+		return ERR_NOMEM;
+	copy_parts(e, out, *memory);
+	return ERR_OK;
+}
+
+/* ---------------------------------------------------------------- streams */
 
 struct tls_info tls_info_of(const struct io_stream *stream)
 {
