@@ -10,6 +10,7 @@
 #define POSTRIDER_QUEUE_H
 
 #include <postrider/base/id.h>
+#include <postrider/config.h>
 #include <postrider/io/disk.h>
 #include <postrider/io/io.h>
 #include <postrider/mail/body_source.h>
@@ -109,6 +110,7 @@ struct queue_recipient {
 struct queue_work {
 	struct id id;
 	struct text key;
+	bool through;                            /* it began as an entry of the THROUGH modes: a client waits for its settle */
 	struct queue_message *message;           /* a reference, or NULL: not loaded yet */
 	struct queue_recipient *recipients;
 	size_t recipient_count;
@@ -128,6 +130,9 @@ struct queue_draft;
  * can take more; never from inside queue_draft_write. */
 MUST_USE enum err queue_draft_open(struct queue *q, uint64_t declared_bytes, void (*on_room)(void *owner), void *owner,
                                    struct queue_draft **out);
+/* For a THROUGH entry: nothing of it need go to the disk, so a full one is no hindrance as long as the memory budget lasts. */
+MUST_USE enum err queue_draft_open_through(struct queue *q, uint64_t declared_bytes, void (*on_room)(void *owner),
+                                           void *owner, struct queue_draft **out);
 /* Takes a copy of all octets. A failure (ERR_FULL, ERR_IO, ERR_NOMEM) is kept and also met in
  * queue_accept. */
 MUST_USE enum err queue_draft_write(struct queue_draft *d, struct text bytes);
@@ -139,11 +144,15 @@ void queue_draft_abort(struct queue_draft **d);      /* NULL is fine; removes it
 enum queue_mode {
 	QUEUE_STORE,             /* decided by the commit */
 	QUEUE_THROUGH,           /* decided by the settle of all its recipients; nothing is written */
-	QUEUE_THROUGH_OR_STORE,  /* as THROUGH, and stored when budget_ms has passed without a settle, or when it defers */
+	/* As THROUGH, and stored when budget_ms has passed without a settle, or when it defers. Where nothing is synced
+	 * (options.durable) there is no place to store it: it is THROUGH. */
+	QUEUE_THROUGH_OR_STORE,
 };
 /* One answer covers all recipients of a THROUGH entry. With none delivered the client is told, and nobody else: notices that
- * came with its settles are dropped. With some delivered the client must not send again: what is deferred is stored in
- * either mode, and notices are committed before on_decided. What begins held is stored at once. */
+ * came with its settles are dropped. With some delivered (or dropped by a route) the client must not send again: what is
+ * deferred is stored in either mode, from the reserve if need be, and notices are committed before on_decided. What is held
+ * for a person or waits for its release is stored at once. A client that is refused keeps the message: what is still on
+ * its way then is called off (on_call_off), and settles that come later change nothing and write nothing. */
 
 struct queue_submission {
 	const struct envelope *envelope;         /* copied; its id names the message */
@@ -156,10 +165,13 @@ struct queue_submission {
 
 struct queue_decision {
 	/* ERR_OK: ours now (or settled already). ERR_FULL: 452 4.3.1. ERR_IO, ERR_NOMEM: 451 4.3.0. ERR_TIMEOUT: the budget of
-	 * THROUGH ended. ERR_SYNTAX: a delivery key that is empty, over 400 octets, or holds NUL. ERR_EXISTS: the id is taken. */
+	 * THROUGH ended; ERR_CANCELLED: queue_accept_hurry ended it. ERR_SYNTAX: a delivery key that is empty, over 400
+	 * octets, or holds NUL. ERR_EXISTS: the id is taken. */
 	enum err err;
 	bool stored;                             /* THROUGH modes: it is in the queue rather than settled already */
-	const struct queue_outcome *outcomes;    /* THROUGH modes, settled: one for each recipient; else NULL */
+	/* THROUGH modes: one for each recipient, in order; else NULL. One that was not settled yet is QUEUE_DEFERRED with
+	 * empty texts. In a refusal recipient.unknown_outcome says that it may be delivered all the same. */
+	const struct queue_outcome *outcomes;
 	size_t outcome_count;
 	int32_t disk_ms;                         /* from queue_accept to the end of the sync */
 };
@@ -173,6 +185,8 @@ struct queue_ticket;
 struct queue_ticket *queue_accept(struct queue *q, struct queue_draft **draft, const struct queue_submission *s,
                                   queue_decided_fn *on_decided, void *owner);
 void queue_accept_forget(struct queue_ticket *ticket);
+/* The budget of a THROUGH entry ends now; on_decided comes soon, at the earliest in a later turn. For others nothing. */
+void queue_accept_hurry(struct queue_ticket *ticket);
 
 /* ---------------------------------------------------------------- giving up */
 
@@ -188,6 +202,9 @@ enum queue_verdict {
 struct queue_outcome {
 	enum queue_verdict verdict;
 	struct queue_recipient recipient;        /* its new state (n names it); for those gone only n, reason, stage, reply */
+	/* For the client of a THROUGH entry; never written. */
+	int code;                                /* of the next hop's reply; 0: recipient.reply is in our own words */
+	struct text enhanced;                    /* "4.7.1"; may be empty */
 };
 
 /* A notice (bounce, warning): a small message of ours that enters in the same transaction. */
@@ -230,6 +247,10 @@ struct queue_events {
 	/* Something of a message was found damaged and set aside, never to be sent: for the log. May be
 	 * NULL. */
 	void (*on_aside)(void *owner, struct id id, struct text what);
+	/* The client of a THROUGH entry is told that it keeps the message: from here on no attempt for those under this key
+	 * may end in a delivery. unsure has a place for each recipient of the message: set where that cannot be helped, since
+	 * the final dot is out or more. Settles of what is called off still come, from inside or later. May be NULL. */
+	void (*on_call_off)(void *owner, struct id id, struct text key, bool *unsure);
 };
 void queue_listen(struct queue *q, const struct queue_events *events, void *owner);
 
@@ -243,7 +264,8 @@ struct queue_row {
 	struct id id;
 	uint32_t n;
 	int64_t due_time;
-	uint64_t sender;
+	uint64_t sender;                         /* of queue_work */
+	enum config_class class;                 /* as it was when the row was written; a row of an earlier version: normal */
 };
 
 struct queue_cursor {                            /* where a scan goes on; zeroed: from the first row of the key */

@@ -94,6 +94,7 @@ static void announce_key(struct queue *q, const struct newcomer *in, const struc
 	if (q->events && q->events->on_fresh && !q->closing)
 		work = work_new(id, r[0].key, r, count, in->sender, in->message);
 	if (work) {
+		work->through = !in->message->stored;
 		queue_message_ref(work->message);
 		q->events->on_fresh(q->events_owner, &work);
 		if (!work)
@@ -180,6 +181,13 @@ void ticket_free(struct queue_ticket *t)
 void queue_accept_forget(struct queue_ticket *ticket)
 {
 	ticket->on_decided = NULL;
+}
+
+void queue_accept_hurry(struct queue_ticket *ticket)
+{
+	ticket->hurry = true;
+	if (ticket->through)
+		through_hurry(ticket->through);
 }
 
 static struct queue_ticket *ticket_of(struct op *op)
@@ -294,7 +302,7 @@ struct queue_ticket *queue_accept(struct queue *q, struct queue_draft **draft,
 	t->queue = q;
 	t->on_decided = on_decided;
 	t->owner = owner;
-	t->mode = s->mode;
+	t->mode = s->mode == QUEUE_THROUGH_OR_STORE && !q->shared.options.durable ? QUEUE_THROUGH : s->mode;
 	t->budget_ms = s->budget_ms;
 	t->began_us = io_clock_us(q->io);
 	enum err err = message_new(s->envelope, s->prepended, &m);
@@ -303,7 +311,7 @@ struct queue_ticket *queue_accept(struct queue *q, struct queue_draft **draft,
 		err = newcomer_init(&t->accept.in, m, s->keys, s->held, io_now_time(q->io));
 	if (err)
 		message_unref(q, &m);
-	if (!err)
+	if (!err && s->mode == QUEUE_STORE)
 		err = space_admit(q, draft_memory_bytes(d));
 	if (err) {
 		queue_draft_abort(&d);

@@ -22,6 +22,8 @@ struct queue_draft {
 	char *at;              /* what fills */
 	size_t len, room;
 	bool in_file;
+	bool through;           /* nobody waits for a disk: it may stay in memory, however large */
+	bool stays;             /* and it does, for want of a place on disk */
 	bool busy;              /* the owner was told to stop */
 	uint64_t pending_bytes; /* of the file: counted in space */
 	struct id file;
@@ -324,8 +326,9 @@ static enum err begin_file(struct queue_draft *d)
 	struct queue *q = d->queue;
 	enum err err = space_admit(q, d->bytes);
 
+	d->stays = err && d->through;
 	if (err)
-		return err;
+		return d->stays ? ERR_OK : err;
 	d->file = id_next(&q->file_ids, io_now_time(q->io));
 	d->in_file = true;
 	return ERR_OK;
@@ -349,13 +352,14 @@ static enum err write_to_file(struct queue_draft *d, struct text bytes)
 static enum err write_to_memory(struct queue_draft *d, struct text bytes, bool *full)
 {
 	size_t needed = d->len + bytes.len, room = d->room;
+	size_t most = d->stays ? SIZE_MAX : d->queue->shared.options.inline_max_bytes;
 
-	*full = needed > d->queue->shared.options.inline_max_bytes;
+	*full = needed > most;
 	if (*full)
 		return ERR_OK;
 	if (needed > room) {
 		room = MAX(MAX(needed, MAX(room * 2, d->expected_bytes)), FIRST_ROOM_BYTES);
-		room = MIN(room, MAX(needed, d->queue->shared.options.inline_max_bytes));
+		room = MIN(room, MAX(needed, most));
 		*full = !may_grow(d, room);
 		if (*full)
 			return ERR_OK;
@@ -376,8 +380,14 @@ enum err queue_draft_write(struct queue_draft *d, struct text bytes)
 	d->bytes += bytes.len;
 	if (!d->in_file) {
 		d->err = write_to_memory(d, bytes, &full);
-		if (full)
+		if (full && d->stays)
+			d->err = ERR_FULL;
+		else if (full)
 			d->err = begin_file(d);
+		if (full && d->stays && !d->err) {
+			d->err = write_to_memory(d, bytes, &full);
+			d->err = full ? ERR_FULL : d->err;
+		}
 	}
 	if (d->in_file && !d->err)
 		d->err = write_to_file(d, bytes);
@@ -387,15 +397,12 @@ enum err queue_draft_write(struct queue_draft *d, struct text bytes)
 
 /* ---------------------------------------------------------------- from open to accept */
 
-enum err queue_draft_open(struct queue *q, uint64_t declared_bytes, void (*on_room)(void *owner), void *owner,
-                          struct queue_draft **out)
+static enum err open_draft(struct queue *q, uint64_t declared_bytes, bool through, void (*on_room)(void *owner),
+                           void *owner, struct queue_draft **out)
 {
-	enum err err = space_admit(q, declared_bytes);
-
-	if (err)
-		return err;
 	struct queue_draft *d = calloc(1, sizeof(*d));
 	struct queue_ticket *ticket = calloc(1, sizeof(*ticket));
+	enum err err = ERR_OK;
 
 	if (!d || !ticket) {
 		free(d);
@@ -404,6 +411,7 @@ enum err queue_draft_open(struct queue *q, uint64_t declared_bytes, void (*on_ro
 	}
 	d->queue = q;
 	d->ticket = ticket;
+	d->through = through;
 	d->on_room = on_room;
 	d->owner = owner;
 	if (declared_bytes > q->shared.options.inline_max_bytes)
@@ -416,6 +424,20 @@ enum err queue_draft_open(struct queue *q, uint64_t declared_bytes, void (*on_ro
 	}
 	*out = d;
 	return ERR_OK;
+}
+
+enum err queue_draft_open(struct queue *q, uint64_t declared_bytes, void (*on_room)(void *owner), void *owner,
+                          struct queue_draft **out)
+{
+	enum err err = space_admit(q, declared_bytes);
+
+	return err ? err : open_draft(q, declared_bytes, false, on_room, owner, out);
+}
+
+enum err queue_draft_open_through(struct queue *q, uint64_t declared_bytes, void (*on_room)(void *owner),
+                                  void *owner, struct queue_draft **out)
+{
+	return open_draft(q, declared_bytes, true, on_room, owner, out);
 }
 
 bool queue_draft_is_busy(const struct queue_draft *d)

@@ -135,6 +135,7 @@ struct accept_op {
 	struct newcomer in;
 	struct newcomer *notices; /* of recipients of a volatile entry that are gone already */
 	size_t notice_count;
+	bool owed; /* it may have the reserve: some of its recipients are delivered */
 };
 void newcomers_free(struct queue *q, struct newcomer **list, size_t *count);
 /* Copies; appends to a list of newcomers. */
@@ -391,6 +392,11 @@ void settle_submit_notices(struct queue *q, struct id id, struct newcomer **noti
                            queue_settled_fn *on_settled, void *owner);
 void settle_submit(struct queue *q, const struct queue_settlement *s, queue_settled_fn *on_settled,
                    void *owner);
+/* A copy that is handed in later, or never. NULL: no memory, and on_settled is told so. */
+struct settle_op *settle_make(struct queue *q, const struct queue_settlement *s, queue_settled_fn *on_settled,
+                              void *owner);
+void settle_hand_in(struct queue *q, struct settle_op *op);
+void settle_free(struct queue *q, struct settle_op *op);
 
 /* For jobs that stand alone (files, probes): the queue is not freed before they have ended. */
 void queue_job_begun(struct queue *q);
@@ -415,6 +421,7 @@ bool through_has(struct queue *q, struct id id);
 /* on_fresh left these recipients of a volatile entry. */
 void through_left(struct queue *q, struct id id, const struct queue_recipient *r, size_t count);
 void through_begin(struct queue_ticket *ticket);
+void through_hurry(struct through *t);
 void through_stop_all(struct queue *q);
 
 /* accept.c */
@@ -429,6 +436,8 @@ struct queue_ticket {
 	enum err early; /* failed before it came to the writer */
 	struct io_later later;
 	bool unannounced; /* stored before on_fresh ran for it */
+	bool hurry;
+	struct through *through; /* NULL: none yet, or none any more */
 };
 void ticket_decide(struct queue_ticket *t, const struct queue_decision *decision);
 /* Hands the operation to the writer; its space counts as taken until ticket_give_space. */

@@ -12,7 +12,7 @@ void newcomers_free(struct queue *q, struct newcomer **list, size_t *count)
 	*count = 0;
 }
 
-static void settle_free(struct queue *q, struct settle_op *op)
+void settle_free(struct queue *q, struct settle_op *op)
 {
 	newcomers_free(q, &op->notices, &op->notice_count);
 	arena_fini(&op->keys);
@@ -146,7 +146,7 @@ static struct settle_op *settle_new(struct id id, queue_settled_fn *on_settled, 
 	return op;
 }
 
-static void submit(struct queue *q, struct settle_op *op)
+void settle_hand_in(struct queue *q, struct settle_op *op)
 {
 	op->op.weight_bytes = 200 * op->count;
 	/* with notices of ours a client waits for it */
@@ -170,24 +170,32 @@ void settle_submit_notices(struct queue *q, struct id id, struct newcomer **noti
 	op->notices = TAKE(*notices);
 	op->notice_count = *count;
 	*count = 0;
-	submit(q, op);
+	settle_hand_in(q, op);
 }
 
-void settle_submit(struct queue *q, const struct queue_settlement *s, queue_settled_fn *on_settled,
-                   void *owner)
+struct settle_op *settle_make(struct queue *q, const struct queue_settlement *s, queue_settled_fn *on_settled,
+                              void *owner)
 {
 	struct settle_op *op = settle_new(s->id, on_settled, owner);
 	enum err err = op ? copy_outcomes(op, s) : ERR_NOMEM;
 
 	if (!err)
 		err = notices_add(q, &op->notices, &op->notice_count, s->notices, s->notice_count);
-	if (!err) {
-		submit(q, op);
-		return;
-	}
+	if (!err)
+		return op;
 	if (op)
 		settle_free(q, op);
 	queue_tell_later(q, on_settled, owner, err);
+	return NULL;
+}
+
+void settle_submit(struct queue *q, const struct queue_settlement *s, queue_settled_fn *on_settled,
+                   void *owner)
+{
+	struct settle_op *op = settle_make(q, s, on_settled, owner);
+
+	if (op)
+		settle_hand_in(q, op);
 }
 
 void queue_settle(struct queue *q, const struct queue_settlement *s, queue_settled_fn *on_settled,
@@ -223,6 +231,7 @@ void queue_claim(struct queue *q, struct id id, const uint32_t *ns, size_t count
 	op->op.kind = OP_CLAIM;
 	op->op.decide = decide_claimed;
 	op->op.weight_bytes = 100 * count;
+	op->op.patient = !on_settled && q->shared.options.settle_wait_ms > 0;
 	op->id = id;
 	op->count = count;
 	op->on_settled = on_settled;

@@ -1,9 +1,14 @@
 /* Entries that are decided by their settle: nothing of them is on disk, and the client waits for what the next hop says.
  *
- *   waiting -> told      all recipients are settled, and one answer can say it
- *   waiting -> storing   a recipient is deferred (or the budget ends) and the mode, or the difference between recipients,
- *                        asks for the disk: what is not settled for good goes to the writer, with the notices so far
- *   waiting -> dead      the budget ended without a place on disk: the client keeps it; later settles change nothing
+ *   WAITING -> told      all recipients are settled, and one answer can say it
+ *   WAITING -> SYNCING -> STORING -> told
+ *                        a recipient is deferred (or the budget ends) and the mode, or the difference between recipients,
+ *                        asks for the disk: what is not settled for good goes to the writer, with the reports so far
+ *   WAITING -> REPORTING -> told
+ *                        some are delivered, the others refused: their reports go to the disk first
+ *   any but REPORTING -> DEAD
+ *                        there is no place on disk, or no time: the client keeps it. What has not begun is called off, and
+ *                        settles that come later change nothing; the entry stays until they have come
  *
  * One answer covers all recipients. When some are delivered the client must not send again, so the others are stored, or
  * get the reports that their settles brought; when none is, the client is told, and nobody else. */
@@ -11,12 +16,15 @@
 
 #include <stdlib.h>
 
-enum phase { PHASE_WAITING, PHASE_STORING, PHASE_DEAD };
+enum phase { PHASE_WAITING, PHASE_SYNCING, PHASE_STORING, PHASE_REPORTING, PHASE_DEAD };
 
+#define ENHANCED_BYTES 12
+
+/* What outcomes[n] points to. */
 struct settled {
 	bool is;
-	enum queue_verdict verdict;
-	struct queue_recipient *recipient; /* a copy */
+	struct queue_recipient *copy;
+	char enhanced[ENHANCED_BYTES];
 };
 
 struct through {
@@ -25,13 +33,17 @@ struct through {
 	struct queue *queue;
 	struct queue_ticket *ticket; /* NULL: dead */
 	enum phase phase;
+	bool announced;
 	struct io_timer budget;
-	struct io_later later;
+	struct io_later later, hurry;
 	struct io_job sync_job; /* of its file, before it is stored */
 	enum err sync_err;
 	struct newcomer *notices;
 	size_t notice_count;
+	struct list late;   /* settles that came while the writer has it: they go behind it */
 	size_t count, open; /* recipients; those not settled yet */
+	struct queue_outcome *outcomes;
+	bool *unsure;
 	struct settled settled[];
 };
 
@@ -52,16 +64,31 @@ bool through_has(struct queue *q, struct id id)
 	return find(q, id) != NULL;
 }
 
+static struct op *take_late(struct through *t)
+{
+	struct list *first = list_shift(&t->late);
+
+	return first ? LIST_ITEM(first, struct op, link) : NULL;
+}
+
 static void through_free(struct through *t)
 {
 	struct queue *q = t->queue;
+	struct op *late;
 
 	io_timer_stop(q->io, &t->budget);
 	io_later_cancel(q->io, &t->later);
+	io_later_cancel(q->io, &t->hurry);
 	map_remove(&q->volatiles, &t->item);
 	newcomers_free(q, &t->notices, &t->notice_count);
+	while ((late = take_late(t)))
+		settle_free(q, CONTAINER_OF(late, struct settle_op, op));
 	for (size_t i = 0; i < t->count; i++)
-		free(t->settled[i].recipient);
+		free(t->settled[i].copy);
+	if (t->ticket)
+		t->ticket->through = NULL;
+	free(t->outcomes);
+	free(t->unsure);
 	free(t);
 }
 
@@ -78,40 +105,89 @@ static void drop_ticket(struct through *t)
 
 /* ---------------------------------------------------------------- told */
 
-static void tell(struct through *t)
+/* Those that are not settled yet. */
+static void describe_open(struct through *t)
 {
-	AUTO(free_memory) struct queue_outcome *outcomes = calloc(t->count, sizeof(*outcomes));
-	struct queue_decision decision = { .err = outcomes ? ERR_OK : ERR_NOMEM,
-		                           .outcome_count = outcomes ? t->count : 0 };
-
-	for (size_t i = 0; outcomes && i < t->count; i++) {
-		outcomes[i].verdict = t->settled[i].verdict;
-		outcomes[i].recipient = *t->settled[i].recipient;
+	for (size_t i = 0; i < t->count; i++) {
+		if (!t->settled[i].is)
+			t->outcomes[i] = (struct queue_outcome){
+				.verdict = QUEUE_DEFERRED,
+				.recipient = { .n = (uint32_t)i,
+				               .reply = TEXT_EMPTY,
+				               .remote = TEXT_EMPTY,
+				               .key = TEXT_EMPTY },
+				.enhanced = TEXT_EMPTY,
+			};
+		if (t->unsure[i])
+			t->outcomes[i].recipient.unknown_outcome = true;
 	}
-	decision.outcomes = outcomes;
-	ticket_decide(t->ticket, &decision);
+}
+
+static void tell(struct through *t, struct queue_ticket *ticket, enum err err, bool stored)
+{
+	describe_open(t);
+	ticket_decide(ticket, &(struct queue_decision){ .err = err,
+	                                                .stored = stored,
+	                                                .outcomes = t->outcomes,
+	                                                .outcome_count = t->count });
+}
+
+static void tell_settled(struct through *t)
+{
+	tell(t, t->ticket, ERR_OK, false);
 	drop_ticket(t);
 	through_free(t);
+}
+
+/* ---------------------------------------------------------------- the client keeps it */
+
+static void call_off(struct through *t, const struct newcomer *in)
+{
+	struct queue *q = t->queue;
+
+	for (size_t i = 0; i < in->recipient_count; i++) {
+		const struct queue_recipient *r = &in->recipients[i];
+
+		/* one call for each run of recipients under a key: the second finds nothing to do */
+		if (t->settled[r->n].is || (i > 0 && text_eq(r->key, in->recipients[i - 1].key) &&
+		                            !t->settled[in->recipients[i - 1].n].is))
+			continue;
+		if (q->events && q->events->on_call_off && !q->closing)
+			q->events->on_call_off(q->events_owner, t->id, r->key, t->unsure);
+	}
+}
+
+static void consider(void *owner);
+
+/* Settles of this entry change nothing from here on; it goes when all have come. */
+static void die(struct through *t, struct queue_ticket *ticket, enum err err)
+{
+	t->phase = PHASE_DEAD;
+	io_timer_stop(t->queue->io, &t->budget);
+	call_off(t, &ticket->accept.in);
+	tell(t, ticket, err, false);
+	newcomers_free(t->queue, &t->notices, &t->notice_count);
+	io_later_run(t->queue->io, &t->later, consider, t);
+}
+
+static void give_up(struct through *t, enum err err)
+{
+	die(t, t->ticket, err);
+	drop_ticket(t);
 }
 
 static void on_reports_stored(void *owner, enum err err)
 {
 	struct through *t = owner;
 
-	if (!err) {
-		tell(t);
-		return;
-	}
-	/* Some are delivered and the others' reports have no place: the lesser harm is that the client sends
-	 * again. */
-	ticket_decide(t->ticket, &(struct queue_decision){ .err = err });
+	/* With an error some are delivered and the others' reports have no place: the lesser harm is that the client
+	 * sends again. */
+	tell(t, t->ticket, err, false);
 	drop_ticket(t);
 	through_free(t);
 }
 
 /* ---------------------------------------------------------------- storing */
-
-static void consider(void *owner);
 
 /* What accept.c knows as recipients becomes what is left of them, in the state they are in now. */
 static enum err keep_the_rest(struct through *t)
@@ -123,13 +199,14 @@ static enum err keep_the_rest(struct through *t)
 	if (!rest)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < t->count; i++) {
-		const struct settled *s = &t->settled[i];
+		const struct queue_outcome *o = &t->outcomes[i];
+		bool is = t->settled[i].is;
 
-		if (s->is && is_final(s->verdict))
+		if (is && is_final(o->verdict))
 			continue;
-		rest[n] = s->is ? *s->recipient : in->recipients[i];
-		if (s->is)
-			rest[n].state = s->verdict == QUEUE_ON_HOLD ? QUEUE_HELD : QUEUE_WAITING;
+		rest[n] = is ? o->recipient : in->recipients[i];
+		if (is)
+			rest[n].state = o->verdict == QUEUE_ON_HOLD ? QUEUE_HELD : QUEUE_WAITING;
 		if (rest[n].key.len == 0)
 			rest[n].key = in->recipients[i].key;
 		n++;
@@ -149,32 +226,85 @@ static struct queue_ticket *ticket_of(struct op *op)
 	return CONTAINER_OF(CONTAINER_OF(op, struct accept_op, op), struct queue_ticket, accept);
 }
 
+static void note_verdict(struct through *t, enum queue_verdict verdict, const struct queue_recipient *r)
+{
+	struct settled *to = r->n < t->count ? &t->settled[r->n] : NULL;
+
+	if (!to || to->is)
+		return;
+	to->is = true;
+	t->open--;
+	t->outcomes[r->n] = (struct queue_outcome){
+		.verdict = verdict,
+		.recipient = { .n = r->n,
+		               .unknown_outcome = r->unknown_outcome,
+		               .reply = TEXT_EMPTY,
+		               .remote = TEXT_EMPTY,
+		               .key = TEXT_EMPTY },
+		.enhanced = TEXT_EMPTY,
+	};
+}
+
+/* It could not be stored: what was settled meanwhile counts as an outcome, and goes nowhere. */
+static void take_back_late(struct through *t)
+{
+	struct op *late;
+
+	while ((late = take_late(t))) {
+		struct settle_op *op = CONTAINER_OF(late, struct settle_op, op);
+
+		for (size_t i = 0; i < op->count; i++)
+			note_verdict(t, op->verdicts[i], &op->recipients[i]);
+		queue_tell_later(t->queue, op->on_settled, op->owner, ERR_OK);
+		settle_free(t->queue, op);
+	}
+}
+
 static void decide_rest(struct queue *q, struct op *op)
 {
 	struct queue_ticket *ticket = ticket_of(op);
+	struct through *t = ticket->through;
 
 	ticket_give_space(ticket);
-	if (!op->err)
-		message_was_stored(q, ticket->accept.in.message);
-	ticket_decide(ticket, &(struct queue_decision){ .err = op->err, .stored = !op->err });
+	if (op->err) {
+		take_back_late(t);
+		die(t, ticket, op->err);
+		return;
+	}
+	message_was_stored(q, ticket->accept.in.message);
+	tell(t, ticket, ERR_OK, true);
 }
 
 /* Those that are under way stay with whoever took them; the others are news. An entry that was never
  * announced is. */
-static void announce_rest(struct queue *q, struct op *op)
+static void announce_stored(struct queue *q, struct queue_ticket *ticket)
 {
-	struct queue_ticket *ticket = ticket_of(op);
 	struct newcomer *in = &ticket->accept.in;
 
-	for (size_t i = 0; i < in->recipient_count && !op->err && !ticket->unannounced; i++) {
+	for (size_t i = 0; i < in->recipient_count && !ticket->unannounced; i++) {
 		if (in->recipients[i].state == QUEUE_WAITING)
 			announce_due(q, &(enum queue_verdict){ QUEUE_DEFERRED }, &in->recipients[i], 1);
 	}
-	if (!op->err && ticket->unannounced)
+	if (ticket->unannounced)
 		newcomer_announce(q, in);
-	for (size_t i = 0; i < ticket->accept.notice_count && !op->err; i++) {
+	for (size_t i = 0; i < ticket->accept.notice_count; i++) {
 		message_was_stored(q, ticket->accept.notices[i].message);
 		newcomer_announce(q, &ticket->accept.notices[i]);
+	}
+}
+
+static void announce_rest(struct queue *q, struct op *op)
+{
+	struct queue_ticket *ticket = ticket_of(op);
+	struct through *t = TAKE(ticket->through);
+	struct op *late;
+
+	if (!op->err) {
+		/* from here on it is a message of the queue like any other */
+		while ((late = take_late(t)))
+			settle_hand_in(q, CONTAINER_OF(late, struct settle_op, op));
+		through_free(t);
+		announce_stored(q, ticket);
 	}
 	ticket_stored_or_not(ticket);
 	ticket_free(ticket);
@@ -192,17 +322,15 @@ static void hand_to_writer(struct through *t)
 		return;
 	}
 	if (err) {
-		ticket_decide(ticket, &(struct queue_decision){ .err = err });
-		drop_ticket(t);
-		through_free(t);
+		give_up(t, err);
 		return;
 	}
+	t->phase = PHASE_STORING;
 	ticket->accept.notices = TAKE(t->notices);
 	ticket->accept.notice_count = t->notice_count;
 	t->notice_count = 0;
-	ticket_store(ticket, decide_rest, announce_rest);
 	t->ticket = NULL;
-	through_free(t);
+	ticket_store(ticket, decide_rest, announce_rest);
 }
 
 static void run_sync(struct io_job *job)
@@ -244,12 +372,60 @@ static void sync_done(struct io_job *job)
 	queue_job_ended(q);
 }
 
+struct tally {
+	size_t taken, refused, deferred, held; /* taken: delivered, or dropped by a route */
+};
+
+static struct tally tally(const struct through *t)
+{
+	struct tally sum = { 0 };
+
+	for (size_t i = 0; i < t->count; i++) {
+		if (!t->settled[i].is)
+			continue;
+		switch (t->outcomes[i].verdict) {
+		case QUEUE_DELIVERED:
+		case QUEUE_DROPPED:
+			sum.taken++;
+			break;
+		case QUEUE_BOUNCED:
+		case QUEUE_EXPIRED:
+			sum.refused++;
+			break;
+		case QUEUE_DEFERRED:
+			sum.deferred++;
+			break;
+		case QUEUE_ON_HOLD:
+			sum.held++;
+			break;
+		}
+	}
+	return sum;
+}
+
+/* With some of its recipients delivered it must have a place: as a settle has. */
+static enum err find_place(struct through *t)
+{
+	struct accept_op *op = &t->ticket->accept;
+	const struct message *m = op->in.message;
+
+	op->owed = tally(t).taken > 0;
+	return op->owed ? ERR_OK : space_admit(t->queue, m->in_file ? 0 : m->public.content_bytes);
+}
+
 static void store(struct through *t)
 {
+	enum err err;
+
 	if (t->phase != PHASE_WAITING)
 		return;
-	t->phase = PHASE_STORING;
 	io_timer_stop(t->queue->io, &t->budget);
+	err = find_place(t);
+	if (err) {
+		give_up(t, err);
+		return;
+	}
+	t->phase = PHASE_SYNCING;
 	if (!t->ticket->accept.in.message->in_file) {
 		hand_to_writer(t);
 		return;
@@ -262,25 +438,16 @@ static void store(struct through *t)
 
 /* ---------------------------------------------------------------- deciding */
 
-struct tally {
-	size_t delivered, refused, deferred;
-};
-
-static struct tally tally(const struct through *t)
+static bool may_store(const struct through *t)
 {
-	struct tally sum = { 0 };
+	return t->ticket->mode == QUEUE_THROUGH_OR_STORE;
+}
 
-	for (size_t i = 0; i < t->count; i++) {
-		if (!t->settled[i].is)
-			continue;
-		if (t->settled[i].verdict == QUEUE_DELIVERED)
-			sum.delivered++;
-		else if (is_final(t->settled[i].verdict))
-			sum.refused++;
-		else
-			sum.deferred++;
-	}
-	return sum;
+static void report(struct through *t)
+{
+	t->phase = PHASE_REPORTING;
+	io_timer_stop(t->queue->io, &t->budget);
+	settle_submit_notices(t->queue, t->id, &t->notices, &t->notice_count, on_reports_stored, t);
 }
 
 static void consider(void *owner)
@@ -288,60 +455,82 @@ static void consider(void *owner)
 	struct through *t = owner;
 	struct tally sum = tally(t);
 
-	if (t->phase == PHASE_DEAD) {
-		if (t->open == 0)
+	if (t->phase != PHASE_WAITING) {
+		if (t->phase == PHASE_DEAD && t->open == 0)
 			through_free(t);
 		return;
 	}
+	if (sum.held > 0 || (sum.deferred > 0 && may_store(t)))
+		store(t);
+	else if (t->open > 0)
+		return;
+	else if (sum.deferred > 0 && sum.taken > 0)
+		store(t);
+	else if (sum.taken > 0 && t->notice_count > 0)
+		report(t);
+	else
+		tell_settled(t);
+}
+
+static void end_budget(struct through *t, enum err why)
+{
 	if (t->phase != PHASE_WAITING)
 		return;
-	if (sum.deferred > 0 && t->ticket->mode == QUEUE_THROUGH_OR_STORE) {
+	if (may_store(t) || tally(t).taken > 0)
 		store(t);
-	} else if (t->open > 0) {
-		return;
-	} else if (sum.deferred > 0 && sum.delivered > 0) {
-		store(t);
-	} else if (sum.delivered > 0 && t->notice_count > 0) {
-		t->phase = PHASE_STORING;
-		io_timer_stop(t->queue->io, &t->budget);
-		settle_submit_notices(t->queue, t->id, &t->notices, &t->notice_count, on_reports_stored, t);
-	} else {
-		tell(t);
-	}
+	else
+		give_up(t, why);
 }
 
 static void on_budget(void *owner)
 {
-	struct through *t = owner;
+	end_budget(owner, ERR_TIMEOUT);
+}
 
-	if (t->ticket->mode == QUEUE_THROUGH_OR_STORE || tally(t).delivered > 0) {
-		store(t);
-		return;
-	}
-	t->phase = PHASE_DEAD;
-	ticket_decide(t->ticket, &(struct queue_decision){ .err = ERR_TIMEOUT });
-	drop_ticket(t);
-	newcomers_free(t->queue, &t->notices, &t->notice_count);
-	io_later_run(t->queue->io, &t->later, consider, t);
+static void on_hurry(void *owner)
+{
+	end_budget(owner, ERR_CANCELLED);
+}
+
+/* One that has not begun sees for itself. */
+void through_hurry(struct through *t)
+{
+	if (t->announced)
+		io_later_run(t->queue->io, &t->hurry, on_hurry, t);
 }
 
 static enum err note_outcomes(struct through *t, const struct queue_settlement *s)
 {
 	for (size_t i = 0; i < s->outcome_count; i++) {
 		const struct queue_outcome *o = &s->outcomes[i];
+		uint32_t n = o->recipient.n;
 
-		if (o->recipient.n >= t->count || t->settled[o->recipient.n].is)
+		if (n >= t->count || t->settled[n].is)
 			continue;
-		struct settled *to = &t->settled[o->recipient.n];
+		struct settled *to = &t->settled[n];
 
-		to->recipient = recipients_copy(&o->recipient, 1);
-		if (!to->recipient)
+		to->copy = recipients_copy(&o->recipient, 1);
+		if (!to->copy)
 			return ERR_NOMEM;
-		to->is = true;
-		to->verdict = o->verdict;
-		t->open--;
+		note_verdict(t, o->verdict, to->copy);
+		t->outcomes[n].recipient = *to->copy;
+		t->outcomes[n].code = o->code;
+		size_t len = MIN(o->enhanced.len, sizeof(to->enhanced));
+
+		if (len)
+			memcpy(to->enhanced, o->enhanced.at, len);
+		t->outcomes[n].enhanced = text_of(to->enhanced, len);
 	}
 	return ERR_OK;
+}
+
+static void settle_behind(struct through *t, const struct queue_settlement *s, queue_settled_fn *on_settled,
+                          void *owner)
+{
+	struct settle_op *op = settle_make(t->queue, s, on_settled, owner);
+
+	if (op)
+		list_append(&t->late, &op->op.link);
 }
 
 bool through_settle(struct queue *q, const struct queue_settlement *s, queue_settled_fn *on_settled,
@@ -351,6 +540,10 @@ bool through_settle(struct queue *q, const struct queue_settlement *s, queue_set
 
 	if (!t)
 		return false;
+	if (t->phase == PHASE_STORING) {
+		settle_behind(t, s, on_settled, owner);
+		return true;
+	}
 	enum err err = note_outcomes(t, s);
 
 	if (!err && t->phase != PHASE_DEAD)
@@ -365,7 +558,9 @@ void through_left(struct queue *q, struct id id, const struct queue_recipient *r
 	struct through *t = find(q, id);
 
 	for (size_t i = 0; t && i < count; i++) {
-		struct queue_outcome o = { .verdict = QUEUE_DEFERRED, .recipient = r[i] };
+		struct queue_outcome o = { .verdict = QUEUE_DEFERRED,
+			                   .recipient = r[i],
+			                   .enhanced = TEXT_EMPTY };
 		enum err err =
 			note_outcomes(t, &(struct queue_settlement){ .outcomes = &o, .outcome_count = 1 });
 
@@ -381,13 +576,19 @@ static void begin(void *owner)
 {
 	struct through *t = owner;
 	struct queue *q = t->queue;
+	int64_t budget_ms = t->ticket->budget_ms;
 
-	if (t->ticket->budget_ms > 0 &&
-	    io_timer_start(q->io, &t->budget, io_now_at(q->io) + t->ticket->budget_ms, on_budget, t)) {
-		on_budget(t);
-		return;
+	if (t->ticket->hurry) {
+		t->ticket->unannounced = true;
+		end_budget(t, ERR_CANCELLED);
+	} else if (budget_ms > 0 &&
+	           io_timer_start(q->io, &t->budget, io_now_at(q->io) + budget_ms, on_budget, t)) {
+		t->ticket->unannounced = true;
+		end_budget(t, ERR_NOMEM);
+	} else {
+		t->announced = true;
+		newcomer_announce(q, &t->ticket->accept.in);
 	}
-	newcomer_announce(q, &t->ticket->accept.in);
 }
 
 static void begin_storing(void *owner)
@@ -408,32 +609,46 @@ static bool any_waits(const struct newcomer *in)
 	return false;
 }
 
+static struct through *through_new(struct queue *q, const struct newcomer *in)
+{
+	size_t count = in->recipient_count;
+	struct through *t = calloc(1, sizeof(*t) + count * sizeof(t->settled[0]));
+
+	if (!t)
+		return NULL;
+	t->outcomes = calloc(MAX(count, 1), sizeof(*t->outcomes));
+	t->unsure = calloc(MAX(count, 1), sizeof(*t->unsure));
+	t->id = in->message->envelope->id;
+	t->item.key = id_key(&t->id);
+	if (!t->outcomes || !t->unsure || map_add(&q->volatiles, &t->item, t->item.key)) {
+		free(t->outcomes);
+		free(t->unsure);
+		free(t);
+		return NULL;
+	}
+	t->queue = q;
+	t->count = t->open = count;
+	list_init(&t->late);
+	return t;
+}
+
 void through_begin(struct queue_ticket *ticket)
 {
 	struct queue *q = ticket->queue;
-	size_t count = ticket->accept.in.recipient_count;
-	struct through *t = calloc(1, sizeof(*t) + count * sizeof(t->settled[0]));
+	struct through *t;
 
 	if (q->closing) {
-		free(t);
 		ticket_refuse(ticket, ERR_CANCELLED);
 		return;
 	}
-	if (!t || map_add(&q->volatiles, &t->item, id_key(&ticket->accept.in.message->envelope->id))) {
-		free(t);
+	t = through_new(q, &ticket->accept.in);
+	if (!t) {
 		ticket_refuse(ticket, ERR_NOMEM);
 		return;
 	}
-	t->id = ticket->accept.in.message->envelope->id;
-	t->item.key = id_key(&t->id);
-	t->queue = q;
 	t->ticket = ticket;
-	t->count = t->open = count;
-	if (any_waits(&ticket->accept.in)) {
-		io_later_run(q->io, &t->later, begin_storing, t);
-	} else {
-		io_later_run(q->io, &t->later, begin, t);
-	}
+	ticket->through = t;
+	io_later_run(q->io, &t->later, any_waits(&ticket->accept.in) ? begin_storing : begin, t);
 }
 
 void through_stop_all(struct queue *q)
@@ -444,7 +659,7 @@ void through_stop_all(struct queue *q)
 		struct through *t = CONTAINER_OF(it, struct through, item);
 
 		next = map_next(&q->volatiles, it);
-		if (t->phase == PHASE_STORING)
+		if (t->phase != PHASE_WAITING && t->phase != PHASE_DEAD)
 			continue; /* a job or an operation still has it */
 		drop_ticket(t);
 		through_free(t);

@@ -158,13 +158,18 @@ static bool give_up_reserve(struct queue *q)
 	return true;
 }
 
-/* ops is ordered: accepts first. */
+static bool is_new_mail(const struct op *op)
+{
+	return op->kind == OP_ACCEPT && !CONTAINER_OF(op, const struct accept_op, op)->owed;
+}
+
+/* ops is ordered: new mail first. */
 static enum err take_apart(struct queue *q, struct group *g, struct op **ops, size_t count)
 {
 	size_t accepts = 0;
 
 	q->writer.result.found_full = true;
-	while (accepts < count && ops[accepts]->kind == OP_ACCEPT)
+	while (accepts < count && is_new_mail(ops[accepts]))
 		accepts++;
 	set_err(ops, accepts, ERR_FULL);
 	ops += accepts;
@@ -200,10 +205,12 @@ static int accepts_first(const void *a, const void *b)
 	const struct accept_op *l = CONTAINER_OF(left, const struct accept_op, op);
 	const struct accept_op *r = CONTAINER_OF(right, const struct accept_op, op);
 
+	if (l->owed != r->owed)
+		return l->owed ? 1 : -1;
 	return id_compare(l->in.message->envelope->id, r->in.message->envelope->id);
 }
 
-/* Accepts in the order of their ids, so that rows are appended; the rest behind them as they came (a settle
+/* Accepts in the order of their ids, so that rows are appended, those that are owed a place last; the rest behind them as they came (a settle
  * may be of a message that enters with this very group). */
 static size_t order_ops(struct list *group, struct op **ops)
 {
