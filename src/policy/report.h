@@ -34,7 +34,8 @@ void reports_free(struct reports **r); /* writes what was not kept yet */
 void report_note(struct reports *r, const struct policy_report *note);
 
 /* A policy of MTA-STS that could not be had (RFC 8460 section 4.3.2.2): one for each attempt at its web site. */
-void report_note_fetch(struct reports *r, struct text domain, enum policy_failure failure, struct text problem);
+void report_note_fetch(struct reports *r, struct text domain, enum policy_failure failure,
+                       struct text problem);
 
 /* What reports say of a host's TLSA records; whoever knows struct policy_host (dane.c) has this. base: the TLSA base domain
  * (RFC 7672 section 2.2.3). Both borrowed from the host. */

@@ -34,12 +34,14 @@ struct sts_options {
 /* Reads what was kept: blocks shortly, for the start. Whatever is wrong with the disk is an event and no error; ERR_NOMEM. */
 MUST_USE enum err sts_new(const struct sts_options *options, struct sts **out);
 MUST_USE enum err sts_configure(struct sts *s, const struct config *config);
-void sts_free(struct sts **s); /* lookups in flight: their slots are set to NULL, no callback. Writes what was not kept yet */
+void sts_free(
+	struct
+	sts **s); /* lookups in flight: their slots are set to NULL, no callback. Writes what was not kept yet */
 
 /* policy_find_domain. domain: as in the DNS (A-labels), any case; an address literal has no policy. on_done always in a later
  * turn. Without direct.mta_sts nobody has a policy. */
-MUST_USE enum err sts_find(struct sts *s, struct text domain, struct policy_lookup **slot, policy_domain_fn *on_done,
-                           void *owner);
+MUST_USE enum err sts_find(struct sts *s, struct text domain, struct policy_lookup **slot,
+                           policy_domain_fn *on_done, void *owner);
 
 /* ---------------------------------------------------------------- a policy */
 
