@@ -56,6 +56,26 @@ struct dns_mx_list {
 struct dns_address_list {
 	const struct ip *addresses; /* in the order of the answer, IPv6 and IPv4 as asked for */
 	size_t count;
+	bool secure;           /* every alias on the way too, and the absence of the other family */
+	struct text canonical; /* the name at the end of the CNAME chain */
+};
+
+/* A TLSA record (RFC 6698 section 2.1), as it is in the zone. */
+struct dns_tlsa {
+	uint8_t usage, selector, matching;
+	struct text data;
+};
+
+struct dns_tlsa_list {
+	const struct dns_tlsa *records;
+	size_t count;
+	bool secure;
+	struct text canonical;
+};
+
+struct dns_text_list {
+	const struct text *texts; /* a record's strings, one behind the other: any octets (RFC 1035 section 3.3.14) */
+	size_t count;
 	bool secure;
 };
 
@@ -76,6 +96,18 @@ MUST_USE enum err dns_find_mx(struct dns *dns, struct text name, struct dns_look
 enum dns_families { DNS_V4 = 1, DNS_V6 = 2, DNS_ANY = 3 };
 MUST_USE enum err dns_find_addresses(struct dns *dns, struct text name, enum dns_families families,
                                      struct dns_lookup **slot, dns_address_fn *on_done, void *owner);
+
+/* As above. ERR_NOT_FOUND: there is no such record, or no such name. ERR_TEMPORARY: also what DNSSEC proves to be false, which
+ * a validating resolver calls SERVFAIL. At most 128 records of one answer are kept. */
+typedef void dns_tlsa_fn(void *owner, enum err err, const struct dns_tlsa_list *found, struct text problem);
+typedef void dns_text_fn(void *owner, enum err err, const struct dns_text_list *found, struct text problem);
+MUST_USE enum err dns_find_tlsa(struct dns *dns, struct text name, struct dns_lookup **slot, dns_tlsa_fn *on_done,
+                                void *owner);
+MUST_USE enum err dns_find_txt(struct dns *dns, struct text name, struct dns_lookup **slot, dns_text_fn *on_done,
+                               void *owner);
+/* What a name is an alias of, one step (CNAME): one text. What it leads to may be insecure where the alias is not. */
+MUST_USE enum err dns_find_alias(struct dns *dns, struct text name, struct dns_lookup **slot, dns_text_fn *on_done,
+                                 void *owner);
 void dns_cancel(struct dns_lookup **slot); /* *slot may be NULL */
 
 struct dns_counts {

@@ -23,6 +23,8 @@ struct answer {
 	int64_t ttl_ms;             /* 0: not to be kept */
 	const struct ip *addresses; /* count of them when A or AAAA was asked for */
 	const struct dns_mx *mx;    /* count of them, sorted, when MX was */
+	const struct dns_tlsa *tlsa;
+	const struct text *texts; /* when TXT or CNAME was asked for */
 	size_t count;
 	struct text canonical; /* the name at the end of the chain */
 	struct text problem;   /* for people, when there are no records */

@@ -3,152 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "resolver.h"
-#include "statics.h"
-#include "wire.h"
+#include "lookup.h"
 
-struct dns {
-	struct resolver resolver;
-	struct statics statics;
-	struct list lookups;
-};
-
-#define PARTS 2
-
-struct part {
-	struct resolver_waiter waiter;
-	struct dns_lookup *lookup;
-	struct answer *answer; /* NULL: not asked, or on its way */
-};
-
-/* What a caller asked: answered by one question, or by two (IPv6 and IPv4). */
-struct dns_lookup {
-	struct list link; /* of dns->lookups */
-	struct dns *dns;
-	struct dns_lookup **slot; /* the caller's */
-	dns_mx_fn *on_mx;         /* one of the two */
-	dns_address_fn *on_addresses;
-	void *owner;
-	enum dns_families families;
-	struct io_later later; /* delivers */
-	unsigned waiting;      /* parts on their way */
-	struct part parts[PARTS];
-	struct name name; /* or the literal as it was given */
-	struct ip literal;
-	bool is_literal;
-};
-
-/* ---------------------------------------------------------------- the lookup's life */
-
-static void free_lookup(struct dns_lookup *l)
-{
-	for (size_t i = 0; i < PARTS; i++) {
-		resolver_leave(&l->parts[i].waiter);
-		answer_unref(&l->parts[i].answer);
-	}
-	io_later_cancel(l->dns->resolver.io, &l->later);
-	list_remove(&l->link);
-	*l->slot = NULL;
-	free(l);
-}
-
-void dns_cancel(struct dns_lookup **slot)
-{
-	if (*slot)
-		free_lookup(*slot);
-}
-
-static void deliver_mx(struct dns_lookup *l);
-static void deliver_addresses(struct dns_lookup *l);
-
-/* The callback may do anything: cancel others, begin new lookups, free the resolver. So the lookup leaves all lists
- * and its slot before, and nothing but its own memory is touched after. */
-static void deliver(void *owner)
-{
-	struct dns_lookup *l = owner;
-
-	list_remove(&l->link);
-	*l->slot = NULL;
-	if (l->on_mx)
-		deliver_mx(l);
-	else
-		deliver_addresses(l);
-	for (size_t i = 0; i < PARTS; i++)
-		answer_unref(&l->parts[i].answer);
-	free(l);
-}
-
-static void on_answer(struct resolver_waiter *w, struct answer *answer)
-{
-	struct part *part = CONTAINER_OF(w, struct part, waiter);
-	struct dns_lookup *l = part->lookup;
-
-	part->answer = answer;
-	if (--l->waiting == 0)
-		io_later_run(l->dns->resolver.io, &l->later, deliver, l);
-}
-
-/* [192.0.2.1] and [IPv6:2001:db8::1] (RFC 5321 section 4.1.3), and the same without brackets. */
-static bool is_literal(struct text t, struct ip *out)
-{
-	if (t.len >= 2 && t.at[0] == '[' && t.at[t.len - 1] == ']') {
-		t = text_of(t.at + 1, t.len - 2);
-		if (text_starts_nocase(t, TEXT("IPv6:")))
-			t = text_skip(t, 5);
-	}
-	return ip_parse(t, out) == ERR_OK;
-}
-
-static enum err take_name(struct dns_lookup *l, struct text t)
-{
-	l->is_literal = is_literal(t, &l->literal);
-	if (!l->is_literal)
-		return name_from_text(t, &l->name);
-	for (size_t i = 0; i < t.len; i++)
-		l->name.at[l->name.len++] = ascii_lower(t.at[i]);
-	return ERR_OK;
-}
-
-static enum err new_lookup(struct dns *dns, struct text name, struct dns_lookup **slot,
-                           struct dns_lookup **out)
-{
-	struct dns_lookup *l = calloc(1, sizeof(*l));
-
-	if (!l)
-		return ERR_NOMEM;
-	enum err err = take_name(l, name);
-
-	if (err) {
-		free(l);
-		return err;
-	}
-	l->dns = dns;
-	l->slot = slot;
-	for (size_t i = 0; i < PARTS; i++) {
-		l->parts[i].lookup = l;
-		l->parts[i].waiter.fn = on_answer;
-		list_init(&l->parts[i].waiter.link);
-	}
-	list_append(&dns->lookups, &l->link);
-	*slot = l;
-	*out = l;
-	return ERR_OK;
-}
-
-/* An answer may come from inside resolver_ask: the lookup counts what it waits for before. */
-static enum err ask_all(struct dns_lookup *l, const uint16_t *types, size_t count)
-{
-	l->waiting = (unsigned)count;
-	for (size_t i = 0; i < count; i++) {
-		enum err err = resolver_ask(&l->dns->resolver, &l->name, types[i], &l->parts[i].waiter);
-
-		if (err)
-			return err;
-	}
-	return ERR_OK;
-}
-
-/* What is known without asking arrives in the same way, a turn later. */
 static enum err answer_here(struct dns_lookup *l, enum answer_kind kind, const struct ip *addresses,
                             size_t count)
 {
@@ -159,11 +15,8 @@ static enum err answer_here(struct dns_lookup *l, enum answer_kind kind, const s
 		.canonical = name_text(&l->name),
 		.problem = kind == ANSWER_RECORDS ? TEXT_EMPTY : TEXT("no address of the family wanted"),
 	};
-	enum err err = answer_new(&answer, &l->parts[0].answer);
 
-	if (!err)
-		io_later_run(l->dns->resolver.io, &l->later, deliver, l);
-	return err;
+	return lookup_answer_here(l, &answer);
 }
 
 static bool is_wanted(enum dns_families families, struct ip ip)
@@ -203,7 +56,7 @@ static void say_implicit(struct dns_lookup *l, struct text host, bool secure)
 		.hosts = &mx, .count = 1, .is_implicit = true, .secure = secure, .canonical = host
 	};
 
-	l->on_mx(l->owner, ERR_OK, &list, TEXT_EMPTY);
+	l->on_done.mx(l->owner, ERR_OK, &list, TEXT_EMPTY);
 }
 
 static void deliver_mx(struct dns_lookup *l)
@@ -215,11 +68,11 @@ static void deliver_mx(struct dns_lookup *l)
 
 	switch (a->kind) {
 	case ANSWER_RECORDS:
-		l->on_mx(l->owner, ERR_OK, &list, TEXT_EMPTY);
+		l->on_done.mx(l->owner, ERR_OK, &list, TEXT_EMPTY);
 		return;
 	case ANSWER_NULL_MX:
 		list.is_null = true;
-		l->on_mx(l->owner, ERR_OK, &list, TEXT_EMPTY);
+		l->on_done.mx(l->owner, ERR_OK, &list, TEXT_EMPTY);
 		return;
 	case ANSWER_NO_DATA:
 		say_implicit(l, a->canonical, a->secure);
@@ -229,13 +82,13 @@ static void deliver_mx(struct dns_lookup *l)
 			say_implicit(l, name_text(&l->name), false);
 			return;
 		}
-		l->on_mx(l->owner, ERR_NOT_FOUND, NULL, a->problem);
+		l->on_done.mx(l->owner, ERR_NOT_FOUND, NULL, a->problem);
 		return;
 	case ANSWER_UNUSABLE:
-		l->on_mx(l->owner, ERR_NOT_FOUND, NULL, a->problem);
+		l->on_done.mx(l->owner, ERR_NOT_FOUND, NULL, a->problem);
 		return;
 	case ANSWER_FAILED:
-		l->on_mx(l->owner, a->err, NULL, a->problem);
+		l->on_done.mx(l->owner, a->err, NULL, a->problem);
 		return;
 	}
 }
@@ -245,19 +98,19 @@ enum err dns_find_mx(struct dns *dns, struct text name, struct dns_lookup **slot
 {
 	static const uint16_t types[] = { WIRE_MX };
 	struct dns_lookup *l = NULL;
-	enum err err = new_lookup(dns, name, slot, &l);
+	enum err err = lookup_new(dns, name, slot, deliver_mx, &l);
 
 	if (err)
 		return err;
-	l->on_mx = on_done;
+	l->on_done.mx = on_done;
 	l->owner = owner;
 	if (l->is_literal ||
 	    (is_static(l) && (dns->resolver.servers->count == 0 || name_is_localhost(&l->name))))
 		err = answer_here(l, ANSWER_NO_DATA, NULL, 0);
 	else
-		err = ask_all(l, types, ARRAY_LEN(types));
+		err = lookup_ask(l, types, ARRAY_LEN(types));
 	if (err)
-		free_lookup(l);
+		lookup_free(l);
 	return err;
 }
 
@@ -265,7 +118,7 @@ enum err dns_find_mx(struct dns *dns, struct text name, struct dns_lookup **slot
 
 static const struct answer *failed_part(const struct dns_lookup *l)
 {
-	for (size_t i = 0; i < PARTS; i++)
+	for (size_t i = 0; i < LOOKUP_PARTS; i++)
 		if (l->parts[i].answer && l->parts[i].answer->kind == ANSWER_FAILED)
 			return l->parts[i].answer;
 	return NULL;
@@ -280,14 +133,14 @@ static void say_none(struct dns_lookup *l)
 
 	assert(first);
 	if (failed) {
-		l->on_addresses(l->owner, failed->err, NULL, failed->problem);
+		l->on_done.addresses(l->owner, failed->err, NULL, failed->problem);
 	} else if (!second || first->kind == ANSWER_NO_NAME) {
-		l->on_addresses(l->owner, ERR_NOT_FOUND, NULL, first->problem);
+		l->on_done.addresses(l->owner, ERR_NOT_FOUND, NULL, first->problem);
 	} else {
 		buf_add(&problem, first->problem);
 		buf_add_string(&problem, "; ");
 		buf_add(&problem, second->problem);
-		l->on_addresses(l->owner, ERR_NOT_FOUND, NULL, buf_text(&problem));
+		l->on_done.addresses(l->owner, ERR_NOT_FOUND, NULL, buf_text(&problem));
 	}
 	buf_fini(&problem);
 }
@@ -298,22 +151,22 @@ static void say_both(struct dns_lookup *l, const struct answer *first, const str
 	AUTO(free_memory) struct ip *all = malloc(count * sizeof(*all));
 
 	if (!all) {
-		l->on_addresses(l->owner, ERR_NOMEM, NULL, TEXT("out of memory for addresses"));
+		l->on_done.addresses(l->owner, ERR_NOMEM, NULL, TEXT("out of memory for addresses"));
 		return;
 	}
 	memcpy(all, first->addresses, first->count * sizeof(*all));
 	memcpy(all + first->count, second->addresses, second->count * sizeof(*all));
-	struct dns_address_list list = { all, count, first->secure && second->secure };
+	struct dns_address_list list = { all, count, first->secure && second->secure, first->canonical };
 
-	l->on_addresses(l->owner, ERR_OK, &list, TEXT_EMPTY);
+	l->on_done.addresses(l->owner, ERR_OK, &list, TEXT_EMPTY);
 }
 
 static void deliver_addresses(struct dns_lookup *l)
 {
-	const struct answer *found[PARTS], *other = NULL;
+	const struct answer *found[LOOKUP_PARTS], *other = NULL;
 	size_t count = 0;
 
-	for (size_t i = 0; i < PARTS; i++) {
+	for (size_t i = 0; i < LOOKUP_PARTS; i++) {
 		const struct answer *a = l->parts[i].answer;
 
 		if (a && a->kind == ANSWER_RECORDS)
@@ -328,9 +181,10 @@ static void deliver_addresses(struct dns_lookup *l)
 	} else {
 		/* what the other family has must be proven to be nothing as well */
 		bool secure = found[0]->secure && (!other || other->secure);
-		struct dns_address_list list = { found[0]->addresses, found[0]->count, secure };
+		struct dns_address_list list = { found[0]->addresses, found[0]->count, secure,
+			                         found[0]->canonical };
 
-		l->on_addresses(l->owner, ERR_OK, &list, TEXT_EMPTY);
+		l->on_done.addresses(l->owner, ERR_OK, &list, TEXT_EMPTY);
 	}
 }
 
@@ -338,16 +192,16 @@ enum err dns_find_addresses(struct dns *dns, struct text name, enum dns_families
                             struct dns_lookup **slot, dns_address_fn *on_done, void *owner)
 {
 	struct dns_lookup *l = NULL;
-	uint16_t types[PARTS];
+	uint16_t types[LOOKUP_PARTS];
 	size_t type_count = 0, count;
 	const struct ip *addresses;
 
 	assert(families & DNS_ANY);
-	enum err err = new_lookup(dns, name, slot, &l);
+	enum err err = lookup_new(dns, name, slot, deliver_addresses, &l);
 
 	if (err)
 		return err;
-	l->on_addresses = on_done;
+	l->on_done.addresses = on_done;
 	l->owner = owner;
 	l->families = families;
 	if (families & DNS_V6)
@@ -359,9 +213,9 @@ enum err dns_find_addresses(struct dns *dns, struct text name, enum dns_families
 	else if (statics_find(&dns->statics, &l->name, &addresses, &count))
 		err = answer_addresses_here(l, addresses, count);
 	else
-		err = ask_all(l, types, type_count);
+		err = lookup_ask(l, types, type_count);
 	if (err)
-		free_lookup(l);
+		lookup_free(l);
 	return err;
 }
 
@@ -410,7 +264,7 @@ void dns_free(struct dns **pointer)
 	if (!dns)
 		return;
 	while (!list_is_empty(&dns->lookups))
-		free_lookup(LIST_ITEM(dns->lookups.next, struct dns_lookup, link));
+		lookup_free(LIST_ITEM(dns->lookups.next, struct dns_lookup, link));
 	resolver_fini(&dns->resolver);
 	statics_fini(&dns->statics);
 	free(dns);

@@ -176,6 +176,8 @@ static void end_with_reply(struct attempt *a, const struct wire_reply *r)
 		.secure = q->secure,
 		.addresses = r->addresses,
 		.mx = r->mx,
+		.tlsa = r->tlsa,
+		.texts = r->texts,
 		.count = r->count,
 	};
 
@@ -439,7 +441,22 @@ static void end_with_bad_chain(struct attempt *a)
 	buf_fini(&problem);
 }
 
-static void take_rcode(struct attempt *a, unsigned rcode)
+/* "SERVFAIL (DNSSEC bogus: signature has expired)" */
+static void refuse_with_reason(struct attempt *a, unsigned rcode, struct text why)
+{
+	char what[192];
+	struct buf b = BUF(sizeof(what) - 1);
+
+	buf_add_string(&b, wire_rcode_text(rcode));
+	if (why.len > 0)
+		buf_add_format(&b, " (%.*s)", TEXT_ARGS(why));
+	memcpy(what, b.at ? b.at : "", b.len);
+	what[b.len] = '\0';
+	buf_fini(&b);
+	refuse(a, what);
+}
+
+static void take_rcode(struct attempt *a, unsigned rcode, struct text why)
 {
 	struct question *q = a->question;
 	struct io *io = q->resolver->io;
@@ -448,7 +465,7 @@ static void take_rcode(struct attempt *a, unsigned rcode)
 	if (rcode == WIRE_SERVFAIL)
 		q->resolver->counts.servfails++;
 	if ((rcode != WIRE_FORMERR && rcode != WIRE_BADVERS) || !a->edns) {
-		refuse(a, wire_rcode_text(rcode));
+		refuse_with_reason(a, rcode, why);
 		return;
 	}
 	/* a server from before EDNS: once more as in 1987 (RFC 6891 section 7) */
@@ -483,7 +500,7 @@ static void take_reply(struct attempt *a, const struct wire_reply *r)
 			ask_over_tcp(a);
 		return;
 	case WIRE_SAYS_RCODE:
-		take_rcode(a, r->rcode);
+		take_rcode(a, r->rcode, r->why);
 		return;
 	case WIRE_SAYS_REFERRAL:
 		refuse(a, "a referral (is it a resolver?)");

@@ -48,7 +48,7 @@ struct question {
 	unsigned turn;               /* whose turn is next: first + turn, round the list */
 	struct attempt *tcp_attempt; /* NULL: not over TCP */
 	struct exchange *tcp;
-	char trouble[160];         /* the last thing that went wrong, for people */
+	char trouble[256];         /* the last thing that went wrong, for people */
 	bool was_refused;          /* somebody answered, and did not help */
 	struct attempt attempts[]; /* for each server */
 };

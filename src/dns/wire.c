@@ -1,6 +1,6 @@
 #include "wire.h"
 
-#include <ldns/ldns.h>
+#include "wire_records.h"
 
 /* ---------------------------------------------------------------- asking */
 
@@ -13,6 +13,12 @@ const char *wire_type_text(uint16_t type)
 		return "AAAA";
 	case WIRE_MX:
 		return "MX";
+	case WIRE_CNAME:
+		return "CNAME";
+	case WIRE_TXT:
+		return "TXT";
+	case WIRE_TLSA:
+		return "TLSA";
 	default:
 		return "?";
 	}
@@ -114,36 +120,14 @@ static bool is_answer_to(struct text octets, const struct wire_question *q, stru
 
 /* ---------------------------------------------------------------- what it says */
 
-static struct text rdf_octets(const ldns_rdf *rdf)
-{
-	return text_of((const char *)ldns_rdf_data(rdf), ldns_rdf_size(rdf));
-}
-
-static bool is_record_at(const ldns_rr *rr, const struct name *owner)
-{
-	struct name name;
-
-	return ldns_rr_get_class(rr) == LDNS_RR_CLASS_IN && ldns_rr_owner(rr) &&
-	       name_from_wire(rdf_octets(ldns_rr_owner(rr)), &name) == ERR_OK && name_eq(&name, owner);
-}
-
-static void lower_ttl(struct wire_reply *r, const ldns_rr *rr)
-{
-	uint32_t ttl = ldns_rr_ttl(rr);
-
-	/* RFC 2181 section 8: the top bit makes it zero */
-	if (ttl > INT32_MAX)
-		ttl = 0;
-	r->ttl_s = MIN(r->ttl_s, ttl);
-}
-
 static const ldns_rr *find_record(const ldns_rr_list *list, const struct name *owner, ldns_rr_type type,
                                   size_t fields)
 {
 	for (size_t i = 0; i < ldns_rr_list_rr_count(list); i++) {
 		const ldns_rr *rr = ldns_rr_list_rr(list, i);
 
-		if (ldns_rr_get_type(rr) == type && ldns_rr_rd_count(rr) >= fields && is_record_at(rr, owner))
+		if (ldns_rr_get_type(rr) == type && ldns_rr_rd_count(rr) >= fields &&
+		    wire_is_record_at(rr, owner))
 			return rr;
 	}
 	return NULL;
@@ -162,8 +146,8 @@ static bool follow_chain(const ldns_rr_list *answers, unsigned aliases_before, l
 			return true;
 		if (aliases_before + ++r->aliases > WIRE_MAX_ALIASES)
 			return false;
-		lower_ttl(r, cname);
-		if (name_from_wire(rdf_octets(ldns_rr_rdf(cname, 0)), &r->end) || r->end.len == 0)
+		wire_lower_ttl(r, cname);
+		if (name_from_wire(wire_rdf_octets(ldns_rr_rdf(cname, 0)), &r->end) || r->end.len == 0)
 			return false;
 	}
 }
@@ -178,11 +162,12 @@ static bool take_negative_ttl(const ldns_rr_list *authority, struct wire_reply *
 		if (ldns_rr_get_type(rr) != LDNS_RR_TYPE_SOA || ldns_rr_rd_count(rr) < 7 ||
 		    ldns_rdf_size(ldns_rr_rdf(rr, 6)) != 4 || !ldns_rr_owner(rr))
 			continue;
-		if (name_from_wire(rdf_octets(ldns_rr_owner(rr)), &zone) || !name_is_under(&r->end, &zone))
+		if (name_from_wire(wire_rdf_octets(ldns_rr_owner(rr)), &zone) ||
+		    !name_is_under(&r->end, &zone))
 			continue;
 		uint32_t minimum = ldns_rdf2native_int32(ldns_rr_rdf(rr, 6));
 
-		lower_ttl(r, rr);
+		wire_lower_ttl(r, rr);
 		r->ttl_s = MIN(r->ttl_s, minimum > INT32_MAX ? 0 : minimum);
 		return true;
 	}
@@ -196,127 +181,6 @@ static bool has_type(const ldns_rr_list *list, ldns_rr_type type)
 		if (ldns_rr_get_type(ldns_rr_list_rr(list, i)) == type)
 			return true;
 	return false;
-}
-
-static bool read_address(const ldns_rr *rr, struct ip *out)
-{
-	const ldns_rdf *rdf = ldns_rr_rd_count(rr) ? ldns_rr_rdf(rr, 0) : NULL;
-	size_t size = ldns_rr_get_type(rr) == LDNS_RR_TYPE_A ? 4 : 16;
-
-	if (!rdf || ldns_rdf_size(rdf) != size)
-		return false;
-	if (size == 16) {
-		*out = ip_from_bytes16(ldns_rdf_data(rdf));
-		return true;
-	}
-	*out = (struct ip){ .family = IP_V4 };
-	memcpy(out->bytes, ldns_rdf_data(rdf), size);
-	return true;
-}
-
-static enum err take_addresses(const ldns_rr_list *answers, ldns_rr_type type, struct wire_reply *r)
-{
-	size_t max = MIN(ldns_rr_list_rr_count(answers), (size_t)WIRE_MAX_RECORDS);
-	struct ip *ips = arena_alloc(&r->arena, max * sizeof(*ips));
-
-	if (!ips)
-		return ERR_NOMEM;
-	for (size_t i = 0; i < ldns_rr_list_rr_count(answers) && r->count < max; i++) {
-		const ldns_rr *rr = ldns_rr_list_rr(answers, i);
-
-		if (ldns_rr_get_type(rr) != type || !is_record_at(rr, &r->end))
-			continue;
-		lower_ttl(r, rr);
-		if (read_address(rr, &ips[r->count]))
-			r->count++;
-	}
-	r->addresses = ips;
-	r->said = r->count ? WIRE_SAYS_RECORDS : WIRE_SAYS_UNUSABLE;
-	return ERR_OK;
-}
-
-struct mx_record {
-	const ldns_rr *rr;
-	unsigned preference;
-	size_t place; /* in the answer: keeps the order among equals */
-};
-
-static int compare_mx(const void *left, const void *right)
-{
-	const struct mx_record *a = left, *b = right;
-
-	if (a->preference != b->preference)
-		return a->preference < b->preference ? -1 : 1;
-	return a->place < b->place ? -1 : 1;
-}
-
-static size_t collect_mx(const ldns_rr_list *answers, struct wire_reply *r, struct mx_record *out)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < ldns_rr_list_rr_count(answers); i++) {
-		const ldns_rr *rr = ldns_rr_list_rr(answers, i);
-
-		if (ldns_rr_get_type(rr) != LDNS_RR_TYPE_MX || ldns_rr_rd_count(rr) < 2 ||
-		    !is_record_at(rr, &r->end))
-			continue;
-		lower_ttl(r, rr);
-		out[count] = (struct mx_record){ rr, ldns_rdf2native_int16(ldns_rr_rdf(rr, 0)), count };
-		count++;
-	}
-	qsort(out, count, sizeof(*out), compare_mx);
-	return count;
-}
-
-static bool is_listed(const struct dns_mx *mx, size_t count, struct text host)
-{
-	for (size_t i = 0; i < count; i++)
-		if (text_eq(mx[i].host, host))
-			return true;
-	return false;
-}
-
-/* An MX names a host (RFC 5321 section 5.1, RFC 2181 section 10.3): the root and addresses are left out. */
-static enum err add_mx(struct wire_reply *r, struct dns_mx *mx, const struct mx_record *record)
-{
-	struct name host;
-	struct ip ip;
-
-	if (name_from_wire(rdf_octets(ldns_rr_rdf(record->rr, 1)), &host) || host.len == 0 ||
-	    ip_parse(name_text(&host), &ip) == ERR_OK || is_listed(mx, r->count, name_text(&host)))
-		return ERR_OK;
-	mx[r->count].preference = (uint16_t)record->preference;
-	if (arena_text(&r->arena, name_text(&host), &mx[r->count].host))
-		return ERR_NOMEM;
-	r->count++;
-	return ERR_OK;
-}
-
-static bool is_root(const ldns_rdf *name)
-{
-	return ldns_rdf_size(name) == 1 && ldns_rdf_data(name)[0] == 0;
-}
-
-static enum err take_mx(const ldns_rr_list *answers, struct wire_reply *r)
-{
-	size_t max = ldns_rr_list_rr_count(answers);
-	struct mx_record *records = arena_alloc(&r->arena, max * sizeof(*records));
-	struct dns_mx *mx = arena_alloc(&r->arena, MIN(max, (size_t)WIRE_MAX_RECORDS) * sizeof(*mx));
-
-	if (!records || !mx)
-		return ERR_NOMEM;
-	size_t count = collect_mx(answers, r, records);
-
-	r->mx = mx;
-	if (count == 1 && records[0].preference == 0 && is_root(ldns_rr_rdf(records[0].rr, 1))) {
-		r->said = WIRE_SAYS_NULL_MX;
-		return ERR_OK;
-	}
-	for (size_t i = 0; i < count && r->count < WIRE_MAX_RECORDS; i++)
-		if (add_mx(r, mx, &records[i]))
-			return ERR_NOMEM;
-	r->said = r->count ? WIRE_SAYS_RECORDS : WIRE_SAYS_UNUSABLE;
-	return ERR_OK;
 }
 
 /* Nothing of the wanted type at the end of the chain. */
@@ -351,7 +215,7 @@ static enum err judge(const ldns_pkt *packet, const struct wire_question *q, uns
 	r->rcode |= (unsigned)ldns_pkt_edns_extended_rcode(packet) << 4;
 	if (r->rcode != WIRE_NOERROR && r->rcode != WIRE_NXDOMAIN) {
 		r->said = WIRE_SAYS_RCODE;
-		return ERR_OK;
+		return wire_take_reason(packet, r);
 	}
 	if (!follow_chain(answers, aliases, type, r)) {
 		r->said = WIRE_SAYS_BAD_CHAIN;
@@ -361,7 +225,7 @@ static enum err judge(const ldns_pkt *packet, const struct wire_question *q, uns
 		r->said = judge_absence(packet, r);
 		return ERR_OK;
 	}
-	return q->type == WIRE_MX ? take_mx(answers, r) : take_addresses(answers, type, r);
+	return wire_take_records(answers, type, r);
 }
 
 static enum err read_body(struct text octets, const struct wire_question *q, unsigned aliases,
@@ -393,12 +257,14 @@ enum err wire_read(struct text octets, const struct wire_question *q, unsigned a
 	arena_init(&r.arena, 1024 * 1024);
 	if (h.flags & FLAG_TC) {
 		r.said = WIRE_SAYS_TRUNCATED;
-	} else if (r.rcode != WIRE_NOERROR && r.rcode != WIRE_NXDOMAIN) {
-		r.said = WIRE_SAYS_RCODE;
 	} else {
+		bool is_refusal = r.rcode != WIRE_NOERROR && r.rcode != WIRE_NXDOMAIN;
 		enum err err = read_body(octets, q, aliases, &r);
 
-		if (err) {
+		/* what a server says that will not help need not be readable */
+		if (err && is_refusal) {
+			r.said = WIRE_SAYS_RCODE;
+		} else if (err) {
 			arena_fini(&r.arena);
 			return err;
 		}

@@ -8,7 +8,7 @@
 
 #include "name.h"
 
-enum wire_type { WIRE_A = 1, WIRE_MX = 15, WIRE_AAAA = 28 };
+enum wire_type { WIRE_A = 1, WIRE_CNAME = 5, WIRE_MX = 15, WIRE_TXT = 16, WIRE_AAAA = 28, WIRE_TLSA = 52 };
 
 enum wire_rcode {
 	WIRE_NOERROR = 0,
@@ -44,7 +44,7 @@ MUST_USE enum err wire_build_query(const struct wire_question *q, struct wire_qu
 enum wire_said {
 	WIRE_SAYS_RECORDS,
 	WIRE_SAYS_NULL_MX,  /* RFC 7505: one MX, preference 0, the root */
-	WIRE_SAYS_UNUSABLE, /* records that do not name a host or an address */
+	WIRE_SAYS_UNUSABLE, /* records that do not name a host or an address, or are cut short */
 	WIRE_SAYS_NO_DATA,
 	WIRE_SAYS_NO_NAME,
 	WIRE_SAYS_ALIAS,     /* the chain goes on at `end`, outside this answer */
@@ -63,7 +63,10 @@ struct wire_reply {
 	unsigned aliases; /* how many */
 	const struct ip *addresses; /* count, when A or AAAA was asked for */
 	const struct dns_mx *mx;    /* count, sorted, each host once, when MX was */
+	const struct dns_tlsa *tlsa;
+	const struct text *texts; /* of TXT and CNAME */
 	size_t count;
+	struct text why;    /* of a refusal: the server's own words (RFC 8914), clean; may be empty */
 	struct arena arena; /* where they lie */
 };
 

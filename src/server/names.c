@@ -95,6 +95,19 @@ static void find_hosts(struct server *s, const struct config *config, struct nam
 	buf_fini(&file);
 }
 
+static enum dns_trust trust_of(enum config_trust_ad trust_ad)
+{
+	switch (trust_ad) {
+	case CONFIG_TRUST_YES:
+		return DNS_TRUST_ALL;
+	case CONFIG_TRUST_NO:
+		return DNS_TRUST_NONE;
+	case CONFIG_TRUST_AUTO:
+		break;
+	}
+	return DNS_TRUST_LOOPBACK;
+}
+
 enum err server_names(struct server *s, const struct config *config)
 {
 	struct names n = { 0 };
@@ -108,6 +121,7 @@ enum err server_names(struct server *s, const struct config *config)
 		                        .servers = n.servers,
 		                        .server_count = n.server_count,
 		                        .timeout_ms = config->dns.timeout_ms,
+		                        .trust = trust_of(config->dns.trust_ad),
 		                        .statics = n.statics,
 		                        .static_count = n.static_count };
 	err = n.err;
