@@ -18,6 +18,13 @@ void buf_fini(struct buf *b)
 	*b = BUF(b->max);
 }
 
+void buf_wipe(struct buf *b)
+{
+	if (b->at)
+		explicit_bzero(b->at, b->room);
+	buf_fini(b);
+}
+
 void buf_reset(struct buf *b)
 {
 	b->len = 0;

@@ -19,6 +19,7 @@ struct buf {
 #define BUF(max_bytes) ((struct buf){ .max = (max_bytes) })
 void buf_init(struct buf *b, size_t max_bytes);
 void buf_fini(struct buf *b);  /* frees; a zeroed buf is fine; max stays, so that it can be used again */
+void buf_wipe(struct buf *b);  /* the same, and clears the memory: it held a secret. Where it grew before, a copy may lie */
 void buf_reset(struct buf *b); /* empty again, memory and maximum kept, failure forgotten */
 
 void buf_add(struct buf *b, struct text t);

@@ -62,7 +62,8 @@ struct http_call_options {
 	void *owner;
 };
 
-/* An error: nothing was started. ERR_SYNTAX: the URL is none. ERR_UNSUPPORTED: https: without tls, or a name without dns. */
+/* An error: nothing was started. ERR_SYNTAX: the URL is none. ERR_UNSUPPORTED: https: without tls, or a name without dns.
+ * ERR_DENIED: an address that may not be connected to. Others as io_connect's. */
 MUST_USE enum err http_call_start(const struct http_call_options *options, struct http_call **out);
 void http_call_cancel(
 	struct http_call **call); /* no callback afterwards; NULL is fine. Also from inside any of them */
