@@ -49,20 +49,6 @@ static bool is_used(const struct config *config, const struct config_upstream *u
 	return false;
 }
 
-/* By itself, or for the mail of a route. Without that no certificate is checked anyway. */
-static bool ever_requires_tls(const struct config *config, const struct config_upstream *upstream)
-{
-	bool requires = upstream->tls == CONFIG_TLS_REQUIRE || upstream->tls == CONFIG_TLS_IMPLICIT;
-
-	for (size_t i = 0; i < config->routes.count; i++) {
-		const struct config_route *route = &config->routes.items[i];
-
-		requires |= route->upstream == upstream && route->has_tls &&
-		            (route->tls == CONFIG_TLS_REQUIRE || route->tls == CONFIG_TLS_IMPLICIT);
-	}
-	return requires;
-}
-
 static void check_upstreams(struct load *load)
 {
 	const struct config *config = &load->snapshot->config;
@@ -76,14 +62,15 @@ static void check_upstreams(struct load *load)
 
 		if (!origin)
 			continue;
-		if (upstream->hosts.count == 0)
+		if (upstream->hosts.count)
+			check_hosts(load, upstream, hosts ? &hosts->spot : &origin->spot);
+		else if (!upstream->provider.len || hosts)
 			load_expected(load,
 			              load_error(load, hosts ? &hosts->spot : &origin->spot,
 			                         "this upstream has no hosts"),
-			              "hosts: [mx1.corp.example:25]");
-		else
-			check_hosts(load, upstream, hosts ? &hosts->spot : &origin->spot);
-		if (!upstream->verify && verify && ever_requires_tls(config, upstream))
+			              hosts ? "hosts: [mx1.corp.example:25]"
+			                    : "hosts: [mx1.corp.example:25], or provider:");
+		if (!upstream->verify && verify && check_requires_tls(config, upstream))
 			load_detail(load,
 			            load_warn(load, &verify->spot,
 			                      "the certificate of upstream \"%.*s\" is not checked",
@@ -98,44 +85,45 @@ static void check_upstreams(struct load *load)
 
 /* ---------------------------------------------------------------- routes */
 
-static bool covers_patterns(const struct config_patterns *wide, const struct config_patterns *narrow,
-                            size_t *budget)
+/* `any` is whoever has logged in. */
+static bool covers_users(const struct config_texts *wide, const struct config_texts *narrow)
 {
-	if (wide->count == 1 && wide->items[0].kind == CONFIG_PATTERN_ANY)
-		return true;
-	for (size_t n = 0; n < narrow->count; n++) {
-		bool covered = false;
+	for (size_t i = 0; i < wide->count; i++)
+		if (text_eq(wide->items[i], TEXT("any")))
+			return narrow->count > 0;
+	return check_covers_texts(wide, narrow);
+}
 
-		for (size_t w = 0; w < wide->count && !covered && *budget > 0; w++, --*budget)
-			covered = config_pattern_covers(&wide->items[w], &narrow->items[n]);
-		if (!covered)
+/* What wide asks of a header field, narrow asks too. */
+static bool covers_fields(const struct config_header_matches *wide,
+                          const struct config_header_matches *narrow)
+{
+	for (size_t w = 0; w < wide->count; w++) {
+		bool asked = false;
+
+		for (size_t n = 0; n < narrow->count; n++)
+			asked |= text_eq_nocase(wide->items[w].name, narrow->items[n].name) &&
+			         (text_eq(wide->items[w].value, TEXT("*")) ||
+			          text_eq_nocase(wide->items[w].value, narrow->items[n].value));
+		if (!asked)
 			return false;
 	}
 	return true;
 }
 
-static bool covers_listeners(const struct config_texts *wide, const struct config_texts *narrow)
+static bool covers_sizes(const struct config_route *wide, const struct config_route *narrow)
 {
-	if (wide->count == 0)
-		return true;
-	for (size_t n = 0; n < narrow->count; n++) {
-		bool covered = false;
-
-		for (size_t w = 0; w < wide->count; w++)
-			covered |= text_eq(wide->items[w], narrow->items[n]);
-		if (!covered)
-			return false;
-	}
-	return narrow->count > 0;
+	return wide->min_size_bytes <= narrow->min_size_bytes &&
+	       (!wide->max_size_bytes ||
+	        (narrow->max_size_bytes && narrow->max_size_bytes <= wide->max_size_bytes));
 }
 
 static bool covers_route(const struct config_route *wide, const struct config_route *narrow, size_t *budget)
 {
-	if (wide->user.count || wide->header.count || wide->min_size_bytes || wide->max_size_bytes)
-		return false;
-	return covers_listeners(&wide->listener, &narrow->listener) &&
-	       covers_patterns(&wide->to, &narrow->to, budget) &&
-	       covers_patterns(&wide->from, &narrow->from, budget);
+	return covers_users(&wide->user, &narrow->user) && covers_fields(&wide->header, &narrow->header) &&
+	       covers_sizes(wide, narrow) && check_covers_texts(&wide->listener, &narrow->listener) &&
+	       check_covers_patterns(&wide->to, &narrow->to, budget) &&
+	       check_covers_patterns(&wide->from, &narrow->from, budget);
 }
 
 static void check_reached(struct load *load, size_t number, size_t *budget)
@@ -221,9 +209,6 @@ static void check_routes(struct load *load)
 		if (!load->incomplete)
 			check_listener_names(load, i);
 		check_reached(load, i, &budget);
-		if (route->has_tls && route->via != CONFIG_VIA_DIRECT && route->via != CONFIG_VIA_UPSTREAM)
-			load_warn(load, check_spot(load, path.at, "tls"), "tls has no meaning via %.*s",
-			          SHOWN(route->via_name));
 	}
 	if (any_direct && text_find_octet(config->hostname, '.') == config->hostname.len) {
 		const struct origin *origin = origin_find(load->snapshot, TEXT("hostname"));
@@ -258,29 +243,11 @@ static void check_sizes(struct load *load)
 			"a crash of the machine loses mail that was accepted");
 }
 
-static void check_retry(struct load *load)
-{
-	const struct config *config = &load->snapshot->config;
-	const struct origin *schedule = WRITTEN(load, "retry.schedule");
-	const struct origin *warn = WRITTEN(load, "retry.warn_after");
-
-	if (schedule && config->retry.schedule.count == 0)
-		load_expected(load, load_error(load, &schedule->spot, "a schedule without times"),
-		              "schedule: [1m, 5m, 15m, 1h, 4h]");
-	else if (schedule && config->retry.schedule.items[0] >= config->retry.give_up_after_ms)
-		load_warn(load, &schedule->spot, "mail is given up before its second attempt");
-	if (warn && config->retry.warn_after_ms < CONFIG_NEVER &&
-	    config->retry.warn_after_ms >= config->retry.give_up_after_ms)
-		load_hint(load, load_warn(load, &warn->spot, "mail is given up before anyone is warned"),
-		          "warn_after: never says the same");
-}
-
 void check(struct load *load)
 {
 	check_listeners(load);
 	check_upstreams(load);
 	check_routes(load);
 	check_sizes(load);
-	check_retry(load);
 	check_out(load);
 }

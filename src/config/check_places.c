@@ -32,3 +32,34 @@ bool check_is_unspecified(struct ip ip)
 
 	return memcmp(ip.bytes, zero.bytes, sizeof(zero.bytes)) == 0;
 }
+
+bool check_covers_texts(const struct config_texts *wide, const struct config_texts *narrow)
+{
+	if (wide->count == 0)
+		return true;
+	for (size_t n = 0; n < narrow->count; n++) {
+		bool covered = false;
+
+		for (size_t w = 0; w < wide->count; w++)
+			covered |= text_eq(wide->items[w], narrow->items[n]);
+		if (!covered)
+			return false;
+	}
+	return narrow->count > 0;
+}
+
+bool check_covers_patterns(const struct config_patterns *wide, const struct config_patterns *narrow,
+                           size_t *budget)
+{
+	if (wide->count == 1 && wide->items[0].kind == CONFIG_PATTERN_ANY)
+		return true;
+	for (size_t n = 0; n < narrow->count; n++) {
+		bool covered = false;
+
+		for (size_t w = 0; w < wide->count && !covered && *budget > 0; w++, --*budget)
+			covered = config_pattern_covers(&wide->items[w], &narrow->items[n]);
+		if (!covered)
+			return false;
+	}
+	return true;
+}

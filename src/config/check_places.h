@@ -19,7 +19,17 @@ struct item_path check_item_path(const char *list, size_t number); /* "listen[0]
 
 bool check_is_unspecified(struct ip ip); /* 0.0.0.0, :: */
 
+/* Whether whatever is in narrow is in wide; an empty wide list is everything. */
+bool check_covers_texts(const struct config_texts *wide, const struct config_texts *narrow);
+/* The same for addresses; budget is what comparisons are left, and with none left nothing is covered. */
+bool check_covers_patterns(const struct config_patterns *wide, const struct config_patterns *narrow,
+                           size_t *budget);
+
+/* Whether TLS is required there, by the upstream or by a route: without that no certificate is looked at. check_out.c */
+bool check_requires_tls(const struct config *config, const struct config_upstream *upstream);
+
 void check_listeners(struct load *load); /* check_listen.c */
 void check_out(struct load *load);       /* check_out.c */
+void check_pace(struct load *load);      /* check_pace.c */
 
 #endif

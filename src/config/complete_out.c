@@ -4,6 +4,7 @@
 #include <postrider/base/auto.h>
 
 #include "bind.h"
+#include "providers.h"
 
 /* ---------------------------------------------------------------- what was not written */
 
@@ -57,21 +58,41 @@ static void inherit_retry(struct load *load, struct text table, const struct con
 
 /* ---------------------------------------------------------------- secrets */
 
-static void complete_secret(struct load *load, struct text table, struct config_login *login)
+/* A secret and the file of it: the stronger source counts (an argument, a variable, a file), and two of one strength are a
+ * mistake. What does not count becomes empty. */
+static void choose_secret(struct load *load, struct text table, const char *key, struct text *written,
+                          struct text *file)
 {
-	const struct origin *file =
-		origin_find_format(load->snapshot, "%.*s.password_file", TEXT_ARGS(table));
+	const struct origin *here = origin_find_format(load->snapshot, "%.*s.%s", TEXT_ARGS(table), key);
+	const struct origin *there =
+		origin_find_format(load->snapshot, "%.*s.%s_file", TEXT_ARGS(table), key);
+
+	if (!written->len || !file->len || !here || !there)
+		return;
+	if (here->spot.source->kind > there->spot.source->kind)
+		*file = TEXT_EMPTY;
+	else if (here->spot.source->kind < there->spot.source->kind)
+		*written = TEXT_EMPTY;
+	else
+		load_hint(load, load_error(load, &there->spot, "both %s and %s_file are set", key, key),
+		          "keep the file");
+}
+
+static void complete_login(struct load *load, struct text table, struct config_login *login)
+{
 	AUTO(buf_fini) struct buf content = BUF(65536);
 
+	choose_secret(load, table, "password", &login->password, &login->password_file);
+	choose_secret(load, table, "oauth2.client_secret", &login->oauth2.client_secret,
+	              &login->oauth2.client_secret_file);
+	choose_secret(load, table, "oauth2.refresh_token", &login->oauth2.refresh_token,
+	              &login->oauth2.refresh_token_file);
+	const struct origin *file =
+		origin_find_format(load->snapshot, "%.*s.password_file", TEXT_ARGS(table));
+
 	login->secret = login->password;
-	if (login->password_file.len == 0 || !file)
-		return;
-	if (login->password.len) {
-		load_hint(load, load_error(load, &file->spot, "both password and password_file are set"),
-		          "keep password_file");
-		return;
-	}
-	if (!expand_file(load, &file->spot, login->password_file, &content))
+	if (login->secret.len || login->password_file.len == 0 || !file ||
+	    !expand_file(load, &file->spot, login->password_file, &content))
 		return;
 	if (content.len == 0)
 		load_error(load, &file->spot, "%.*s is empty", SHOWN(login->password_file));
@@ -93,7 +114,7 @@ static void complete_upstream(struct load *load, struct config_upstream *upstrea
 		inherit_retry(load, buf_text(&table), &config->retry, &upstream->retry);
 	else
 		upstream->retry = config->retry;
-	complete_secret(load, buf_text(&table), &upstream->login);
+	complete_login(load, buf_text(&table), &upstream->login);
 }
 
 void complete_upstreams(struct load *load)
@@ -122,29 +143,44 @@ static bool has_tokens(const struct config_oauth2 *o)
 /* Whether there is anything to log in with. */
 static bool can_login(const struct config_upstream *upstream, const struct config_login *login)
 {
-	if (login->mechanism == CONFIG_MECHANISM_NONE)
-		return false;
 	return login->username.len || has_tokens(&login->oauth2) ||
 	       login->mechanism == CONFIG_MECHANISM_EXTERNAL ||
 	       (upstream->cert.len && login->mechanism == CONFIG_MECHANISM_AUTO);
 }
 
+/* A token that is name and password at once. A copy: the upstream's own name stays empty, so that nobody shows it. */
+static const struct config_login *login_by_token(struct load *load, const struct config_login *login)
+{
+	struct config_login *copy = load_keep(load, sizeof(*copy));
+
+	if (!copy)
+		return NULL;
+	*copy = *login;
+	copy->username = copy->secret;
+	return copy;
+}
+
 /* A route's own user has a password of its own, and nothing else of the upstream's user. */
-static const struct config_login *login_of(const struct config_route *route)
+static const struct config_login *login_of(struct load *load, const struct config_route *route)
 {
 	const struct config_upstream *upstream = route->upstream;
+	const struct provider *provider = upstream ? provider_find(upstream->provider) : NULL;
 
-	if (!upstream)
+	if (!upstream || upstream->login.mechanism == CONFIG_MECHANISM_NONE)
 		return NULL;
-	if (route->login.username.len && upstream->login.mechanism != CONFIG_MECHANISM_NONE)
+	if (route->login.username.len)
 		return &route->login;
+	if (provider && provider->username_is_password && !upstream->login.username.len &&
+	    upstream->login.secret.len)
+		return login_by_token(load, &upstream->login);
 	return can_login(upstream, &upstream->login) ? &upstream->login : NULL;
 }
 
-static struct config_way way_of(const struct config *config, const struct config_route *route)
+static struct config_way way_of(struct load *load, const struct config_route *route)
 {
+	const struct config *config = &load->snapshot->config;
 	const struct config_upstream *upstream = route->upstream;
-	struct config_way way = { .upstream = upstream, .login = login_of(route) };
+	struct config_way way = { .upstream = upstream, .login = login_of(load, route) };
 
 	way.tls = route->has_tls ? route->tls : upstream ? upstream->tls : config->direct.tls;
 	way.source = route->source.count ? route->source
@@ -197,7 +233,7 @@ static void complete_route(struct load *load, struct config_route *route, size_t
 	if (route->has_retry)
 		inherit_retry(load, buf_text(&table), retry, &route->retry);
 	route->effective_retry = route->has_retry ? &route->retry : retry;
-	complete_secret(load, buf_text(&table), &route->login);
+	complete_login(load, buf_text(&table), &route->login);
 	if (upstream)
 		route->login.mechanism = upstream->login.mechanism;
 }
@@ -213,7 +249,7 @@ void complete_ways(struct load *load)
 
 		complete_route(load, route, i);
 		if (route->via == CONFIG_VIA_DIRECT || (route->via == CONFIG_VIA_UPSTREAM && route->upstream))
-			route->way = share_way(ways, &count, way_of(config, route));
+			route->way = share_way(ways, &count, way_of(load, route));
 	}
 	config->ways = (struct config_ways){ ways, count };
 }

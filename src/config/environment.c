@@ -2,16 +2,18 @@
 #include <postrider/base/auto.h>
 
 #include "document.h"
-#include "overlay.h"
-#include "suggest.h"
+#include "environment.h"
 
 static const struct text prefix = LIT("POSTRIDER_");
 
 /* Short forms that are more than one key, or not of this version and without a key in the table. */
 static const struct variable special[] = {
 	{ "UPSTREAM", "upstreams.default",
-	  "a URL: smtp://host:587 (STARTTLS required), smtp+plain://host:25 (no TLS)", NULL, true },
-	{ "UPSTREAM_HOST", "upstreams.default.hosts", "the host alone; STARTTLS is required", NULL, true },
+	  "a URL: smtp://user:password@host:587 (STARTTLS required), smtps://host:465 (TLS from the first octet), "
+	  "smtp+plain://host:25 (no TLS)",
+	  NULL, true },
+	{ "UPSTREAM_HOST", "upstreams.default.hosts",
+	  "the host alone; STARTTLS is required, on port 465 TLS from the first octet", NULL, true },
 	{ "UPSTREAM_PORT", "upstreams.default.hosts", "its port; default 587", NULL, true },
 	{ "REWRITE_FROM", "rewrite.senders", "not built yet", NULL, false },
 	{ "DKIM_DOMAINS", "dkim", "not built yet", NULL, false },
@@ -19,11 +21,6 @@ static const struct variable special[] = {
 	{ "DKIM_KEY", "dkim", "not built yet", NULL, false },
 	{ "DKIM_AUTO", "dkim", "not built yet", NULL, false },
 	{ "WEBHOOK", "webhooks", "not built yet", NULL, false },
-	{ "OAUTH2_TOKEN_URL", "upstreams.default.oauth2", "not built yet", NULL, false },
-	{ "OAUTH2_CLIENT_ID", "upstreams.default.oauth2", "not built yet", NULL, false },
-	{ "OAUTH2_CLIENT_SECRET", "upstreams.default.oauth2", "not built yet", NULL, false },
-	{ "OAUTH2_REFRESH_TOKEN", "upstreams.default.oauth2", "not built yet", NULL, false },
-	{ "OAUTH2_TOKEN_COMMAND", "upstreams.default.oauth2", "not built yet", NULL, false },
 };
 
 struct visiting {
@@ -63,17 +60,6 @@ void variables_visit(variable_visit_fn *visit, void *owner)
 
 /* ---------------------------------------------------------------- one variable */
 
-struct setting {
-	struct load *load;
-	struct node *root;
-	struct text name; /* without the prefix */
-	struct text value;
-	const struct source *source;
-	struct spot name_spot, value_spot;
-	bool found;
-	struct suggestion nearest;
-};
-
 static bool starts_setting(struct load *load, struct node *root, struct text variable, struct setting *out)
 {
 	size_t equals = text_find_octet(variable, '=');
@@ -93,7 +79,7 @@ static bool starts_setting(struct load *load, struct node *root, struct text var
 	return out->source != NULL;
 }
 
-static void set_way(struct setting *s, struct text way, struct text value)
+void setting_put(struct setting *s, struct text way, struct text value)
 {
 	struct steps steps = { .count = 0 };
 	struct spot spot = s->value_spot;
@@ -139,9 +125,7 @@ static void set_long(struct setting *s)
 		overlay_set(s->load, s->root, &steps, s->name_spot, s->value, s->value_spot);
 }
 
-/* ---------------------------------------------------------------- POSTRIDER_UPSTREAM and its parts */
-
-static struct text keep_scratch(struct load *load, struct buf *b)
+struct text setting_keep(struct load *load, struct buf *b)
 {
 	struct text kept = TEXT_EMPTY;
 
@@ -150,115 +134,15 @@ static struct text keep_scratch(struct load *load, struct buf *b)
 	return kept;
 }
 
-static void refuse_url(struct setting *s, const char *message, const char *hint)
-{
-	struct config_finding *f = load_error(s->load, &s->name_spot, "%s", message);
-
-	load_expected(s->load, f, "smtp://host:587 (STARTTLS required) or smtp+plain://host:25 (no TLS)");
-	if (hint)
-		load_hint(s->load, f, "%s", hint);
-}
-
-/* scheme://host[:port][/] */
-static void set_upstream_url(struct setting *s)
-{
-	size_t scheme_end = text_find(s->value, TEXT("://"));
-	struct text scheme = text_head(s->value, scheme_end), host = text_skip(s->value, scheme_end + 3);
-	bool plain = text_eq_nocase(scheme, TEXT("smtp+plain"));
-	AUTO(buf_fini) struct buf endpoint = BUF(1000);
-
-	if (scheme_end == s->value.len) {
-		refuse_url(s, "this is not a URL", "put smtp:// in front of the host");
-		return;
-	}
-	if (text_eq_nocase(scheme, TEXT("smtps"))) {
-		refuse_url(s, "smtps:// (TLS from the first octet) is not built yet in this version",
-		           "most providers offer smtp:// on port 587 too");
-		return;
-	}
-	if (!plain && !text_eq_nocase(scheme, TEXT("smtp"))) {
-		refuse_url(s, "this is not the URL of an SMTP server", NULL);
-		return;
-	}
-	if (text_find_octet(host, '@') < host.len) {
-		refuse_url(s, "logging in to an upstream is not built yet in this version",
-		           "remove the user and the password from the URL");
-		return;
-	}
-	if (host.len && host.at[host.len - 1] == '/')
-		host.len--;
-	if (host.len == 0 || text_find_octet(host, '/') < host.len || text_find_octet(host, '?') < host.len) {
-		refuse_url(s, host.len ? "the URL has a path or a query" : "the URL has no host", NULL);
-		return;
-	}
-	struct text last = host.at[0] == '[' ? text_skip(host, text_find_octet(host, ']')) : host;
-
-	buf_add(&endpoint, host);
-	if (text_find_octet(last, ':') == last.len)
-		buf_add_string(&endpoint, plain ? ":25" : ":587");
-	set_way(s, TEXT("upstreams.default.hosts"),
-	        text_find_octet(last, ':') == last.len ? keep_scratch(s->load, &endpoint) : host);
-	set_way(s, TEXT("upstreams.default.tls"), plain ? TEXT("none") : TEXT("require"));
-}
-
-static bool find_variable(const struct load *load, const char *name, struct text *value)
+bool environment_find(const struct load *load, struct text name, struct text *value)
 {
 	for (const char *const *at = load->sources->environment; at && *at; at++) {
 		struct text variable = text_from(*at);
-		size_t equals = text_find_octet(variable, '=');
 
-		if (equals + 1 >= variable.len || !text_starts(variable, prefix))
+		if (text_find_octet(variable, '=') != name.len || !text_starts(variable, name) ||
+		    name.len + 1 >= variable.len)
 			continue;
-		if (text_eq(text_of(variable.at + prefix.len, equals - prefix.len), text_from(name))) {
-			*value = text_skip(variable, equals + 1);
-			return true;
-		}
-	}
-	return false;
-}
-
-static void set_upstream_host(struct setting *s)
-{
-	AUTO(buf_fini) struct buf endpoint = BUF(1000);
-	struct text port = TEXT("587"), ignored;
-	bool is_v6 = text_find_octet(s->value, ':') < s->value.len && s->value.at[0] != '[';
-
-	if (find_variable(s->load, "UPSTREAM", &ignored)) {
-		load_hint(s->load,
-		          load_error(s->load, &s->name_spot,
-		                     "POSTRIDER_UPSTREAM and POSTRIDER_UPSTREAM_HOST are both set"),
-		          "keep one of them");
-		return;
-	}
-	(void)find_variable(s->load, "UPSTREAM_PORT", &port);
-	buf_add_format(&endpoint, is_v6 ? "[%.*s]:%.*s" : "%.*s:%.*s", TEXT_ARGS(s->value), TEXT_ARGS(port));
-	set_way(s, TEXT("upstreams.default.hosts"), keep_scratch(s->load, &endpoint));
-}
-
-static void set_upstream_port(struct setting *s)
-{
-	struct text ignored;
-
-	if (!find_variable(s->load, "UPSTREAM_HOST", &ignored))
-		load_hint(s->load,
-		          load_error(s->load, &s->name_spot,
-		                     "POSTRIDER_UPSTREAM_PORT without POSTRIDER_UPSTREAM_HOST"),
-		          "put the port into POSTRIDER_UPSTREAM, or set POSTRIDER_UPSTREAM_HOST");
-}
-
-static bool set_special(struct setting *s)
-{
-	static const struct {
-		struct text name;
-		void (*set)(struct setting *s);
-	} setters[] = { { LIT("UPSTREAM"), set_upstream_url },
-		        { LIT("UPSTREAM_HOST"), set_upstream_host },
-		        { LIT("UPSTREAM_PORT"), set_upstream_port } };
-
-	for (size_t i = 0; i < ARRAY_LEN(setters); i++) {
-		if (!text_eq(s->name, setters[i].name))
-			continue;
-		setters[i].set(s);
+		*value = text_skip(variable, name.len + 1);
 		return true;
 	}
 	return false;
@@ -303,7 +187,7 @@ static void try_variable(void *owner, const struct variable *v)
 		                     "POSTRIDER_%.*s is not built yet in this version", SHOWN(s->name)),
 		          "remove it; `postrider config --env` lists what works");
 	else if (!is_ambiguous(s, v))
-		set_way(s, text_from(v->what), s->value);
+		setting_put(s, text_from(v->what), s->value);
 }
 
 static bool is_quoted(struct setting *s)
@@ -327,7 +211,7 @@ static void set_variable(struct setting *s)
 		set_long(s);
 		return;
 	}
-	if (set_special(s))
+	if (environment_set_upstream(s))
 		return;
 	variables_visit(try_variable, s);
 	if (s->found)
@@ -361,4 +245,6 @@ void overlay_environment(struct load *load, struct node *root)
 				set_variable(&s);
 		}
 	}
+	if (!load->nomem)
+		environment_take_foreign(load, root);
 }

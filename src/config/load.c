@@ -8,6 +8,7 @@
 #include "check.h"
 #include "document.h"
 #include "overlay.h"
+#include "providers.h"
 #include "report.h"
 
 #define SNAPSHOT_MAX_BYTES ((size_t)512 << 20)
@@ -209,6 +210,7 @@ static void load_all(struct load *load)
 		return;
 	overlay_environment(load, root);
 	overlay_arguments(load, root);
+	providers_apply(load, root);
 	add_defaults(load, root);
 	if (load->nomem)
 		return;

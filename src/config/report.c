@@ -80,17 +80,34 @@ static bool names_a_secret(struct text key)
 	return false;
 }
 
-/* Where the password of a URL begins; t.len: none. It may hold anything but spaces and quotes. */
-static size_t find_url_password(struct text t)
+static bool ends_word(char c)
 {
-	size_t begins = text_find(t, TEXT("://")), end = MIN(begins + 3, t.len);
+	return c == ' ' || c == '\t' || c == '"' || c == '\'' || c == ',' || c == '=' || c == '[' ||
+	       c == '{' || c == '(';
+}
 
-	while (end < t.len && t.at[end] != ' ' && t.at[end] != '"' && t.at[end] != '\'')
-		end++;
-	struct text url = text_skip(text_head(t, end), begins + 3);
-	size_t at = text_find_last_octet(url, '@'), colon = text_find_octet(url, ':');
+/* Where the login of a URL begins, or of "user:password@host" without a scheme; t.len: none. The name is hidden too: some
+ * providers make it the same secret. */
+static size_t find_login(struct text t)
+{
+	size_t begins = text_find(t, TEXT("://")) + 3;
 
-	return at < url.len && colon < at ? begins + 3 + colon + 1 : t.len;
+	/* a password may hold any octet */
+	if (begins < t.len && text_find_last_octet(text_skip(t, begins), '@') < t.len - begins)
+		return begins;
+	for (size_t at = 0; at < t.len; at++) {
+		size_t word = at;
+
+		if (t.at[at] != '@')
+			continue;
+		while (word > 0 && !ends_word(t.at[word - 1]))
+			word--;
+		size_t colon = text_find_octet(text_of(t.at + word, at - word), ':');
+
+		if (colon > 0 && colon + 1 < at - word)
+			return word;
+	}
+	return t.len;
 }
 
 /* Where a secret begins in a line: behind `password:` or `PASSWORD=`, or in a URL; t.len: none. */
@@ -109,7 +126,7 @@ static size_t find_secret(struct text t)
 			word = i;
 		between = !in_word;
 	}
-	return find_url_password(t);
+	return find_login(t);
 }
 
 /* ---------------------------------------------------------------- making a finding */
@@ -134,10 +151,10 @@ static struct text keep_format(struct config_report *report, const char *format,
 	for (size_t i = 0; i < b.len; i++)
 		if ((unsigned char)b.at[i] < 0x20 || b.at[i] == 0x7f)
 			b.at[i] = '?'; /* a file must not steer the terminal that shows its errors */
-	size_t password = find_url_password(buf_text(&b));
+	size_t login = find_login(buf_text(&b));
 
-	if (password < b.len) {
-		buf_cut(&b, password);
+	if (login < b.len) {
+		buf_cut(&b, login);
 		buf_add_string(&b, "***");
 	}
 	return keep_text(report, buf_text(&b));

@@ -74,33 +74,34 @@ static const struct table timeouts = { .name = "timeouts",
 /* ---------------------------------------------------------------- logging in */
 
 #define OAUTH2(member) offsetof(struct config_oauth2, member)
-#define OAUTH2_TEXT(key_name, member, row_flags, sample, what)                                   \
-	{                                                                                        \
-		.name = key_name, .shape = SCALAR, .type = &type_text, .offset = OAUTH2(member), \
-		.flags = row_flags, .since = FIRST, .example = sample, .doc = what               \
+#define OAUTH2_ROW(key_name, member, of_type, row_flags, short_name, sample, what)                       \
+	{                                                                                                \
+		.name = key_name, .shape = SCALAR, .type = of_type, .offset = OAUTH2(member),            \
+		.flags = row_flags, .variable = "OAUTH2_" short_name, .since = FIRST, .example = sample, \
+		.doc = what                                                                              \
 	}
-#define OAUTH2_FILE(key_name, member, sample, what)                                              \
-	{                                                                                        \
-		.name = key_name, .shape = SCALAR, .type = &type_path, .offset = OAUTH2(member), \
-		.since = FIRST, .example = sample, .doc = what                                   \
-	}
+#define OAUTH2_TEXT(key_name, member, row_flags, short_name, sample, what) \
+	OAUTH2_ROW(key_name, member, &type_text, row_flags, short_name, sample, what)
+#define OAUTH2_FILE(key_name, member, short_name, sample, what) \
+	OAUTH2_ROW(key_name, member, &type_path, 0, short_name, sample, what)
 static const struct key oauth2_keys[] = {
-	OAUTH2_TEXT("token_url", token_url, 0, "https://login.example.com/token",
+	OAUTH2_TEXT("token_url", token_url, 0, "TOKEN_URL", "https://login.example.com/token",
 	            "where a token is to be had: https, or http on a loopback address"),
-	OAUTH2_TEXT("client_id", client_id, 0, "postrider", "who asks there"),
-	OAUTH2_TEXT("client_secret", client_secret, KEY_SECRET, "...", "and proves it"),
-	OAUTH2_FILE("client_secret_file", client_secret_file, "/etc/postrider/secrets/client",
-	            "the same from a file"),
-	OAUTH2_TEXT("refresh_token", refresh_token, KEY_SECRET, "...",
+	OAUTH2_TEXT("client_id", client_id, 0, "CLIENT_ID", "postrider", "who asks there"),
+	OAUTH2_TEXT("client_secret", client_secret, KEY_SECRET, "CLIENT_SECRET", "...", "and proves it"),
+	OAUTH2_FILE("client_secret_file", client_secret_file, "CLIENT_SECRET_FILE",
+	            "/etc/postrider/secrets/client", "the same from a file"),
+	OAUTH2_TEXT("refresh_token", refresh_token, KEY_SECRET, "REFRESH_TOKEN", "...",
 	            "what is given for a new token; without it the client's own credentials are"),
-	OAUTH2_FILE("refresh_token_file", refresh_token_file, "/etc/postrider/secrets/refresh",
-	            "the same from a file"),
-	OAUTH2_TEXT("scope", scope, 0, "https://outlook.office365.com/.default", "what the token is for"),
-	OAUTH2_FILE("token_file", token_file, "/run/postrider/token",
+	OAUTH2_FILE("refresh_token_file", refresh_token_file, "REFRESH_TOKEN_FILE",
+	            "/etc/postrider/secrets/refresh", "the same from a file"),
+	OAUTH2_TEXT("scope", scope, 0, "SCOPE", "https://outlook.office365.com/.default",
+	            "what the token is for"),
+	OAUTH2_FILE("token_file", token_file, "TOKEN_FILE", "/run/postrider/token",
 	            "a file in which others keep a token that is good; read again when it changes"),
-	OAUTH2_TEXT("token_command", token_command, 0, "/usr/local/bin/mail-token",
+	OAUTH2_TEXT("token_command", token_command, 0, "TOKEN_COMMAND", "/usr/local/bin/mail-token",
 	            "a command that prints a token"),
-	OAUTH2_FILE("ca_file", ca_file, "/etc/postrider/tls/idp-ca.pem",
+	OAUTH2_FILE("ca_file", ca_file, "CA", "/etc/postrider/tls/idp-ca.pem",
 	            "the authorities that may have signed the certificate of token_url's server, PEM"),
 	END
 };
@@ -112,11 +113,29 @@ static const struct table oauth2 = { .name = "oauth2",
 
 #define UPSTREAM(member) offsetof(struct config_upstream, member)
 static const struct key upstream_keys[] = {
+	{ .name = "provider",
+	  .shape = SCALAR,
+	  .type = &type_provider,
+	  .offset = UPSTREAM(provider),
+	  .standard_doc = "none",
+	  .variable = "PROVIDER",
+	  .since = FIRST,
+	  .example = "ses",
+	  .doc = "whose: what is the same for all who send by it need not be written; what is written counts" },
+	{ .name = "region",
+	  .shape = SCALAR,
+	  .type = &type_text,
+	  .offset = UPSTREAM(region),
+	  .standard_doc = "the provider's first",
+	  .variable = "REGION",
+	  .since = FIRST,
+	  .example = "eu-central-1",
+	  .doc = "the provider's region: ses needs one, mailgun has us and eu" },
 	{ .name = "hosts",
 	  .shape = LIST,
 	  .type = &type_endpoint,
 	  .offset = UPSTREAM(hosts),
-	  .flags = KEY_NEEDED,
+	  .standard_doc = "the provider's",
 	  .since = FIRST,
 	  .example = "[mx1.corp.example:25, mx2.corp.example:25]",
 	  .doc = "name or address with port, and where they are weighted `*3`; tried in this order" },
@@ -235,6 +254,7 @@ static const struct key upstream_keys[] = {
 	  .shape = SCALAR,
 	  .type = &type_path,
 	  .offset = UPSTREAM(login.password_file),
+	  .variable = "PASSWORD_FILE",
 	  .since = FIRST,
 	  .example = "/etc/postrider/secrets/ses",
 	  .doc = "the password, in one line" },
@@ -282,8 +302,6 @@ static const struct key upstream_keys[] = {
 	  .offset = UPSTREAM(timeouts),
 	  .since = FIRST,
 	  .doc = "how long it may take" },
-	LATER_VARIABLE("provider", "PROVIDER", "presets for known providers"),
-	LATER_VARIABLE("region", "REGION", "the provider's region"),
 	END
 };
 const struct table schema_upstream = {
@@ -343,6 +361,7 @@ static const struct key route_keys[] = {
 	  .shape = SCALAR,
 	  .type = &type_bound,
 	  .offset = ROUTE(min_size_bytes),
+	  .standard_doc = "no bound",
 	  .min = 0,
 	  .max = UINT64_C(1) << 40,
 	  .since = FIRST,
@@ -352,6 +371,7 @@ static const struct key route_keys[] = {
 	  .shape = SCALAR,
 	  .type = &type_bound,
 	  .offset = ROUTE(max_size_bytes),
+	  .standard_doc = "no bound",
 	  .min = 0,
 	  .max = UINT64_C(1) << 40,
 	  .since = FIRST,

@@ -427,5 +427,4 @@ const struct type type_rate = { .name = "rate",
 	                        .expected = "a rate such as 14/s, 600/min, 5000/h or 20000/d; 0 for no limit",
 	                        .parse = parse_rate,
 	                        .print = print_rate,
-	                        .is_text = true,
 	                        .json = "\"type\": \"string\", \"pattern\": \"^(0|[0-9]+/(s|min|h|d))$\"" };

@@ -1,6 +1,8 @@
 /* What only the road out has: pins, patterns for replies, conditions on header fields. */
 #include <postrider/base/auto.h>
 
+#include "providers.h"
+#include "suggest.h"
 #include "value.h"
 
 static void print_text(const struct key *key, const void *place, struct buf *out)
@@ -8,6 +10,36 @@ static void print_text(const struct key *key, const void *place, struct buf *out
 	(void)key;
 	buf_add(out, *(const struct text *)place);
 }
+
+/* ---------------------------------------------------------------- providers */
+
+static bool parse_provider(struct parsing *p, struct text t, void *place)
+{
+	struct suggestion nearest = suggestion_for(t);
+
+	if (provider_find(t))
+		return value_keep(p, t, place);
+	struct config_finding *f = value_refuse(p, t);
+
+	for (const struct provider *known = providers(); known->name; known++)
+		suggestion_try(&nearest, text_from(known->name));
+	if (nearest.best.len)
+		load_hint(p->load, f, "did you mean \"%.*s\"?", TEXT_ARGS(nearest.best));
+	else
+		load_hint(p->load, f, "any other is written with hosts:, username: and password_file:");
+	return false;
+}
+
+const struct type type_provider = {
+	.name = "provider",
+	.size = sizeof(struct text),
+	.expected = "ses, sendgrid, mailgun, postmark, gmail, workspace, office365, mailjet or brevo",
+	.parse = parse_provider,
+	.print = print_text,
+	.is_text = true,
+	.json = "\"enum\": [\"ses\", \"sendgrid\", \"mailgun\", \"postmark\", \"gmail\", \"workspace\", "
+		"\"office365\", \"mailjet\", \"brevo\"]"
+};
 
 /* ---------------------------------------------------------------- pins */
 
@@ -39,23 +71,40 @@ const struct type type_pin = { .name = "pin",
 
 /* ---------------------------------------------------------------- patterns for replies */
 
-static bool is_code_part(struct text t)
+/* "421", "4*", "*": whole, or begun. Only failures are asked about. */
+static bool is_code(struct text t)
 {
-	for (size_t i = 0; i < t.len; i++)
-		if (!ascii_is_digit(t.at[i]) && t.at[i] != '.' && !(t.at[i] == '*' && i + 1 == t.len))
-			return false;
-	return t.len > 0;
+	size_t digits = value_count_digits(t);
+	bool begun = digits + 1 == t.len && t.at[digits] == '*';
+
+	if (t.len == 0 || (digits > 0 && t.at[0] != '4' && t.at[0] != '5'))
+		return false;
+	return begun ? digits < 3 : digits == 3 && t.len == 3;
 }
 
-/* "421", "4*", "550 5.7.*", "* 4.7.1": a code and perhaps an enhanced code, each of them whole or begun. */
+/* "5.7.1", "5.7.*", "4.*", "*" (RFC 3463 section 2). */
+static bool is_enhanced_code(struct text t)
+{
+	for (unsigned part = 0; part < 3; part++) {
+		size_t digits = value_count_digits(t);
+		bool last = part == 2;
+
+		if (digits + 1 == t.len && t.at[digits] == '*')
+			return true;
+		if (digits < 1 || digits > 3 ||
+		    (last ? digits != t.len : digits == t.len || t.at[digits] != '.'))
+			return false;
+		t = text_skip(t, digits + !last);
+	}
+	return true;
+}
+
 static bool parse_reply_pattern(struct parsing *p, struct text t, void *place)
 {
 	struct text enhanced = t, code = text_cut(&enhanced, ' ');
-	size_t digits = value_count_digits(code);
-	bool has_enhanced = code.len < t.len, begun = digits < code.len;
+	bool has_enhanced = code.len < t.len;
 
-	if (is_code_part(code) && digits <= 3 && (begun ? digits + 1 == code.len : digits == 3) &&
-	    (!has_enhanced || (is_code_part(enhanced) && enhanced.len <= 12)))
+	if (is_code(code) && (!has_enhanced || is_enhanced_code(enhanced)))
 		return value_keep(p, t, place);
 	value_refuse(p, t);
 	return false;

@@ -46,7 +46,11 @@ static const struct {
 	{ "a route by name", "routes.x.via=hold", NULL, "there is no \"x\" in routes" },
 	{ "a bracket that is not closed", "listen[1.name=x", NULL, "this sets nothing" },
 	{ "a wrong value", "spool.max_size=1", NULL, "max_size needs a unit: \"1\"" },
-	{ "a later version", "rules=421", NULL, "\"rules\" is not built yet in this version" },
+	{ "a later version", "milters=unix:/x", NULL, "\"milters\" is not built yet in this version" },
+	{ "a list of tables", "rules=421", NULL, "rules is not a single value" },
+	{ "a rule", "rules=[{reply: \"421\", do: suspend}]", "  - reply: 421\n", NULL },
+	{ "a condition on a header field", "routes[1].header.X-Stream=bulk", "      X-Stream: bulk\n", NULL },
+	{ "a provider", "upstreams.tls.provider=workspace", "    provider: workspace\n", NULL },
 };
 
 static void an_argument_sets_one_key(void **state)
