@@ -50,8 +50,10 @@ static void on_draft_room(void *owner)
 static enum err open_draft(void *owner, uint64_t declared_bytes)
 {
 	struct connection *c = owner;
+	bool through = c->session.listener->hand_over != CONFIG_STORE;
 
-	return queue_draft_open(c->receive->queue, declared_bytes, on_draft_room, c, &c->draft);
+	return (through ? queue_draft_open_through : queue_draft_open)(c->receive->queue, declared_bytes, on_draft_room,
+	                                                               c, &c->draft);
 }
 
 static enum err write_draft(void *owner, struct text bytes)
@@ -129,7 +131,7 @@ static void on_decided(void *owner, const struct queue_decision *decision)
 	struct receive *r = c->receive;
 
 	c->ticket = NULL;
-	if (!decision->err) {
+	if (decision->outcomes ? receive_hand_over_end(decision) != HAND_OVER_REFUSED : !decision->err) {
 		r->counts.messages++;
 		r->counts.recipients += c->session.transaction->envelope->recipient_count;
 		r->counts.bytes += c->session.transaction->envelope->content_bytes;
@@ -486,11 +488,13 @@ bool receive_connection_stop_if_idle(struct list *link)
 	return true;
 }
 
-/* One whose message the queue decides on still hears how that ended. */
+/* One whose message the queue decides on still hears how that ended; the next hop's answer it waits for no longer. */
 void receive_connection_end(struct list *link)
 {
 	struct connection *c = LIST_ITEM(link, struct connection, link);
 
+	if (c->ticket)
+		queue_accept_hurry(c->ticket);
 	if (c->ticket || !c->stream)
 		return;
 	if (c->door != DOOR_OPEN) {
@@ -505,6 +509,8 @@ void receive_connection_close(struct list *link)
 {
 	struct connection *c = LIST_ITEM(link, struct connection, link);
 
+	if (c->ticket)
+		queue_accept_hurry(c->ticket);
 	if (c->stream)
 		io_stream_close(c->stream);
 }

@@ -187,10 +187,20 @@ static void add_trace(struct receive_session *s, struct buf *out)
 	                              .received_time = e->received_time });
 }
 
+/* Which of both happened, where both may. */
+static struct text action_of(const struct receive_session *s, const struct queue_decision *decision)
+{
+	if (s->listener->hand_over == CONFIG_STORE)
+		return TEXT_EMPTY;
+	return decision->outcomes && !decision->stored ? TEXT("through") : TEXT("stored");
+}
+
 static void emit_received(struct receive_session *s, const struct queue_decision *decision)
 {
 	const struct envelope *e = s->transaction->envelope;
 	struct event event = EVENT(EVENT_RECEIVED);
+
+	event.action = action_of(s, decision);
 
 	event.has_id = true;
 	event.id = e->id;
@@ -206,7 +216,8 @@ static void emit_received(struct receive_session *s, const struct queue_decision
 		event.detail = TEXT("line ends were repaired");
 	event.code = 250;
 	event.ms.total = (int32_t)MIN(s->ops->now_time(s->owner) - e->received_time, INT32_MAX);
-	event.ms.queue = decision->disk_ms;
+	if (decision->stored)
+		event.ms.queue = decision->disk_ms;
 	s->ops->emit(s->owner, &event);
 }
 
@@ -243,6 +254,10 @@ static enum err build_front(struct receive_session *s, struct buf *out)
 	return buf_err(out) ? buf_err(out) : buf_err(&s->transaction->fields);
 }
 
+static const enum queue_mode modes[] = { [CONFIG_STORE] = QUEUE_STORE,
+	                                 [CONFIG_THROUGH] = QUEUE_THROUGH,
+	                                 [CONFIG_THROUGH_OR_STORE] = QUEUE_THROUGH_OR_STORE };
+
 void receive_transaction_go_on(struct receive_session *s)
 {
 	struct transaction *t = s->transaction;
@@ -263,7 +278,8 @@ void receive_transaction_go_on(struct receive_session *s)
 			                               .prepended = buf_text(&front),
 			                               .keys = t->keys,
 			                               .held = t->held,
-			                               .mode = QUEUE_STORE };
+			                               .mode = modes[s->listener->hand_over],
+			                               .budget_ms = s->listener->hand_over_timeout_ms };
 
 		receive_session_enter(s, PHASE_COMMIT);
 		t->has_draft = false;
@@ -336,20 +352,30 @@ void receive_transaction_take(struct receive_session *s, struct text *bytes)
 
 /* ---------------------------------------------------------------- the decision */
 
-void receive_transaction_decided(struct receive_session *s, const struct queue_decision *decision)
+static void count_taken(struct receive_session *s)
 {
 	struct transaction *t = s->transaction;
-	struct id_text id = id_to_text(t->envelope->id);
 
-	if (decision->err) {
-		receive_content_refuse_draft(s, decision->err);
-	} else {
-		s->messages++;
-		s->recipients += t->envelope->recipient_count;
-		s->junk = 0;
-		t->counted = 0;
+	s->messages++;
+	s->recipients += t->envelope->recipient_count;
+	s->junk = 0;
+	t->counted = 0;
+}
+
+void receive_transaction_decided(struct receive_session *s, const struct queue_decision *decision)
+{
+	struct id_text id = id_to_text(s->transaction->envelope->id);
+	bool through = decision->outcomes != NULL;
+
+	if (through ? receive_hand_over_end(decision) != HAND_OVER_REFUSED : !decision->err) {
+		count_taken(s);
 		emit_received(s, decision);
-		receive_session_reply_format(s, 250, "2.0.0", "queued as %.*s", ID_CHARS, id.at);
 	}
+	if (through)
+		receive_hand_over_answer(s, decision);
+	else if (decision->err)
+		receive_content_refuse_draft(s, decision->err);
+	else
+		receive_session_reply_format(s, 250, "2.0.0", "queued as %.*s", ID_CHARS, id.at);
 	receive_session_end_transaction(s);
 }

@@ -24,6 +24,7 @@
 #include <postrider/smtp/data.h>
 #include <postrider/smtp/ehlo.h>
 #include <postrider/smtp/parameter.h>
+#include <postrider/smtp/reply.h>
 #include <postrider/tls.h>
 
 enum phase {
@@ -276,6 +277,11 @@ void receive_content_too_large(struct receive_session *s);                  /* k
 void receive_content_end(struct receive_session *s);                        /* ends in PHASE_COMMIT, ASK or, refused, READY */
 void receive_content_refuse(struct receive_session *s);                     /* what failed, and the transaction with it */
 void receive_content_refuse_draft(struct receive_session *s, enum err err); /* only the reply */
+
+/* hand_over.c: what is said of a message that was handed through, or should have been */
+enum hand_over_end { HAND_OVER_DELIVERED, HAND_OVER_STORED, HAND_OVER_REFUSED };
+enum hand_over_end receive_hand_over_end(const struct queue_decision *d);
+void receive_hand_over_answer(struct receive_session *s, const struct queue_decision *d);
 
 /* bdat.c */
 void receive_bdat_command(struct receive_session *s, struct text args);

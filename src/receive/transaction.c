@@ -111,7 +111,8 @@ static bool sender_is_welcome(struct receive_session *s, const struct smtp_mail 
 		                              .reason = REASON_TOO_LARGE });
 		return false;
 	}
-	if (mail->has_size && !s->ops->has_room(s->owner, mail->size_bytes)) {
+	if (mail->has_size && s->listener->hand_over == CONFIG_STORE &&
+	    !s->ops->has_room(s->owner, mail->size_bytes)) {
 		receive_content_refuse_draft(s, ERR_FULL);
 		return false;
 	}
