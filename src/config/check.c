@@ -35,6 +35,9 @@ static void check_hosts(struct load *load, const struct config_upstream *upstrea
 			                      SHOWN(host->text), SHOWN(config->listen.items[i].name)),
 			            "mail would go around in circles until access.max_hops");
 		}
+		if (host->port == 25 && upstream->protocol == CONFIG_LMTP)
+			load_detail(load, load_error(load, spot, "LMTP must not be spoken on port 25"),
+			            "a server there may be meant for SMTP (RFC 2033 section 5)");
 		if (host->port == 465 && upstream->tls != CONFIG_TLS_IMPLICIT)
 			load_hint(load, load_warn(load, spot, "port 465 expects TLS from the first octet"),
 			          "tls: implicit");
