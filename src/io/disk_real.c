@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -153,6 +154,12 @@ static enum err disk_remove(struct io_disk *d, const char *path)
 	return unlink(path) == 0 ? ERR_OK : last_err();
 }
 
+static enum err disk_rename(struct io_disk *d, const char *from, const char *to)
+{
+	(void)d;
+	return rename(from, to) == 0 ? ERR_OK : last_err();
+}
+
 static enum err disk_sync_directory(struct io_disk *d, const char *path)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -224,6 +231,7 @@ static const struct io_disk_ops real_ops = {
 	.close = disk_close,
 	.size = disk_size,
 	.remove = disk_remove,
+	.rename = disk_rename,
 	.sync_directory = disk_sync_directory,
 	.make_directory = disk_make_directory,
 	.list = disk_list,

@@ -9,6 +9,9 @@ struct sim_node {
 	bool is_directory;
 	bool entry_durable; /* its directory was synced since it was made */
 	bool removed;       /* and its directory not yet synced since */
+	struct sim_node *
+		replaced; /* whose name it took, the directory not yet synced since: a crash leaves one of both */
+	bool is_lost;     /* at a crash, certainly */
 	unsigned open_count;
 	struct buf data;    /* as the running system sees it */
 	struct buf durable; /* as of the last sync */
@@ -226,6 +229,15 @@ static enum err file_size(struct io_disk *base, const char *path, uint64_t *byte
 	return ERR_OK;
 }
 
+/* Whoever has it open reads on, as everywhere. */
+static void take_away(struct sim_node *n)
+{
+	n->removed = true;
+	n->allocated = 0;
+	if (n->open_count == 0)
+		buf_fini(&n->data);
+}
+
 static enum err remove_file(struct io_disk *base, const char *path)
 {
 	struct sim_disk *d = disk_of(base);
@@ -237,10 +249,34 @@ static enum err remove_file(struct io_disk *base, const char *path)
 	err = next_failure(d);
 	if (err)
 		return err;
-	n->removed = true;
-	n->allocated = 0;
-	if (n->open_count == 0) /* whoever has it open reads on, as everywhere */
-		buf_fini(&n->data);
+	take_away(n);
+	return ERR_OK;
+}
+
+/* Of several in a row the first counts: it is what is on disk. */
+static void replace(struct sim_node *n, struct sim_node *old)
+{
+	n->replaced = old->replaced ? old->replaced : old;
+	old->is_lost = old->replaced != NULL;
+	old->replaced = NULL;
+	take_away(old);
+}
+
+static enum err rename_file(struct io_disk *base, const char *from, const char *to)
+{
+	struct sim_disk *d = disk_of(base);
+	struct sim_node *n = find(d, from), *old = find(d, to);
+	enum err err = n ? next_failure(d) : ERR_NOT_FOUND;
+
+	if (err || n == old)
+		return err;
+	free(n->path);
+	n->path = text_dup(text_from(to));
+	if (!n->path)
+		abort();
+	n->entry_durable = false;
+	if (old)
+		replace(n, old);
 	return ERR_OK;
 }
 
@@ -264,6 +300,7 @@ static enum err sync_directory(struct io_disk *base, const char *path)
 		if (!text_eq(directory_of(n->path), text_from(path)))
 			continue;
 		n->entry_durable = true;
+		n->replaced = NULL; /* which goes in this same round, or when it is closed */
 		if (n->removed && n->open_count == 0)
 			node_free(n);
 	}
@@ -312,6 +349,7 @@ static const struct io_disk_ops disk_ops = {
 	.close = close_file,
 	.size = file_size,
 	.remove = remove_file,
+	.rename = rename_file,
 	.sync_directory = sync_directory,
 	.make_directory = make_directory,
 	.list = list_directory,
@@ -348,6 +386,10 @@ static void lose_power(struct sim_disk *d, struct sim_node *n)
 
 	if (n->is_directory)
 		return;
+	if (n->is_lost) {
+		node_free(n);
+		return;
+	}
 	if (n->removed ? random_below(random, 2) : !n->entry_durable && random_below(random, 2)) {
 		node_free(n);
 		return;
@@ -364,11 +406,27 @@ static void lose_power(struct sim_disk *d, struct sim_node *n)
 	n->allocated = 0;
 }
 
+/* Of what took a name and what had it. */
+static void choose_one(struct sim_disk *d, struct sim_node *n)
+{
+	struct sim_node *old = TAKE(n->replaced);
+
+	if (!old)
+		return;
+	bool is_new = random_below(&d->sim->random, 2);
+
+	(is_new ? old : n)->is_lost = true;
+	(is_new ? n : old)->entry_durable = true;
+	old->removed = false;
+}
+
 void sim_disk_crash(struct sim *s)
 {
 	struct sim_disk *d = disk_of(s->disk);
 
 	d->generation++;
+	for (LIST_EACH(it, &d->nodes))
+		choose_one(d, LIST_ITEM(it, struct sim_node, link));
 	for (LIST_EACH_SAFE(it, &d->nodes))
 		lose_power(d, LIST_ITEM(it, struct sim_node, link));
 }

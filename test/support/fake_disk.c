@@ -326,6 +326,27 @@ static enum err disk_remove(struct io_disk *base, const char *path)
 	return err;
 }
 
+static enum err disk_rename(struct io_disk *base, const char *from, const char *to)
+{
+	struct fake_disk *d = disk_of(base);
+
+	pthread_mutex_lock(&d->mutex);
+	struct entry *e = find(d, from), *old = find(d, to);
+	enum err err = e ? act(d, FAKE_DISK_RENAME) : ERR_NOT_FOUND;
+
+	if (!err && old != e) {
+		free(e->path);
+		e->path = path_dup(to);
+		e->name_synced = false;
+		if (old && old->name_synced)
+			old->gone = true;
+		else if (old)
+			entry_free(old);
+	}
+	pthread_mutex_unlock(&d->mutex);
+	return err;
+}
+
 static bool is_in(const struct entry *e, const char *directory)
 {
 	struct text path = text_from(e->path);
@@ -397,6 +418,7 @@ static const struct io_disk_ops fake_ops = {
 	.close = disk_close,
 	.size = disk_size,
 	.remove = disk_remove,
+	.rename = disk_rename,
 	.sync_directory = disk_sync_directory,
 	.make_directory = disk_make_directory,
 	.list = disk_list,

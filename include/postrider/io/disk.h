@@ -23,6 +23,8 @@ struct io_disk_ops {
 	void (*close)(struct io_file **f);
 	enum err (*size)(struct io_disk *d, const char *path, uint64_t *bytes);
 	enum err (*remove)(struct io_disk *d, const char *path);   /* ERR_NOT_FOUND */
+	/* Within one directory. What was called `to` is replaced: others see the one or the other, also after a crash. */
+	enum err (*rename)(struct io_disk *d, const char *from, const char *to);
 	enum err (*sync_directory)(struct io_disk *d, const char *path);
 	enum err (*make_directory)(struct io_disk *d, const char *path);      /* 0700; there already: ERR_OK */
 	enum err (*list)(struct io_disk *d, const char *path, io_disk_name_fn *each, void *owner);

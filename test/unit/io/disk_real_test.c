@@ -187,6 +187,27 @@ static void removing_removes(void **state)
 	assert_int_not_equal(access(w->path, F_OK), 0);
 }
 
+static void renaming_replaces(void **state)
+{
+	struct world *w = *state;
+	struct io_file *f = NULL;
+	char other[104], got[4];
+	size_t len = 0;
+
+	snprintf(other, sizeof(other), "%s.new", w->path);
+	create(w, "old");
+	assert_int_equal(w->disk->ops->open(w->disk, other, IO_FILE_CREATE, &f), ERR_OK);
+	assert_int_equal(w->disk->ops->write_at(f, 0, "new", 3), ERR_OK);
+	w->disk->ops->close(&f);
+	assert_int_equal(w->disk->ops->rename(w->disk, other, w->path), ERR_OK);
+	assert_int_equal(w->disk->ops->rename(w->disk, other, w->path), ERR_NOT_FOUND);
+	f = open_one(w, IO_FILE_READ);
+	assert_int_equal(w->disk->ops->read_at(f, 0, got, sizeof(got), &len), ERR_OK);
+	assert_int_equal(len, 3);
+	assert_memory_equal(got, "new", 3);
+	w->disk->ops->close(&f);
+}
+
 static void free_space_is_known(void **state)
 {
 	struct world *w = *state;
@@ -221,6 +242,7 @@ int main(void)
 		TEST(a_directory_is_listed_without_the_dots),
 		TEST(a_directory_may_be_there_already_but_not_as_a_file),
 		TEST(removing_removes),
+		TEST(renaming_replaces),
 		TEST(free_space_is_known),
 		TEST(a_full_disk_says_so),
 	};
