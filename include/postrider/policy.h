@@ -34,7 +34,7 @@ struct policy_options {
 };
 
 MUST_USE enum err policy_new(const struct policy_options *options, struct policy **out);
-void policy_configure(struct policy *p, const struct config *config);
+MUST_USE enum err policy_configure(struct policy *p, const struct config *config);
 void policy_free(struct policy **p); /* lookups in flight: their slots are set to NULL, no callback */
 
 /* ---------------------------------------------------------------- what a domain says (MTA-STS) */
@@ -61,40 +61,53 @@ MUST_USE enum err policy_find_domain(struct policy *p, struct text domain, struc
 struct policy_host;
 struct policy_host *policy_host_ref(struct policy_host *h);
 void policy_host_unref(struct policy_host **h);
+/* False: none of the records can be used (RFC 7672 section 3.1.3): TLS is a must, and proves nobody. */
+bool policy_host_is_usable(const struct policy_host *h);
+struct text policy_host_base(const struct policy_host *h); /* TLSA base domain, for SNI (RFC 7672 section 8.1); borrowed */
 
 /* ERR_TEMPORARY: the TLSA lookup failed where DNSSEC says that there may be records: this host must not be used now; problem
- * names the zone. host: borrowed for the call. */
+ * names the zone. host: borrowed for the call. Both may be kept by policy_host_ref. */
 typedef void policy_host_fn(void *owner, enum err err, struct policy_host *host, struct text problem);
-/* mx_secure: the answer that named the host was proved by DNSSEC; address_secure: so were its addresses. With either false
- * nothing is asked. canonical: the end of the host's CNAME chain, or empty. */
+/* mx_secure: the answer that named the host was proved by DNSSEC, or a person named it; address_secure: so were its addresses.
+ * Without the first nothing is asked; without the second only for a host that is an alias, which may be proved where what it
+ * leads to is not. canonical: the end of the host's CNAME chain, or empty. RFC 7672 section 2.2.2. */
 MUST_USE enum err policy_find_host(struct policy *p, struct text host, struct text canonical, uint16_t port, bool mx_secure,
                                    bool address_secure, struct policy_lookup **slot, policy_host_fn *on_done, void *owner);
 void policy_cancel(struct policy_lookup **slot); /* *slot may be NULL */
 
 /* ---------------------------------------------------------------- how to connect */
 
-enum policy_by { POLICY_BY_NOBODY, POLICY_BY_ROUTE, POLICY_BY_DANE, POLICY_BY_MTA_STS };
+/* Who says so. */
+enum policy_by { POLICY_BY_NOBODY, POLICY_BY_ROUTE, POLICY_BY_DANE, POLICY_BY_MTA_STS, POLICY_BY_MESSAGE };
 
 struct policy_question {
-	enum config_tls tls;           /* of the route */
-	bool requires_tls;             /* the message: REQUIRETLS (RFC 8689) */
-	bool tls_optional;             /* the message: "TLS-Required: No" */
+	enum config_tls tls; /* of the route: NONE is its last word, but for a message that requires TLS */
+	bool requires_tls;   /* the message: REQUIRETLS (RFC 8689) */
+	bool tls_optional;   /* the message: "TLS-Required: No": DANE and MTA-STS do not count; nor does this with REQUIRETLS */
+	bool wants_dane;     /* the route: without usable records the host is not used */
+	bool mx_secure;      /* DNSSEC proved that the host is the domain's */
 	const struct policy_domain *domain;
 	const struct policy_host *host;
-	struct text domain_name, host_name; /* borrowed as long as the demand */
+	struct text domain_name, host_name; /* borrowed as long as the demand, as those two; domain_name may be empty */
+	struct text domain_canonical;       /* the end of the domain's CNAME chain; may be empty */
 };
 
+#define POLICY_NAMES_MAX 4
+
 struct policy_demand {
-	enum config_tls tls; /* NONE, OPPORTUNISTIC or REQUIRE */
-	struct tls_expectation expect;
+	enum config_tls tls; /* NONE, OPPORTUNISTIC, REQUIRE, or IMPLICIT as the route has it */
+	struct tls_expectation expect; /* CONTEXT: nothing that the route does not say already */
 	enum policy_by by;
+	bool proves;         /* whoever meets it has proved to be a host of the domain */
+	struct text server_name; /* for SNI: the TLSA base domain, or the host */
 	/* This host must not be used at all: a sentence; empty: it may. Transient unless is_permanent. */
 	struct text refusal;
 	bool is_permanent;
-	struct text names[2]; /* what expect.names points at */
+	struct text names[POLICY_NAMES_MAX]; /* what expect.names points at */
+	char words[512];                     /* and refusal */
 };
 
-/* Borrows from the question. */
+/* Points into itself, and borrows from the question: it is not to be moved. */
 void policy_demand_of(const struct policy_question *q, struct policy_demand *out);
 
 /* ---------------------------------------------------------------- reports (RFC 8460) */
@@ -114,6 +127,9 @@ enum policy_failure {
 	POLICY_STS_POLICY_INVALID,
 	POLICY_STS_WEBPKI_INVALID,
 };
+
+/* What to say of a handshake that failed, or was not as it should be. */
+enum policy_failure policy_failure_of(enum tls_fault fault);
 
 struct policy_report {
 	struct text domain;            /* of the recipient */

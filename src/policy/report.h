@@ -37,9 +37,7 @@ void report_note(struct reports *r, const struct policy_report *note);
 void report_note_fetch(struct reports *r, struct text domain, enum policy_failure failure,
                        struct text problem);
 
-/* What reports say of a host's TLSA records; whoever knows struct policy_host (dane.c) has this. base: the TLSA base domain
- * (RFC 7672 section 2.2.3). Both borrowed from the host. */
-struct text policy_host_base(const struct policy_host *host);
+/* What reports say of a host's TLSA records, beside policy_host_base (dane.c). Borrowed from the host. */
 size_t policy_host_records(const struct policy_host *host, const struct tls_tlsa **out);
 
 #endif
