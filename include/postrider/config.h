@@ -49,6 +49,7 @@ enum config_mechanism {
 };
 enum config_trust_ad { CONFIG_TRUST_AUTO, CONFIG_TRUST_YES, CONFIG_TRUST_NO };
 /* Of mail inside a destination: URGENT goes before all else, BULK behind it. */
+/* Stored in the queue: a number never gets another meaning. */
 enum config_class { CONFIG_CLASS_NORMAL, CONFIG_CLASS_URGENT, CONFIG_CLASS_BULK };
 /* When the mark of an attempt is on disk: LAZY joins the next commit, STRICT before the final dot leaves. */
 enum config_ledger { CONFIG_LEDGER_LAZY, CONFIG_LEDGER_STRICT };
@@ -305,6 +306,7 @@ struct config_upstream {
 		pins; /* SHA-256 of a certificate or of its public key, 64 digits in lower case: one must fit */
 	struct text cert, key; /* PEM files: our certificate; both or none */
 	struct config_login login;
+	bool auth_plaintext;      /* it is shown also to a host that has not proved its name */
 	struct config_ips source; /* empty: the system chooses */
 	struct text helo;         /* never empty: config.hostname when not given */
 	enum config_ip_choice ip;
@@ -380,6 +382,7 @@ struct config_routes {
 	const struct config_route *items; /* at least one; the last need not match everything */
 	size_t count;
 	const struct config_route_index *index; /* over all `to`; NULL for a short list */
+	struct config_texts fields;             /* names of header fields that some route asks for, each once */
 };
 
 /* The number (from 0) of the first route whose `to` matches, whatever its other conditions; count: none. */

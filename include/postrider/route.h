@@ -54,7 +54,7 @@ struct route_choice {
 	const struct config_route *route; /* place says file:line */
 	size_t route_number;              /* from 1; 0: no route matched */
 	const struct config_way *way;     /* with CONFIG_VIA_UPSTREAM and _DIRECT, else NULL */
-	bool provisional;                 /* what is not known yet of the message may change it */
+	bool provisional;                 /* the content is not known yet, and another route may match then */
 	size_t key_len;
 	char key_octets[ROUTE_KEY_MAX];
 };
@@ -70,8 +70,7 @@ struct route_message {
 	                           * that name no listener */
 	struct text user;         /* who logged in; empty: nobody */
 	struct text reverse_path; /* empty: the null reverse-path */
-	/* Header fields, unfolded and trimmed, a line each: "X-Stream: bulk\n". Those that no line names are not there. */
-	struct text fields;
+	struct text fields; /* as struct header_pick has them; those that no line names are not there */
 	uint64_t content_bytes;
 	bool is_received; /* false: the content is not known yet, and routes that ask for header fields or sizes are passed over */
 	bool released;    /* by a person: routes that hold are passed over, unless nothing else matches */
@@ -81,6 +80,10 @@ struct route_message {
  * ERR_SYNTAX: a forward-path without a domain, or longer than RFC 5321 allows. */
 MUST_USE enum err route_find(const struct config *config, const struct route_message *message,
                              struct text forward_path, struct route_choice *out);
+
+/* How soon a message goes among those for the same destination: its route's class (route may be NULL), and one step more or less
+ * urgent by the sender's MT-PRIORITY (RFC 6710): from 4 up, below 0 down. */
+enum config_class route_class(const struct config_route *route, int priority);
 
 /* The limits of a domain: of the longest that matches, else `any`. Never NULL. */
 const struct config_limit *route_limit(const struct config *config, struct text domain);

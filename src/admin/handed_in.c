@@ -22,9 +22,12 @@ struct handed_in {
 	struct envelope *envelope;
 	struct text *keys;
 	bool *held;
+	enum config_class *classes;
 	size_t room;
 	struct queue_draft *draft;
 	struct header_scan header;
+	struct header_pick pick; /* of the header fields that routes ask for */
+	bool provisional;        /* some recipient's way may be another one when the content is known */
 	struct local_text lines;
 	struct buf mended;
 	struct text local_user; /* in the envelope's arena */
@@ -69,6 +72,9 @@ enum err handed_in_new(const struct handed_in_options *options, struct handed_in
 	h->options = *options;
 	h->config = config_ref(options->config);
 	header_scan_init(&h->header);
+	header_pick_init(&h->pick, h->config->routes.fields.items, h->config->routes.fields.count);
+	if (h->pick.count)
+		h->header.pick = &h->pick;
 	buf_init(&h->mended, 2 * PIECE_MAX + 16);
 	h->envelope = envelope_new(ENVELOPE_BUDGET);
 	if (!h->envelope || fill_envelope(h))
@@ -86,10 +92,12 @@ void handed_in_free(struct handed_in **slot)
 		return;
 	queue_draft_abort(&h->draft);
 	header_scan_fini(&h->header);
+	header_pick_fini(&h->pick);
 	buf_fini(&h->mended);
 	envelope_free(&h->envelope);
 	free(h->keys);
 	free(h->held);
+	free(h->classes);
 	config_unref(&h->config);
 	free(h);
 }
@@ -156,6 +164,11 @@ static enum err make_room(struct handed_in *h)
 	if (!held)
 		return ERR_NOMEM;
 	h->held = held;
+	enum config_class *classes = realloc(h->classes, room * sizeof(*classes));
+
+	if (!classes)
+		return ERR_NOMEM;
+	h->classes = classes;
 	h->room = room;
 	return ERR_OK;
 }
@@ -173,6 +186,8 @@ static enum err add_recipient(struct handed_in *h, struct text given, struct tex
 	    envelope_add_recipient(e, path, text_eq(given, path) ? TEXT_EMPTY : given))
 		return ERR_NOMEM;
 	h->held[n] = choice->via == CONFIG_VIA_HOLD;
+	h->provisional = h->provisional || choice->provisional;
+	h->classes[n] = route_class(choice->route, e->priority);
 	return ERR_OK;
 }
 
@@ -219,7 +234,7 @@ enum err handed_in_to(struct handed_in *h, struct text mailbox, struct buf *prob
 		               TEXT_ARGS(mailbox));
 		return ERR_SYNTAX;
 	}
-	if (choice.via == CONFIG_VIA_REJECT) {
+	if (choice.via == CONFIG_VIA_REJECT && !choice.provisional) {
 		buf_add_format(problem, "the recipient %.*s %s", TEXT_ARGS(mailbox),
 		               choice.route ? "is rejected by a route" : "matches no route");
 		return ERR_SYNTAX;
@@ -288,7 +303,36 @@ static enum err know_content(struct handed_in *h)
 	if (!err)
 		err = envelope_set(e, &e->subject,
 		                   text_head(header_scan_value(&h->header, HEADER_SUBJECT), SUBJECT_KEPT));
-	return err;
+	if (!err)
+		err = header_pick_finish(&h->pick);
+	return err ? err : envelope_set(e, &e->fields, buf_text(&h->pick.lines));
+}
+
+/* As in an SMTP session: refused when all recipients are rejected, else those that are come back as a report. */
+static enum err look_again(struct handed_in *h, struct buf *problem)
+{
+	struct envelope *e = h->envelope;
+	const struct route_message message = { .listener = h->options.listener,
+		                               .user = e->user,
+		                               .reverse_path = e->reverse_path,
+		                               .fields = e->fields,
+		                               .content_bytes = e->content_bytes,
+		                               .is_received = true };
+	struct route_choice choice = { .route = NULL };
+	size_t rejected = 0;
+
+	for (size_t i = 0; h->provisional && i < e->recipient_count; i++) {
+		if (route_find(h->config, &message, e->recipients[i].forward_path, &choice) ||
+		    arena_text(&e->arena, route_key(&choice), &h->keys[i]))
+			return ERR_NOMEM;
+		h->held[i] = choice.via == CONFIG_VIA_HOLD;
+		h->classes[i] = route_class(choice.route, e->priority);
+		rejected += choice.via == CONFIG_VIA_REJECT;
+	}
+	if (rejected && rejected == e->recipient_count)
+		buf_add_string(problem, choice.route ? "the message is rejected by a route"
+		                                     : "the message matches no route");
+	return ERR_OK;
 }
 
 enum err handed_in_finish(struct handed_in *h, struct buf *problem)
@@ -299,8 +343,10 @@ enum err handed_in_finish(struct handed_in *h, struct buf *problem)
 	}
 	if (!h->err)
 		h->err = know_content(h);
-	if (h->err)
-		return h->err;
+	if (!h->err)
+		h->err = look_again(h, problem);
+	if (h->err || problem->len > 0)
+		return h->err ? h->err : ERR_SYNTAX;
 	if (h->bytes == 0)
 		buf_add(problem, TEXT("the message is empty"));
 	else if (h->lines.has_nul)
@@ -410,6 +456,7 @@ enum err handed_in_commit(struct handed_in *h, struct text fields, struct observ
 		                               .prepended = buf_text(&prepended),
 		                               .keys = h->keys,
 		                               .held = h->held,
+		                               .classes = h->classes,
 		                               .mode = QUEUE_STORE };
 
 	h->observe = observe;

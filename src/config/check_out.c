@@ -140,30 +140,54 @@ static void check_login(struct load *load, const struct config_upstream *u)
 		              "username:");
 }
 
-static bool would_show(const struct config_login *login)
+/* Nobody is in between. */
+static bool is_local(const struct config_upstream *u)
 {
-	return login &&
-	       (login->mechanism == CONFIG_MECHANISM_AUTO || login->mechanism == CONFIG_MECHANISM_PLAIN ||
-	        login->mechanism == CONFIG_MECHANISM_LOGIN || is_by_token(login->mechanism));
+	for (size_t i = 0; i < u->hosts.count; i++)
+		if (u->mx || !(u->hosts.items[i].is_unix || ip_is_loopback(u->hosts.items[i].ip)))
+			return false;
+	return u->hosts.count > 0;
 }
 
-/* A login that anyone on the way may read, or take from somebody who claims to be the upstream. */
+/* Why a login would be shown to whoever answers; NULL: it would not. */
+static const char *exposure(const struct config_way *way)
+{
+	const struct config_upstream *u = way->upstream;
+
+	if (way->tls != CONFIG_TLS_REQUIRE && way->tls != CONFIG_TLS_IMPLICIT)
+		return "TLS is not demanded";
+	if (!u->verify)
+		return "verify: false takes any certificate";
+	if (u->mx && !u->server_name.len && !u->pins.count && !u->dane)
+		return "the DNS says which host it is (mx: true), and that is what its certificate is compared with";
+	return NULL;
+}
+
+/* A login that anyone on the way may read, or take from us by claiming to be the upstream. */
 static void check_exposure(struct load *load, const struct config_upstream *u)
 {
 	const struct config *config = &load->snapshot->config;
 
 	for (size_t i = 0; i < config->ways.count; i++) {
 		const struct config_way *way = &config->ways.items[i];
+		const char *why = way->upstream == u ? exposure(way) : NULL;
+		struct config_finding *f;
 
-		if (way->upstream != u || !would_show(way->login) || way->tls == CONFIG_TLS_REQUIRE ||
-		    way->tls == CONFIG_TLS_IMPLICIT)
+		if (!why || !way->login || way->login->mechanism == CONFIG_MECHANISM_EXTERNAL || is_local(u))
 			continue;
-		load_detail(
-			load,
-			load_warn(load, spot_of(load, u, "tls"),
-		                  "the login at upstream \"%.*s\" is not kept from others by TLS",
-		                  SHOWN(u->name)),
-			"without a checked certificate only mechanisms that show no password can be used");
+		if (u->auth_plaintext) {
+			f = load_warn(load, spot_of(load, u, "auth_plaintext"),
+			              "the login at upstream \"%.*s\" is shown to whoever answers there",
+			              SHOWN(u->name));
+			load_detail(load, f, "%s", why);
+			return;
+		}
+		f = load_error(load, spot_of(load, u, u->verify ? "tls" : "verify"),
+		               "the login at upstream \"%.*s\" would be shown to whoever answers there",
+		               SHOWN(u->name));
+		load_detail(load, f, "%s", why);
+		load_hint(load, f, "%s",
+		          u->verify && u->mx ? "server_name:" : "tls: require with verify: true; or auth_plaintext: true");
 		return;
 	}
 }

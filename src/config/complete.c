@@ -157,6 +157,7 @@ void complete(struct load *load)
 	complete_direct(load);
 	complete_routes(load);
 	complete_ways(load);
+	complete_fields(load);
 	complete_rules(load);
 	complete_drop(load);
 	load->nomem |=

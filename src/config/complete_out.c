@@ -254,6 +254,41 @@ void complete_ways(struct load *load)
 	config->ways = (struct config_ways){ ways, count };
 }
 
+/* ---------------------------------------------------------------- header fields */
+
+/* They are kept with every message. */
+#define FIELDS_MAX 64
+
+void complete_fields(struct load *load)
+{
+	struct config_routes *routes = &load->snapshot->config.routes;
+	size_t room = 0, count = 0;
+
+	for (size_t i = 0; i < routes->count; i++)
+		room += routes->items[i].header.count;
+	struct text *names = room ? load_keep(load, room * sizeof(*names)) : NULL;
+
+	for (size_t i = 0; names && i < routes->count; i++) {
+		const struct config_header_matches *asked = &routes->items[i].header;
+
+		for (size_t h = 0; h < asked->count; h++) {
+			bool known = false;
+
+			for (size_t k = 0; k < count && !known; k++)
+				known = text_eq_nocase(names[k], asked->items[h].name);
+			if (known)
+				continue;
+			if (count == FIELDS_MAX) {
+				load_error(load, &origin_find_format(load->snapshot, "routes[%zu]", i)->spot,
+				           "routes ask for more than %d header fields", FIELDS_MAX);
+				return;
+			}
+			names[count++] = asked->items[h].name;
+		}
+	}
+	routes->fields = (struct config_texts){ names, count };
+}
+
 /* ---------------------------------------------------------------- rules */
 
 void complete_rules(struct load *load)

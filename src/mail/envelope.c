@@ -36,6 +36,7 @@ enum tag {
 	TAG_BY_TIME = 24,
 	TAG_BY_TRACE = 25,
 	TAG_HEADER_8BIT = 26,
+	TAG_FIELDS = 27,
 };
 
 enum recipient_tag {
@@ -64,6 +65,7 @@ static const struct {
 	{ TAG_SUBJECT, offsetof(struct envelope, subject) },
 	{ TAG_ENVID, offsetof(struct envelope, envid) },
 	{ TAG_SUBMITTER, offsetof(struct envelope, submitter) },
+	{ TAG_FIELDS, offsetof(struct envelope, fields) },
 };
 
 static struct text *text_at(struct envelope *e, size_t i)

@@ -3,6 +3,8 @@
 #include <postrider/base/auto.h>
 #include <postrider/base/utf8.h>
 
+#include "header_pick.h"
+
 /* ---------------------------------------------------------------- in memory */
 
 /* The length of the line at the front with its end. LF alone ends a line here too: what is read may be
@@ -153,8 +155,12 @@ static int wanted_of(struct text name)
 
 static void begin_value(struct header_scan *s)
 {
+	struct text name = text_of(s->name, s->name_len);
+
 	s->phase = SCAN_VALUE;
-	s->wanted = s->name_len <= sizeof(s->name) ? wanted_of(text_of(s->name, s->name_len)) : -1;
+	s->wanted = s->name_len <= sizeof(s->name) ? wanted_of(name) : -1;
+	if (s->pick)
+		header_pick_begin(s->pick, s->name_len <= sizeof(s->name) ? name : TEXT_EMPTY);
 	s->keeping = s->wanted >= 0 && wanted_fields[s->wanted].kept && s->counts[s->wanted] == 0;
 	if (s->wanted >= 0)
 		s->counts[s->wanted]++;
@@ -163,6 +169,8 @@ static void begin_value(struct header_scan *s)
 /* Octets of the value at hand; white space before the first other one is not kept. */
 static void keep(struct header_scan *s, struct text t)
 {
+	if (s->pick)
+		header_pick_add(s->pick, t);
 	if (!s->keeping)
 		return;
 	struct buf *value = &s->values[s->wanted];
@@ -179,6 +187,8 @@ static void keep(struct header_scan *s, struct text t)
 static void end_scan(struct header_scan *s, enum header_end end)
 {
 	s->end = end;
+	if (s->pick)
+		header_pick_begin(s->pick, TEXT_EMPTY);
 }
 
 /* The first octet of a line. */
@@ -253,6 +263,8 @@ enum err header_scan_feed(struct header_scan *s, struct text span)
 			end_scan(s, HEADER_TOO_BIG);
 		if (s->keeping && buf_err(&s->values[s->wanted]))
 			return buf_err(&s->values[s->wanted]);
+		if (s->pick && buf_err(&s->pick->lines))
+			return buf_err(&s->pick->lines);
 	}
 	return ERR_OK;
 }

@@ -158,7 +158,7 @@ static bool refuse_data(struct receive_session *s)
 				   .reason = REASON_POLICY });
 	} else if (t->err) {
 		receive_content_refuse_draft(s, t->err);
-	} else if (receive_auth_header_fits(s)) {
+	} else if (receive_auth_header_fits(s) && receive_transaction_reroute(s)) {
 		return false;
 	}
 	receive_session_end_transaction(s);
@@ -278,6 +278,7 @@ void receive_transaction_go_on(struct receive_session *s)
 			                               .prepended = buf_text(&front),
 			                               .keys = t->keys,
 			                               .held = t->held,
+			                               .classes = t->classes,
 			                               .mode = modes[s->listener->hand_over],
 			                               .budget_ms = s->listener->hand_over_timeout_ms };
 
@@ -305,6 +306,10 @@ static void describe(struct transaction *t)
 	if (!t->err)
 		t->err = envelope_set(e, &e->subject,
 		                      text_head(header_scan_value(&t->header, HEADER_SUBJECT), SUBJECT_KEPT));
+	if (!t->err)
+		t->err = header_pick_finish(&t->pick);
+	if (!t->err)
+		t->err = envelope_set(e, &e->fields, buf_text(&t->pick.lines));
 }
 
 /* All is there: checked, and then the queue decides. */

@@ -112,11 +112,14 @@ struct transaction {
 	struct envelope *envelope;
 	struct text *keys; /* of each recipient; their octets in envelope->arena */
 	uint32_t *hashes;  /* of its forward-path */
+	enum config_class *classes; /* for what else waits for the same destination */
 	bool *held;
 	size_t key_room;
 	struct data_decoder decoder;
 	struct data_repairer repairer;
 	struct header_scan header;
+	struct header_pick pick; /* of the header fields that routes ask for */
+	bool provisional;        /* some recipient's way may be another one when the content is known */
 	uint64_t limit_bytes;
 	uint64_t content_bytes; /* kept so far */
 	bool repairs;           /* line ends are mended rather than refused */
@@ -269,6 +272,8 @@ void receive_transaction_take(struct receive_session *s, struct text *bytes);
 void receive_transaction_go_on(struct receive_session *s);
 void receive_transaction_decided(struct receive_session *s, const struct queue_decision *decision);
 void receive_transaction_free(struct receive_session *s);
+/* The content is known: each recipient's way is looked up again where routes ask for it. False: refused as a whole. */
+bool receive_transaction_reroute(struct receive_session *s);
 
 /* content.c: what DATA and BDAT have in common */
 void receive_content_open(struct receive_session *s);                       /* a failure is kept in transaction->err */

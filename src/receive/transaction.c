@@ -21,6 +21,7 @@ void receive_transaction_free(struct receive_session *s)
 		s->ops->abort_draft(s->owner);
 	buf_fini(&t->fields);
 	header_scan_fini(&t->header);
+	header_pick_fini(&t->pick);
 	envelope_free(&t->envelope);
 	free(t->keys);
 	free(t);
@@ -190,6 +191,9 @@ static void begin(struct receive_session *s, const struct smtp_mail *mail, struc
 	}
 	t->limit_bytes = s->config->access.max_message_size_bytes;
 	header_scan_init(&t->header);
+	header_pick_init(&t->pick, s->config->routes.fields.items, s->config->routes.fields.count);
+	if (t->pick.count)
+		t->header.pick = &t->pick;
 	s->transaction = t;
 	s->chunk.failed = false;
 	receive_session_enter(s, PHASE_MAIL);
@@ -253,7 +257,7 @@ static bool recipient_is_welcome(struct receive_session *s, struct text path)
 	return false;
 }
 
-/* Keys, hashes and holds are one block, which begins with the keys. */
+/* Keys, hashes, classes and holds are one block, which begins with the keys. */
 static enum err make_room(struct transaction *t)
 {
 	size_t room = t->key_room ? t->key_room * 2 : 2, count = t->envelope->recipient_count;
@@ -261,20 +265,23 @@ static enum err make_room(struct transaction *t)
 
 	if (count < t->key_room)
 		return ERR_OK;
-	keys = malloc(room * (sizeof(*t->keys) + sizeof(*t->hashes) + sizeof(*t->held)));
+	keys = malloc(room * (sizeof(*t->keys) + sizeof(*t->hashes) + sizeof(*t->classes) + sizeof(*t->held)));
 	if (!keys)
 		return ERR_NOMEM;
 	uint32_t *hashes = (uint32_t *)(void *)(keys + room);
-	bool *held = (bool *)(void *)(hashes + room);
+	enum config_class *classes = (enum config_class *)(void *)(hashes + room);
+	bool *held = (bool *)(void *)(classes + room);
 
 	if (count) {
 		memcpy(keys, t->keys, count * sizeof(*keys));
 		memcpy(hashes, t->hashes, count * sizeof(*hashes));
+		memcpy(classes, t->classes, count * sizeof(*classes));
 		memcpy(held, t->held, count * sizeof(*held));
 	}
 	free(t->keys);
 	t->keys = keys;
 	t->hashes = hashes;
+	t->classes = classes;
 	t->held = held;
 	t->key_room = room;
 	return ERR_OK;
@@ -298,7 +305,9 @@ static enum err add_recipient(struct receive_session *s, struct text given, stru
 	}
 	t->keys[n] = key;
 	t->hashes[n] = (uint32_t)text_hash(path);
+	t->classes[n] = route_class(choice->route, e->priority);
 	t->held[n] = choice->via == CONFIG_VIA_HOLD;
+	t->provisional = t->provisional || choice->provisional;
 	return ERR_OK;
 }
 
@@ -355,7 +364,7 @@ static void admit_recipient(struct receive_session *s, struct text given, struct
 
 	if (route_find(s->config, &message, path, &choice)) {
 		refuse_recipient(s, given, 550, "5.1.3", "is no address that mail can go to", NULL);
-	} else if (choice.via == CONFIG_VIA_REJECT) {
+	} else if (choice.via == CONFIG_VIA_REJECT && !choice.provisional) {
 		refuse_recipient(s, given, 550, "5.7.1",
 		                 choice.route ? "is rejected by a route" : "has no route here", "routes");
 	} else if (merge_recipient(s->transaction, path, wishes)) {
@@ -370,6 +379,49 @@ static void admit_recipient(struct receive_session *s, struct text given, struct
 			receive_session_enter(s, PHASE_RCPT);
 		receive_session_reply(s, 250, "2.1.5", "Ok");
 	}
+}
+
+/* Those that are rejected go to the queue beside the others, and come back as a report: at the dot there is one answer for all
+ * of them, and it has to be true for each. */
+bool receive_transaction_reroute(struct receive_session *s)
+{
+	struct transaction *t = s->transaction;
+	struct envelope *e = t->envelope;
+	const struct route_message message = { .listener = s->listener->name,
+		                               .user = e->user,
+		                               .reverse_path = e->reverse_path,
+		                               .fields = e->fields,
+		                               .content_bytes = e->content_bytes,
+		                               .is_received = true };
+	struct route_choice choice = { .route = NULL };
+	size_t rejected = 0;
+
+	if (!t->provisional)
+		return true;
+	for (size_t i = 0; i < e->recipient_count && !t->err; i++) {
+		if (route_find(s->config, &message, e->recipients[i].forward_path, &choice)) {
+			t->err = ERR_SYNTAX; /* it had a way at RCPT */
+			break;
+		}
+		t->held[i] = choice.via == CONFIG_VIA_HOLD;
+		t->classes[i] = route_class(choice.route, e->priority);
+		t->err = arena_text(&e->arena, route_key(&choice), &t->keys[i]);
+		rejected += choice.via == CONFIG_VIA_REJECT;
+	}
+	if (t->err) {
+		receive_content_refuse_draft(s, t->err);
+		return false;
+	}
+	if (rejected < e->recipient_count)
+		return true;
+	receive_session_refuse(s, &(struct refusal){ .code = 550,
+	                                             .enhanced = "5.7.1",
+	                                             .text = choice.route ? "The message is rejected by a route"
+	                                                                : "The message has no route here",
+	                                             .rule = "routes",
+	                                             .stage = STAGE_DATA,
+	                                             .reason = REASON_POLICY });
+	return false;
 }
 
 static bool may_have_more(struct receive_session *s)

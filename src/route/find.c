@@ -1,6 +1,8 @@
 /* Which way. */
 #include <postrider/route.h>
 
+#include <postrider/mail/header.h>
+
 #define DOMAIN_MAX 255
 
 static bool has_text(const struct config_texts *texts, struct text t)
@@ -63,13 +65,11 @@ static bool fits(struct text pattern, struct text value)
 
 static bool has_field(struct text fields, const struct config_header_match *wanted)
 {
-	while (fields.len) {
-		struct text value = text_cut(&fields, '\n');
-		struct text name = text_cut(&value, ':');
+	struct text name, value;
 
-		if (text_eq_nocase(name, wanted->name) && fits(wanted->value, text_trim(value)))
+	while (header_pick_next(&fields, &name, &value))
+		if (text_eq_nocase(name, wanted->name) && fits(wanted->value, value))
 			return true;
-	}
 	return false;
 }
 
@@ -92,7 +92,8 @@ struct search {
 	const struct route_message *message;
 	struct config_mailbox from, to;
 	bool passes_holds;
-	bool provisional; /* one was passed over that may match when the content is there */
+	/* those that were passed over and may match when the content is there: that reject, and that do not */
+	bool may_reject, may_go;
 };
 
 static bool matches_envelope(const struct search *s, const struct config_route *route)
@@ -113,7 +114,7 @@ static size_t find_route(struct search *s)
 		if ((s->passes_holds && route->via == CONFIG_VIA_HOLD) || !matches_envelope(s, route))
 			continue;
 		if (asks_for_content(route) && !s->message->is_received)
-			s->provisional = true;
+			*(route->via == CONFIG_VIA_REJECT ? &s->may_reject : &s->may_go) = true;
 		else if (matches_content(route, s->message))
 			return i + 1;
 	}
@@ -152,7 +153,8 @@ enum err route_find(const struct config *config, const struct route_message *mes
 	out->route_number = number;
 	out->via = route ? route->via : CONFIG_VIA_REJECT;
 	out->way = route ? route->way : NULL;
-	out->provisional = s.provisional;
+	/* rejected one way or the other is rejected */
+	out->provisional = s.may_go || (s.may_reject && out->via != CONFIG_VIA_REJECT);
 	switch (out->via) {
 	case CONFIG_VIA_UPSTREAM:
 		/* names are at most 64 octets, and equal names in other letters are other upstreams */

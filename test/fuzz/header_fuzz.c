@@ -42,6 +42,32 @@ static void check_scan(struct text content, size_t step)
 	header_scan_fini(&s);
 }
 
+/* What is picked as it arrives is what is picked from memory, whole lines and bounded. */
+static void check_pick(struct text content, size_t step)
+{
+	static const struct text names[] = { LIT("Subject"), LIT("X"), LIT("List-Id") };
+	struct header_scan s;
+	struct header_pick arriving, there;
+
+	header_pick_init(&arriving, names, ARRAY_LEN(names));
+	header_pick_init(&there, names, ARRAY_LEN(names));
+	header_scan_init(&s);
+	s.pick = &arriving;
+	for (struct text rest = content; rest.len; rest = text_skip(rest, step))
+		assert(header_scan_feed(&s, text_head(rest, step)) == ERR_OK);
+	header_scan_finish(&s);
+	header_pick_all(&there, content);
+	assert(!header_pick_finish(&arriving) && !header_pick_finish(&there));
+	assert(text_eq(buf_text(&arriving.lines), buf_text(&there.lines)));
+	assert(there.lines.len && there.lines.len <= HEADER_PICK_MAX + 64);
+	assert(there.lines.at[there.lines.len - 1] == '\n');
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		assert(header_pick_knows(buf_text(&there.lines), names[i]));
+	header_scan_fini(&s);
+	header_pick_fini(&arriving);
+	header_pick_fini(&there);
+}
+
 static void check_lines(struct text t)
 {
 	assert(data_is_clean(t) && text_ends(t, TEXT("\r\n")));
@@ -111,6 +137,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct text content = text_of((const char *)data + 1, size - 1);
 
 	check_scan(content, data[0] + 1u);
+	check_pick(content, data[0] + 1u);
 	check_trace(content);
 	check_notice(content, data[0] & 1 ? DSN_RETURN_FULL : DSN_RETURN_HEADERS);
 	return 0;

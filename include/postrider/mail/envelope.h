@@ -52,7 +52,7 @@ struct envelope {
 	struct text tls;        /* "TLSv1.3 TLS_AES_128_GCM_SHA256"; empty: no TLS */
 	struct text message_id; /* of the header: with its angle brackets; empty: none */
 	struct text subject;    /* of the header, unfolded and cut */
-	/* Header fields that routes ask for, unfolded and cut, a line each: "X-Stream: bulk\n". */
+	/* What routes asked for when it came, as struct header_pick has it; empty: nothing. */
 	struct text fields;
 
 	bool smtputf8;              /* RFC 6531: declared */

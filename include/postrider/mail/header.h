@@ -27,6 +27,32 @@ size_t header_section_bytes(struct text content);
  * spaces. */
 void header_unfold_add(struct buf *b, struct text value);
 
+/* ---------------------------------------------------------------- fields that somebody asks for */
+
+#define HEADER_PICK_VALUE_MAX 500 /* of a value; the rest is cut */
+#define HEADER_PICK_MAX 4096      /* of all values; fields beyond it are as if they were not there */
+
+/* Fields of some names, kept as lines: "X-Stream: bulk\n", unfolded and trimmed, one for each field; and "X-Stream\n" when there
+ * is none, so that what was asked for can be told from what was not. */
+struct header_pick {
+	const struct text *names; /* borrowed */
+	size_t count;
+	struct buf lines;
+	size_t value_at; /* of the value at hand; 0: none is */
+	size_t values_bytes;
+};
+
+void header_pick_init(struct header_pick *p, const struct text *names, size_t count);
+void header_pick_fini(struct header_pick *p); /* a zeroed one is fine */
+/* From a header section in memory, which may be cut; then header_pick_finish. */
+void header_pick_all(struct header_pick *p, struct text content);
+/* Says what was not there. ERR_NOMEM. */
+MUST_USE enum err header_pick_finish(struct header_pick *p);
+/* Whether lines tell of a field, that it is there or that it is not. */
+bool header_pick_knows(struct text lines, struct text name);
+/* Takes the next field off the front: its name and value; false: no more. Names without a field are passed over. */
+bool header_pick_next(struct text *lines, struct text *name, struct text *value);
+
 /* ---------------------------------------------------------------- as it arrives */
 
 enum header_end {
@@ -64,13 +90,15 @@ struct header_scan {
 	/* Of the first of each; only From, Sender, Date, Message-ID, Subject and TLS-Required are kept. */
 	struct buf values[HEADER_WANTED_COUNT];
 
+	struct header_pick *pick; /* borrowed; may be NULL */
+
 	/* of the line at hand */
 	unsigned char phase;
 	int wanted; /* -1: another field */
 	bool keeping;
 	size_t name_len;
 	bool after_name_space;
-	char name[32];
+	char name[78]; /* what does not fit is longer than a line may be */
 };
 
 void header_scan_init(struct header_scan *s);

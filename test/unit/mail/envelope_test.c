@@ -38,6 +38,7 @@ static struct envelope *make(void)
 	e->ret = ENVELOPE_RET_HDRS;
 	assert_int_equal(envelope_set(e, &e->envid, TEXT("QQ+2B1")), ERR_OK);
 	assert_int_equal(envelope_set(e, &e->submitter, TEXT("<>")), ERR_OK);
+	assert_int_equal(envelope_set(e, &e->fields, TEXT("X-Stream: bulk\nList-Id\n")), ERR_OK);
 	e->has_priority = true;
 	e->priority = -3;
 	e->release_time = 1767323099000;
@@ -64,6 +65,7 @@ static void check_same(const struct envelope *a, const struct envelope *b)
 	CHECK_TEXT("subject", a->subject, b->subject);
 	CHECK_TEXT("envid", a->envid, b->envid);
 	CHECK_TEXT("submitter", a->submitter, b->submitter);
+	CHECK_TEXT("fields", a->fields, b->fields);
 	assert_true(a->smtputf8 == b->smtputf8 && a->tls_wish == b->tls_wish && a->ret == b->ret);
 	assert_true(a->has_priority == b->has_priority && a->priority == b->priority);
 	assert_true(a->release_time == b->release_time);

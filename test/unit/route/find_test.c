@@ -260,6 +260,148 @@ static void what_was_released_is_held_only_where_nothing_else_matches(void **sta
 	world_fini(&w);
 }
 
+/* ---------------------------------------------------------------- by user, header field, size */
+
+static const char content_routes[] =
+	"upstreams: {a: {hosts: a.example:587}}\n"
+	"routes:\n"
+	"  - {to: t1.example, user: billing, via: a}\n"                                   /* 1 */
+	"  - {to: t1.example, user: any, via: hold}\n"                                    /* 2 */
+	"  - {to: t2.example, header: {X-Stream: bulk}, via: a}\n"                        /* 3 */
+	"  - {to: t2.example, header: {X-Stream: '*urgent*', List-Id: '*'}, via: hold}\n" /* 4 */
+	"  - {to: t3.example, min_size: 1MB, max_size: 2MB, via: a}\n"                    /* 5 */
+	"  - {to: t3.example, max_size: 10KB, via: hold}\n"                               /* 6 */
+	"  - {to: t4.example, header: {X-Spam: 'yes'}, via: reject}\n"                    /* 7 */
+	"  - {to: t5.example, header: {X-Ok: '*'}, via: a}\n"                             /* 8 */
+	"  - {to: t5.example, via: reject}\n"                                             /* 9 */
+	"  - {to: t6.example, header: {X-Spam: 'yes'}, via: reject}\n"                    /* 10 */
+	"  - {to: t6.example, via: reject}\n"                                             /* 11 */
+	"  - {via: direct}\n";                                                            /* 12 */
+
+static const struct {
+	const char *name;
+	const char *domain, *user, *fields; /* fields NULL: not received yet */
+	uint64_t bytes;
+	size_t number;
+	bool provisional;
+} content_ways[] = {
+	{ "a user", "t1.example", "billing", "", 1, 1, false },
+	{ "another user", "t1.example", "shop", "", 1, 2, false },
+	{ "a user in other letters is another", "t1.example", "Billing", "", 1, 2, false },
+	{ "nobody", "t1.example", "", "", 1, 12, false },
+	{ "a user is known before the content", "t1.example", "billing", NULL, 0, 1, false },
+	{ "a header field", "t2.example", "", "X-Stream: bulk\n", 1, 3, false },
+	{ "in other letters", "t2.example", "", "x-stream: BULK\n", 1, 3, false },
+	{ "a longer value", "t2.example", "", "X-Stream: bulky\n", 1, 12, false },
+	{ "not there", "t2.example", "", "X-Stream\nList-Id\n", 1, 12, false },
+	{ "the second of two", "t2.example", "", "X-Stream: a\nX-Stream: bulk\n", 1, 3, false },
+	{ "both conditions", "t2.example", "", "X-Stream: very urgent!\nList-Id: \n", 1, 4, false },
+	{ "one of them", "t2.example", "", "X-Stream: very urgent!\nList-Id\n", 1, 12, false },
+	{ "before the content", "t2.example", "", NULL, 0, 12, true },
+	{ "between the bounds", "t3.example", "", "", 1500000, 5, false },
+	{ "at the lower bound", "t3.example", "", "", 1000000, 5, false },
+	{ "at the upper bound", "t3.example", "", "", 2000000, 5, false },
+	{ "above it", "t3.example", "", "", 2000001, 12, false },
+	{ "small", "t3.example", "", "", 10000, 6, false },
+	{ "size before the content", "t3.example", "", NULL, 0, 12, true },
+	{ "rejected by its content", "t4.example", "", "X-Spam: Yes\n", 1, 7, false },
+	{ "may be rejected", "t4.example", "", NULL, 0, 12, true },
+	{ "saved by its content", "t5.example", "", "X-Ok: \n", 1, 8, false },
+	{ "may be saved", "t5.example", "", NULL, 0, 9, true },
+	{ "rejected either way", "t6.example", "", NULL, 0, 11, false },
+	{ "no route asks", "t7.example", "", NULL, 0, 12, false },
+};
+
+static void routes_match_by_user_header_field_and_size(void **state)
+{
+	struct world w;
+
+	(void)state;
+	if (world_load_text(&w, content_routes))
+		fail_msg("%.*s", TEXT_ARGS(buf_text(&w.said)));
+	for (size_t i = 0; i < ARRAY_LEN(content_ways); i++) {
+		const char *fields = content_ways[i].fields;
+		const struct route_message message = { .listener = TEXT("default"),
+			                               .user = text_from(content_ways[i].user),
+			                               .reverse_path = TEXT("a@b.example"),
+			                               .fields = fields ? text_from(fields) : TEXT_EMPTY,
+			                               .content_bytes = content_ways[i].bytes,
+			                               .is_received = fields != NULL };
+		AUTO(buf_fini) struct buf to = BUF(100);
+		struct route_choice choice;
+
+		buf_add_format(&to, "x@%s", content_ways[i].domain);
+		CHECK_INT(content_ways[i].name, route_find(w.config, &message, buf_text(&to), &choice),
+		          ERR_OK);
+		CHECK_INT(content_ways[i].name, choice.route_number, content_ways[i].number);
+		CHECK_INT(content_ways[i].name, choice.provisional, content_ways[i].provisional);
+	}
+	world_fini(&w);
+}
+
+static const struct {
+	const char *pattern, *value;
+	bool fits;
+} stars[] = {
+	{ "a", "a", true },         { "a", "A", true },
+	{ "a", "b", false },        { "a", "", false },
+	{ "a", "aa", false },       { "*", "", true },
+	{ "*", "anything", true },  { "**", "x", true },
+	{ "a*", "abc", true },      { "a*", "ba", false },
+	{ "*c", "abc", true },      { "*c", "abcd", false },
+	{ "*b*", "abc", true },     { "*b*", "b", true },
+	{ "*b*", "acd", false },    { "a*c", "abc", true },
+	{ "a*c", "ac", true },      { "a*c", "abcd", false },
+	{ "*ab", "aab", true },     { "*aab", "aaab", true },
+	{ "a*b*c", "aXbYc", true }, { "a*b*c", "aXcYb", false },
+	{ "*a*a*", "a", false },    { "*a*a*", "aa", true },
+	{ "?", "?", true },         { "?", "x", false },
+	{ "[a]", "a", false },      { "\xc3\xa4*", "\xc3\xa4", true },
+};
+
+static bool pattern_fits(const char *pattern, struct text value)
+{
+	AUTO(buf_fini) struct buf yaml = BUF(10000);
+	AUTO(buf_fini) struct buf fields = BUF(10000);
+	struct route_choice choice;
+	struct world w;
+
+	buf_add_format(&yaml, "routes: [{header: {X: \"%s\"}, via: hold}, {via: direct}]", pattern);
+	buf_add_octet(&yaml, '\0');
+	if (world_load_text(&w, yaml.at))
+		fail_msg("%.*s", TEXT_ARGS(buf_text(&w.said)));
+	buf_add_format(&fields, "X: %.*s\n", TEXT_ARGS(value));
+	const struct route_message message = { .fields = buf_text(&fields), .is_received = true };
+
+	assert_int_equal(route_find(w.config, &message, TEXT("x@y.example"), &choice), ERR_OK);
+	world_fini(&w);
+	return choice.route_number == 1;
+}
+
+static void a_star_stands_for_any_octets(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(stars); i++)
+		CHECK_INT(stars[i].pattern, pattern_fits(stars[i].pattern, text_from(stars[i].value)),
+		          stars[i].fits);
+}
+
+/* A pattern that sends naive matchers back and forth for ever. The bound is the product of both lengths. */
+static void many_stars_end_soon(void **state)
+{
+	AUTO(buf_fini) struct buf pattern = BUF(1000);
+	AUTO(buf_fini) struct buf value = BUF(1000);
+
+	(void)state;
+	for (unsigned i = 0; i < 240; i++)
+		buf_add_string(&pattern, "a*");
+	buf_add_string(&pattern, "b");
+	buf_add_octet(&pattern, '\0');
+	for (unsigned i = 0; i < 500; i++)
+		buf_add_octet(&value, 'a');
+	assert_false(pattern_fits(pattern.at, buf_text(&value)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -270,6 +412,9 @@ int main(void)
 		cmocka_unit_test(the_longest_name_of_an_upstream_fits_into_a_key),
 		cmocka_unit_test(the_longest_domain_gives_the_limit),
 		cmocka_unit_test(what_was_released_is_held_only_where_nothing_else_matches),
+		cmocka_unit_test(routes_match_by_user_header_field_and_size),
+		cmocka_unit_test(a_star_stands_for_any_octets),
+		cmocka_unit_test(many_stars_end_soon),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
