@@ -100,6 +100,7 @@ struct queue_recipient {
 	struct text reply;               /* the last one, "450 4.2.1 busy", or our own words; bounded to 1 KiB */
 	struct text remote;              /* who said so: "mx1.example.net [192.0.2.1]:25" */
 	struct text key;                 /* delivery key */
+	enum config_class class;         /* how soon it goes among those of its key, as far as was known when its row was written */
 	bool unknown_outcome;            /* the last attempt may have delivered it */
 	bool warned;                     /* a delay warning went out */
 	bool late_told;                  /* that the sender's time is over (DELIVERBY with N) was told */
@@ -115,7 +116,7 @@ struct queue_work {
 	struct queue_recipient *recipients;
 	size_t recipient_count;
 	int64_t due_time;                        /* the earliest of its recipients */
-	uint64_t sender;                         /* hash of the reverse-path: for fairness */
+	uint64_t sender;                         /* sender_hash of the envelope (postrider/mail/sender.h): for fairness */
 };
 /* Frees all of it and drops its reference. */
 void queue_work_free(struct queue *q, struct queue_work **w);
@@ -159,6 +160,7 @@ struct queue_submission {
 	struct text prepended;                   /* copied */
 	const struct text *keys;                 /* delivery key of each recipient, in order; copied */
 	const bool *held;                        /* NULL: none; else those that begin held */
+	const enum config_class *classes;        /* NULL: all normal; else of each recipient */
 	enum queue_mode mode;
 	int64_t budget_ms;                       /* of the THROUGH modes; 0: without end */
 };
@@ -187,6 +189,8 @@ struct queue_ticket *queue_accept(struct queue *q, struct queue_draft **draft, c
 void queue_accept_forget(struct queue_ticket *ticket);
 /* The budget of a THROUGH entry ends now; on_decided comes soon, at the earliest in a later turn. For others nothing. */
 void queue_accept_hurry(struct queue_ticket *ticket);
+/* Of a THROUGH entry: a client waits, or has been told that it keeps the message. False once it is on its way to the disk. */
+bool queue_has_client(const struct queue *q, struct id id);
 
 /* ---------------------------------------------------------------- giving up */
 
@@ -213,6 +217,7 @@ struct queue_notice {
 	struct text prepended;
 	struct text content;
 	const struct text *keys;
+	const enum config_class *classes;        /* as in queue_submission */
 };
 
 struct queue_settlement {
@@ -264,8 +269,8 @@ struct queue_row {
 	struct id id;
 	uint32_t n;
 	int64_t due_time;
-	uint64_t sender;                         /* of queue_work */
-	enum config_class class;                 /* as it was when the row was written; a row of an earlier version: normal */
+	uint64_t sender;                         /* of queue_work; a row of an earlier version may have another */
+	enum config_class class;                 /* of queue_recipient; a row of an earlier version: normal */
 };
 
 struct queue_cursor {                            /* where a scan goes on; zeroed: from the first row of the key */

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include <postrider/mail/sender.h>
+
 /* ---------------------------------------------------------------- newcomers */
 
 void newcomer_fini(struct queue *q, struct newcomer *in)
@@ -13,7 +15,8 @@ void newcomer_fini(struct queue *q, struct newcomer *in)
 }
 
 static enum err begin_recipients(const struct envelope *envelope, const struct text *keys, const bool *held,
-                                 int64_t now_time, struct queue_recipient **out)
+                                 const enum config_class *classes, int64_t now_time,
+                                 struct queue_recipient **out)
 {
 	size_t count = envelope->recipient_count;
 	bool later = envelope->release_time > now_time; /* nobody sees it before (RFC 4865) */
@@ -31,6 +34,7 @@ static enum err begin_recipients(const struct envelope *envelope, const struct t
 			.reply = TEXT_EMPTY,
 			.remote = TEXT_EMPTY,
 			.key = keys[i],
+			.class = classes ? classes[i] : CONFIG_CLASS_NORMAL,
 		};
 	}
 	*out = recipients_copy(begin, count);
@@ -38,16 +42,16 @@ static enum err begin_recipients(const struct envelope *envelope, const struct t
 }
 
 enum err newcomer_init(struct newcomer *in, struct message *message, const struct text *keys,
-                       const bool *held, int64_t now_time)
+                       const bool *held, const enum config_class *classes, int64_t now_time)
 {
 	const struct envelope *e = message->envelope;
-	enum err err = begin_recipients(e, keys, held, now_time, &in->recipients);
+	enum err err = begin_recipients(e, keys, held, classes, now_time, &in->recipients);
 
 	if (err)
 		return err;
 	in->message = message;
 	in->recipient_count = e->recipient_count;
-	in->sender = text_hash_nocase(e->reverse_path);
+	in->sender = sender_hash(e);
 	return ERR_OK;
 }
 
@@ -308,7 +312,7 @@ struct queue_ticket *queue_accept(struct queue *q, struct queue_draft **draft,
 	enum err err = message_new(s->envelope, s->prepended, &m);
 
 	if (!err)
-		err = newcomer_init(&t->accept.in, m, s->keys, s->held, io_now_time(q->io));
+		err = newcomer_init(&t->accept.in, m, s->keys, s->held, s->classes, io_now_time(q->io));
 	if (err)
 		message_unref(q, &m);
 	if (!err && s->mode == QUEUE_STORE)

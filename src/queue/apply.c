@@ -66,7 +66,7 @@ static enum err put_newcomer(struct group *g, const struct newcomer *in)
 
 		err = group_put_recipient(g, id, &row);
 		if (!err && r->state != QUEUE_HELD)
-			err = group_put_due(g, r->key, r->due_time, id, r->n, in->sender);
+			err = group_put_due(g, r, id, in->sender);
 	}
 	/* Only now: recipients of one message rise by n, all above what was last before. */
 	if (id_compare(id, g->last_recipient) > 0)
@@ -174,7 +174,7 @@ static enum err put_outcome(struct group *g, struct settle_op *op, size_t i, con
 	enum err err = group_put_recipient(g, op->id, &row);
 
 	if (!err && verdict == QUEUE_DEFERRED)
-		err = group_put_due(g, row.public.key, row.public.due_time, op->id, r->n, row.sender);
+		err = group_put_due(g, &row.public, op->id, row.sender);
 	if (!err && r->key.len == 0)
 		err = arena_text(&op->keys, row.public.key, &r->key);
 	return err;

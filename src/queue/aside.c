@@ -131,7 +131,7 @@ enum err group_apply_mend(struct group *g, const struct aside_op *op)
 	}
 	if (row.public.state == QUEUE_HELD)
 		return ERR_OK;
-	return group_put_due(g, row.public.key, row.public.due_time, id, n, row.sender);
+	return group_put_due(g, &row.public, id, row.sender);
 }
 
 /* ---------------------------------------------------------------- on the loop */

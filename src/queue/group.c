@@ -105,21 +105,21 @@ enum err group_count(struct group *g, struct text key, int64_t change)
 	return ERR_OK;
 }
 
-enum err group_put_due(struct group *g, struct text key, int64_t due_time, struct id id, uint32_t n,
-                       uint64_t sender)
+enum err group_put_due(struct group *g, const struct queue_recipient *r, struct id id, uint64_t sender)
 {
+	const struct due_row due = { sender, r->class };
 	struct row_key row_key;
 
-	due_key(&row_key, key, due_time, id, n);
+	due_key(&row_key, r->key, r->due_time, id, r->n);
 	buf_reset(&g->record);
-	due_encode(&g->record, row_key_text(&row_key), sender);
+	due_encode(&g->record, row_key_text(&row_key), &due);
 	enum err err = buf_err(&g->record);
 
 	if (!err)
 		err = store_put(g->txn, TABLE_DUE, row_key_text(&row_key), buf_text(&g->record), STORE_NEW);
 	if (err == ERR_EXISTS)
 		return ERR_OK; /* counted when it came */
-	return err ? err : group_count(g, key, 1);
+	return err ? err : group_count(g, r->key, 1);
 }
 
 enum err group_remove_due(struct group *g, struct text key, int64_t due_time, struct id id, uint32_t n)

@@ -125,7 +125,7 @@ struct newcomer {
 	uint64_t sender;
 };
 MUST_USE enum err newcomer_init(struct newcomer *in, struct message *message, const struct text *keys,
-                                const bool *held, int64_t now_time);
+                                const bool *held, const enum config_class *classes, int64_t now_time);
 void newcomer_fini(struct queue *q, struct newcomer *in);
 void newcomer_announce(struct queue *q, struct newcomer *in); /* on_fresh for each delivery key */
 size_t newcomer_bytes(const struct newcomer *in);
@@ -227,8 +227,7 @@ void group_abort(struct group *g);
 
 /* For aside.c and open.c. */
 MUST_USE enum err group_put_recipient(struct group *g, struct id id, const struct recipient_row *r);
-MUST_USE enum err group_put_due(struct group *g, struct text key, int64_t due_time, struct id id, uint32_t n,
-                                uint64_t sender);
+MUST_USE enum err group_put_due(struct group *g, const struct queue_recipient *r, struct id id, uint64_t sender);
 /* ERR_OK also when there is none. */
 MUST_USE enum err group_remove_due(struct group *g, struct text key, int64_t due_time, struct id id,
                                    uint32_t n);

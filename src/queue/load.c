@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include <postrider/mail/sender.h>
+
 struct load {
 	struct read_request request;
 	struct queue *queue;
@@ -36,7 +38,7 @@ static void load_free(struct queue *q, struct load *l)
 
 /* Those of the message's recipients that are asked for and may be given; texts point into the store. */
 static enum err read_recipients(struct load *l, struct reading *reading, struct queue_recipient *found,
-                                size_t *count, uint64_t *sender)
+                                size_t *count)
 {
 	for (size_t i = 0; i < l->count; i++) {
 		struct row_key key;
@@ -59,7 +61,6 @@ static enum err read_recipients(struct load *l, struct reading *reading, struct 
 		recipient_row_join_run(reading->shared, &row);
 		if (row.public.state == QUEUE_HELD || !text_eq(row.public.key, text_of(l->key, l->key_len)))
 			continue;
-		*sender = row.sender;
 		found[(*count)++] = row.public;
 	}
 	return ERR_OK;
@@ -121,14 +122,13 @@ static void run_load(struct read_request *request, struct reading *reading)
 	struct load *l = CONTAINER_OF(request, struct load, request);
 	AUTO(free_memory) struct queue_recipient *found = calloc(MAX(l->count, 1), sizeof(*found));
 	size_t count = 0;
-	uint64_t sender = 0;
 
 	l->damaged = calloc(MAX(l->count, 1), sizeof(*l->damaged));
 	if (!found || !l->damaged) {
 		request->err = ERR_NOMEM;
 		return;
 	}
-	request->err = read_recipients(l, reading, found, &count, &sender);
+	request->err = read_recipients(l, reading, found, &count);
 	if (request->err)
 		return;
 	if (count == 0) {
@@ -147,7 +147,8 @@ static void run_load(struct read_request *request, struct reading *reading)
 	if (l->whole_damaged)
 		request->err = ERR_DAMAGED;
 	else
-		l->work = work_new(l->id, text_of(l->key, l->key_len), found, count, sender, NULL);
+		l->work = work_new(l->id, text_of(l->key, l->key_len), found, count,
+		                   sender_hash(l->message->envelope), NULL);
 	if (!request->err && !l->work)
 		request->err = ERR_NOMEM;
 }

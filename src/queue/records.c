@@ -186,6 +186,7 @@ enum {
 	RECIPIENT_FLAGS = 10,
 	RECIPIENT_RUN = 11,
 	RECIPIENT_SENDER = 12,
+	RECIPIENT_CLASS = 13, /* not there: normal */
 };
 #define FLAG_UNKNOWN_OUTCOME BIT(0)
 #define FLAG_WARNED BIT(1)
@@ -196,6 +197,14 @@ static void add_nonzero(struct buf *b, unsigned tag, uint64_t value)
 {
 	if (value)
 		record_add_u64(b, tag, value);
+}
+
+static enum config_class read_class(struct record_reader *reader, const struct record_field *f)
+{
+	uint64_t class = record_u64(reader, f, UINT32_MAX);
+
+	return class == CONFIG_CLASS_URGENT || class == CONFIG_CLASS_BULK ? (enum config_class)class
+	                                                                   : CONFIG_CLASS_NORMAL;
 }
 
 static void add_nonempty(struct buf *b, unsigned tag, struct text value)
@@ -223,6 +232,7 @@ void recipient_encode(struct buf *b, struct text row_key, const struct recipient
 	add_nonzero(b, RECIPIENT_FLAGS, flags);
 	add_nonzero(b, RECIPIENT_RUN, r->run);
 	add_nonzero(b, RECIPIENT_SENDER, r->sender);
+	add_nonzero(b, RECIPIENT_CLASS, p->class);
 	buf_add(b, r->unknown_fields);
 	record_seal(b, row_key);
 }
@@ -278,6 +288,9 @@ static void read_recipient_field(struct record_reader *reader, const struct reco
 		break;
 	case RECIPIENT_SENDER:
 		r->sender = record_u64(reader, f, UINT64_MAX);
+		break;
+	case RECIPIENT_CLASS:
+		p->class = read_class(reader, f);
 		break;
 	default:
 		if (unknown)
@@ -346,14 +359,32 @@ static enum err number_decode(struct text row_key, struct text value, uint64_t *
 	return reader.err;
 }
 
-void due_encode(struct buf *b, struct text row_key, uint64_t sender)
+void due_encode(struct buf *b, struct text row_key, const struct due_row *d)
 {
-	number_encode(b, row_key, sender);
+	record_begin(b, RECORD_FORMAT);
+	record_add_u64(b, SMALL_FIRST, d->sender);
+	add_nonzero(b, SMALL_SECOND, d->class);
+	record_seal(b, row_key);
 }
 
-enum err due_decode(struct text row_key, struct text value, uint64_t *sender)
+enum err due_decode(struct text row_key, struct text value, struct due_row *d)
 {
-	return number_decode(row_key, value, sender);
+	struct record_reader reader;
+	struct record_field field;
+	struct due_row row = { .class = CONFIG_CLASS_NORMAL };
+	enum err err = open_sealed(&reader, row_key, value);
+
+	if (err)
+		return err;
+	while (record_next(&reader, &field)) {
+		if (field.tag == SMALL_FIRST)
+			row.sender = record_u64(&reader, &field, UINT64_MAX);
+		else if (field.tag == SMALL_SECOND)
+			row.class = read_class(&reader, &field);
+	}
+	if (!reader.err)
+		*d = row;
+	return reader.err;
 }
 
 void count_encode(struct buf *b, struct text row_key, uint64_t count)

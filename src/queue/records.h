@@ -2,7 +2,7 @@
  *
  *   message    id                  -> envelope, prepended fields, and the content or the name of its spool file
  *   recipient  id n                -> state: small and changing
- *   due        key NUL due id n    -> hash of the sender
+ *   due        key NUL due id n    -> hash of the sender, class
  *   key        key                 -> how many due rows there are
  *   file       file id             -> id of its message, octets
  *   aside      id n table          -> what was damaged, as it was found
@@ -83,8 +83,12 @@ MUST_USE enum err recipient_decode(struct text row_key, struct text value, struc
 
 /* ---------------------------------------------------------------- small ones */
 
-void due_encode(struct buf *b, struct text row_key, uint64_t sender);
-MUST_USE enum err due_decode(struct text row_key, struct text value, uint64_t *sender);
+struct due_row {
+	uint64_t sender;
+	enum config_class class; /* one that a later version added is normal to this one */
+};
+void due_encode(struct buf *b, struct text row_key, const struct due_row *d);
+MUST_USE enum err due_decode(struct text row_key, struct text value, struct due_row *d);
 
 void count_encode(struct buf *b, struct text row_key, uint64_t count);
 MUST_USE enum err count_decode(struct text row_key, struct text value, uint64_t *count);

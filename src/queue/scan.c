@@ -41,10 +41,13 @@ static enum err read_row(struct reading *reading, const struct store_row *from, 
 {
 	struct row_key key;
 	struct text value;
-	enum err err = due_decode(from->key, from->value, &row->sender);
+	struct due_row due;
+	enum err err = due_decode(from->key, from->value, &due);
 
 	if (err)
 		return err;
+	row->sender = due.sender;
+	row->class = due.class;
 	recipient_key(&key, row->id, row->n);
 	err = store_get(reading->txn, TABLE_RECIPIENT, row_key_text(&key), &value);
 	return err == ERR_NOT_FOUND ? ERR_DAMAGED : err;

@@ -56,7 +56,7 @@ static enum err copy_notice(struct queue *q, const struct queue_notice *from, st
 	/* Small, and what it reports must not be lost for want of budget. */
 	body_memory_force(q, from->content.len);
 	message_set_content(m, content, from->content.len, from->content.len);
-	err = newcomer_init(to, m, from->keys, NULL, io_now_time(q->io));
+	err = newcomer_init(to, m, from->keys, NULL, from->classes, io_now_time(q->io));
 	if (err)
 		message_unref(q, &m);
 	return err;

@@ -161,7 +161,7 @@ static void check_recipient(struct verify *v, const struct store_row *row)
 	struct text value;
 	struct id id;
 	uint32_t n;
-	uint64_t sender;
+	struct due_row found;
 
 	v->report.recipients++;
 	enum err err = recipient_key_read(row->key, &id, &n)
@@ -182,7 +182,7 @@ static void check_recipient(struct verify *v, const struct store_row *row)
 		return;
 	due_key(&due, r.public.key, r.public.due_time, id, n);
 	if (store_get(v->txn, TABLE_DUE, row_key_text(&due), &value) ||
-	    due_decode(row_key_text(&due), value, &sender)) {
+	    due_decode(row_key_text(&due), value, &found)) {
 		v->report.lost_due_rows++;
 		tell(v, "%s: recipient %u is not in the table of what is due", id_to_text(id).at, n);
 	}

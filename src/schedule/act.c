@@ -40,7 +40,7 @@ static enum err withdraw(struct schedule *s, struct id id, const struct queue_re
 		return ERR_BUSY;
 	if (t && (t->state == TASK_IN_FLIGHT || t->state == TASK_SETTLING))
 		return ERR_OK;
-	if (!t && task_new(d, id, 0, &t)) {
+	if (!t && task_new(d, id, CONFIG_CLASS_NORMAL, 0, &t)) {
 		destination_pump_later(d);
 		return ERR_NOMEM;
 	}
@@ -94,7 +94,7 @@ static bool fits(enum schedule_verb verb, enum queue_state state)
 static struct queue_outcome outcome_of(struct schedule *s, enum schedule_verb verb,
                                        const struct queue_recipient *recipient)
 {
-	struct queue_outcome outcome = { QUEUE_DEFERRED, *recipient };
+	struct queue_outcome outcome = { .verdict = QUEUE_DEFERRED, .recipient = *recipient };
 
 	outcome.recipient.state = QUEUE_WAITING;
 	switch (verb) {

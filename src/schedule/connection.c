@@ -122,7 +122,12 @@ static void on_closed(void *owner, struct deliver_connection *wire, const struct
 	destination_pump_later(d);
 }
 
-static const struct deliver_events connection_events = { on_ready, on_result, on_done, on_closed };
+static const struct deliver_events connection_events = {
+	.on_ready = on_ready,
+	.on_result = on_result,
+	.on_done = on_done,
+	.on_closed = on_closed,
+};
 
 /* ---------------------------------------------------------------- giving work */
 
@@ -160,6 +165,17 @@ static size_t how_many(const struct connection *c, const struct task *t)
 	return within_domains(t, MIN(count, theirs.recipients), theirs.domains);
 }
 
+/* What it takes of its sender's share: of what is scarce here. */
+#define COST_BYTES (16u << 10)
+static uint64_t cost_of(const struct task *t, size_t recipients)
+{
+	const struct config_pace *p = pace(t->destination);
+
+	if (p->byte_rate.count > 0 && p->rate.count == 0 && p->recipient_rate.count == 0)
+		return (t->work->message->content_bytes + COST_BYTES - 1) / COST_BYTES;
+	return recipients;
+}
+
 static bool send_task(struct connection *c, struct task *t)
 {
 	struct destination *d = t->destination;
@@ -180,10 +196,15 @@ static bool send_task(struct connection *c, struct task *t)
 	}
 	for (size_t i = 0; i < count; i++)
 		t->job_recipients[i] = t->work->recipients[t->next + i].n;
-	t->job = (struct deliver_job){ t->work->message->envelope, t->job_recipients, count, body, t };
+	t->job = (struct deliver_job){ .envelope = t->work->message->envelope,
+		                       .recipients = t->job_recipients,
+		                       .recipient_count = count,
+		                       .body = body,
+		                       .owner = t };
 	t->job_first = t->next;
 	t->wait_ms = MAX(0, io_now_time(s->io) - t->work->due_time);
 	task_leave_ready(t);
+	ready_sent(&d->ready, &t->item, cost_of(t, count));
 	t->state = TASK_IN_FLIGHT;
 	t->connection = c;
 	d->flight_count++;
@@ -203,19 +224,21 @@ static bool may_go(const struct task *t)
 	return t->work && t->routed_by == t->destination->schedule->config;
 }
 
-static struct task *next_task(struct destination *d, const struct connection *c)
+static bool fits(void *owner, const struct ready_item *item)
 {
-	unsigned looked = 0;
+	const struct connection *c = owner;
+	const struct task *t = CONTAINER_OF(item, const struct task, item);
 
-	for (LIST_EACH(it, &d->ready)) {
-		struct task *t = LIST_ITEM(it, struct task, link);
+	return may_go(t) && t->choice.way == c->way && deliver_meets(c->wire, &t->needs);
+}
 
-		if (may_go(t) && t->choice.way == c->way && deliver_meets(c->wire, &t->needs))
-			return t;
-		if (++looked == 64)
-			break; /* the front is being read: wait for it rather than search the whole list */
-	}
-	return NULL;
+static struct task *next_task(struct destination *d, struct connection *c)
+{
+	struct ready_item *item;
+
+	d->ready.rest_hundredths = pace(d)->rest_hundredths;
+	item = ready_next(&d->ready, fits, c);
+	return item ? CONTAINER_OF(item, struct task, item) : NULL;
 }
 
 static bool others_starve(const struct destination *d)
@@ -392,20 +415,33 @@ static bool add_connection(struct destination *d, const struct task *t)
 	return true;
 }
 
+/* A connection for each of those that will go next. Returns false when there are no more to be had. */
+static bool open_for_class(struct destination *d, enum config_class class, size_t *waiting)
+{
+	struct ready_item *item;
+	struct ready_walk walk;
+
+	ready_walk_begin(&d->ready, class, &walk);
+	while ((item = ready_walk_next(&walk))) {
+		struct task *t = CONTAINER_OF(item, struct task, item);
+
+		if (!may_go(t) || ++*waiting <= d->opening_count)
+			continue;
+		if (!add_connection(d, t))
+			return false;
+	}
+	return true;
+}
+
 void connections_open(struct destination *d)
 {
 	size_t waiting = 0;
 
 	if (io_timer_runs(&d->resume_timer) || d->schedule->stopping)
 		return;
-	for (LIST_EACH(it, &d->ready)) {
-		struct task *t = LIST_ITEM(it, struct task, link);
-
-		if (!may_go(t) || ++waiting <= d->opening_count)
-			continue;
-		if (!add_connection(d, t))
+	for (unsigned i = 0; i < READY_CLASSES; i++)
+		if (!open_for_class(d, ready_order[i], &waiting))
 			return;
-	}
 }
 
 void connections_finish_idle(struct destination *d)

@@ -60,8 +60,10 @@ struct destination *destination_get(struct schedule *s, struct text key)
 		return NULL;
 	}
 	d->schedule = s;
-	list_init(&d->ready);
+	ready_init(&d->ready, random_u64(&s->random));
 	list_init(&d->connections);
+	list_init(&d->shares);
+	arena_init(&d->mx_arena, 16384);
 	list_init(&d->hungry);
 	list_append(&s->all, &d->all);
 	map_init(&d->tasks, false, random_u64(&s->random));
@@ -78,11 +80,15 @@ void destination_free(struct destination *d)
 	io_timer_stop(s->io, &d->disk_timer);
 	io_timer_stop(s->io, &d->resume_timer);
 	io_later_cancel(s->io, &d->pump);
+	for (LIST_EACH_SAFE(it, &d->shares))
+		share_free(LIST_ITEM(it, struct share, link));
 	list_remove(&d->hungry);
 	list_remove(&d->all);
 	map_remove(&s->destinations, &d->by_key);
 	map_fini(&d->tasks);
+	ready_fini(&d->ready);
 	arena_fini(&d->failure_arena);
+	arena_fini(&d->mx_arena);
 	free((char *)d->by_key.key.at);
 	free(d);
 	s->counts.destinations--;
@@ -157,7 +163,7 @@ static bool add_rows(struct destination *d, const struct queue_row *rows, size_t
 		skip_rows(CONTAINER_OF(there, struct task, by_id), rows, count);
 		return true;
 	}
-	if (task_new(d, rows[0].id, rows[0].sender, &t))
+	if (task_new(d, rows[0].id, rows[0].class, rows[0].sender, &t))
 		return false;
 	t->ns = calloc(count, sizeof(*t->ns));
 	if (!t->ns) {
@@ -288,14 +294,25 @@ static void on_resume(void *owner)
 
 void destination_try_now(struct destination *d)
 {
+	for (LIST_EACH(it, &d->shares))
+		share_try_now(LIST_ITEM(it, struct share, link));
 	if (!io_timer_runs(&d->resume_timer))
 		return;
 	io_timer_stop(d->schedule->io, &d->resume_timer);
 	on_resume(d);
 }
 
+/* Those that know the outage begin small again; a limit that was in use all the while had none. */
+static void restart_windows(struct destination *d)
+{
+	for (LIST_EACH(it, &d->shares))
+		share_restart(LIST_ITEM(it, struct share, link));
+}
+
 void destination_succeeded(struct destination *d)
 {
+	if (d->failures)
+		restart_windows(d);
 	d->failures = 0;
 	d->failure_number++;
 	d->last_success_at = io_now_at(d->schedule->io);
@@ -339,9 +356,7 @@ bool destination_shares_failure(const struct destination *d, const struct task *
  * disk come to it when it is read. What is not in memory waits for the next probe. */
 static void share_failure(struct destination *d)
 {
-	for (LIST_EACH_SAFE(it, &d->ready)) {
-		struct task *t = LIST_ITEM(it, struct task, link);
-
+	for (READY_EACH_SAFE(t, d)) {
 		t->failure_number = d->failure_number;
 		if (t->work && t->routed_by == d->schedule->config && concerns(d, t)) {
 			task_leave_ready(t);

@@ -2,7 +2,7 @@
  *
  * A task is some recipients of one message that go the same way under one delivery key. It is in one place at a time:
  *
- *   READY     in its destination's list; its message may still lie on disk
+ *   READY     in its destination's order (ready.h); its message may still lie on disk
  *   LOADING   the queue reads it
  *   IN_FLIGHT a connection carries some of its recipients
  *   SETTLING  results are being written; afterwards it is READY again for recipients not yet tried, or gone
@@ -17,6 +17,10 @@
 #include <postrider/base/map.h>
 #include <postrider/route.h>
 #include <postrider/schedule.h>
+
+#include "limits.h"
+#include "rate_state.h"
+#include "ready.h"
 
 enum task_state { TASK_READY, TASK_LOADING, TASK_IN_FLIGHT, TASK_SETTLING, TASK_WITHDRAWN };
 
@@ -45,11 +49,12 @@ struct notice_story {
 };
 
 struct task {
-	struct list link;      /* in destination->ready while READY */
+	struct ready_item item; /* in destination->ready while READY */
 	struct map_item by_id; /* in destination->tasks; key is id */
 	struct destination *destination;
 	struct id id;
 	enum task_state state;
+	enum config_class class; /* what its row says, until it is read */
 	uint64_t sender;
 	uint32_t *ns; /* rows of the queue; used while there is no work */
 	size_t n_count;
@@ -57,6 +62,7 @@ struct task {
 	size_t next, end;        /* work->recipients from next up to end are to be tried */
 	size_t settled;          /* those before have their outcome on disk */
 	bool claimed;            /* the queue's mark is there */
+	bool called_off;         /* its client keeps the message: nothing of it may be tried any more */
 	bool has_more_rows;      /* a scan met rows of its message that it does not hold */
 	size_t counted_bytes; /* of its content, in destination->content_bytes: the queue may forget the content itself */
 	unsigned
@@ -67,7 +73,7 @@ struct task {
 	struct route_choice choice;
 	struct deliver_needs needs; /* of those to be tried */
 	bool resigned;              /* no host takes all its recipients: those that can go do, over any */
-	int64_t came_at, rank_at;   /* its place in the ready list: when it came, moved by its priority */
+	int64_t came_at;            /* where it stands among its sender's: item.rank_at, moved by its priority */
 	bool is_ranked;
 	struct io_timer by_timer; /* the sender's time (DELIVERBY) */
 	int64_t wait_ms;          /* from due to the attempt */
@@ -100,6 +106,10 @@ struct connection {
 	struct destination *destination;
 	struct deliver_connection *wire;
 	const struct config_way *way; /* of the snapshot that the wire holds */
+	struct share *share;
+	int64_t opened_at;
+	uint64_t recipient_count;   /* sent so far */
+	bool took;                  /* the job at hand: somebody was delivered */
 	struct deliver_needs needs; /* of the task that it was opened for */
 	bool was_ready;
 	bool finishing;
@@ -110,12 +120,17 @@ struct connection {
 struct destination {
 	struct map_item by_key;
 	struct schedule *schedule;
-	struct list ready; /* tasks, READY */
+	struct ready ready; /* tasks, READY */
 	struct map tasks;  /* all tasks, by message id */
 	struct list connections;
+	struct list shares; /* in limits: one for each login */
+	struct text *mx;    /* names of its MX hosts, once a connection found them; in mx_arena */
+	size_t mx_count;
+	struct arena mx_arena;
 	unsigned connection_count, opening_count;
-	size_t ready_count, flight_count; /* tasks */
+	size_t flight_count; /* tasks */
 	size_t loading_count;
+	size_t loading_of[READY_CLASSES]; /* of those, by class */
 	size_t content_bytes; /* of contents held in memory by tasks */
 
 	int64_t disk_due_time; /* INT64_MAX: nothing known beyond the tasks */
@@ -152,6 +167,9 @@ struct schedule {
 	struct map destinations;
 	struct list all;
 	struct list hungry;
+	struct map limits;
+	struct list limits_all;
+	struct rate_state rates;
 	struct list idle; /* connections with nothing in hand, those that rest longest first */
 	unsigned connection_count, leaving_count, max_connections;
 	int64_t clock_offset_ms; /* of the wall clock, as it was seen last */
@@ -196,6 +214,21 @@ unsigned destination_window(const struct destination *d);
 void destination_forget_if_empty(struct destination *d);
 bool destination_is_suspended(const struct destination *d);
 
+/* The ready tasks of a destination, in no order; the one at hand may leave. */
+static inline struct task *task_any_ready(struct destination *d, const struct task *after)
+{
+	struct ready_item *item = ready_any(&d->ready, after ? &after->item : NULL);
+
+	return item ? CONTAINER_OF(item, struct task, item) : NULL;
+}
+/* clang-format off */
+#define READY_EACH_SAFE(t, d) \
+	struct task *t = task_any_ready(d, NULL), *t##_next = t ? task_any_ready(d, t) : NULL; t; \
+		t = t##_next, t##_next = t ? task_any_ready(d, t) : NULL
+/* clang-format on */
+
+void destination_learn_hosts(struct destination *d, const struct text *hosts, size_t count);
+
 /* connection.c */
 void connections_assign(struct destination *d); /* gives ready tasks to ready connections */
 void connections_open(struct destination *d);   /* as many as work and windows allow */
@@ -203,12 +236,14 @@ void connections_finish_idle(struct destination *d);
 void connections_abort(struct destination *d);
 
 /* task.c */
-MUST_USE enum err task_new(struct destination *d, struct id id, uint64_t sender, struct task **out);
+MUST_USE enum err task_new(struct destination *d, struct id id, enum config_class class, uint64_t sender,
+                           struct task **out);
 void task_free(struct task *t);                    /* from READY, or at the end of SETTLING or WITHDRAWN */
 bool task_holds(const struct task *t, uint32_t n); /* whether it speaks for this recipient's row */
 void task_make_ready(struct task *t, bool first);
 void task_leave_ready(struct task *t);
 bool task_take_work(struct task *t, struct queue_work **work);
+bool task_takes_rest(struct task *t);   /* true: there are more to be tried, by another way */
 bool task_route(struct task *t);        /* false: it goes no further here (another key, hold, reject ...) */
 void tasks_load(struct destination *d); /* reads the messages of the first ready tasks */
 void tasks_reroute(struct destination *d); /* after a reload; some at a time */
@@ -237,6 +272,13 @@ static inline int64_t outcome_begin_time(const struct envelope *e)
 /* Whether the sender's time is over and somebody has to be told, or it has to be returned. */
 bool outcome_is_late(const struct task *t);
 void task_settle(struct task *t);
+
+/* through.c */
+bool task_is_through(const struct task *t);
+bool through_is_hopeless(struct task *t);  /* true: it was settled, since nobody is tried for now */
+void through_fail_rest(struct task *t);    /* called off before it was tried */
+/* queue_events.on_call_off. */
+void through_call_off(struct schedule *s, struct id id, struct text key, bool *unsure);
 
 /* notice.c */
 size_t notice_wanted_bytes(const struct schedule *s, const struct envelope *e, size_t content_bytes);

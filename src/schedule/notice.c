@@ -148,18 +148,21 @@ static enum err make_envelope(struct schedule *s, const struct envelope *origina
 	return ERR_OK;
 }
 
-static enum err choose_key(struct schedule *s, const struct envelope *e, struct arena *arena,
-                           const struct text **out)
+static enum err choose_way(struct schedule *s, const struct envelope *e, struct arena *arena,
+                           struct queue_notice *out)
 {
 	const struct route_message message = { .is_received = true };
 	struct route_choice choice;
 	struct text *key = arena_alloc(arena, sizeof(*key));
+	enum config_class *class = arena_alloc(arena, sizeof(*class));
 
-	if (!key)
+	if (!key || !class)
 		return ERR_NOMEM;
 	if (route_find(s->config, &message, e->recipients[0].forward_path, &choice))
 		return ERR_SYNTAX;
-	*out = key;
+	*class = route_class(choice.route, e->priority);
+	out->classes = class;
+	out->keys = key;
 	return arena_text(arena, route_key(&choice), key);
 }
 
@@ -246,7 +249,7 @@ enum err notice_build(struct schedule *s, struct task *t, enum notice_kind kind,
 	if (!err)
 		err = arena_text(arena, buf_text(&b), &out->content);
 	if (!err)
-		err = choose_key(s, *envelope, arena, &out->keys);
+		err = choose_way(s, *envelope, arena, out);
 	buf_fini(&b);
 	if (!err)
 		err = keep_story(t, *envelope);

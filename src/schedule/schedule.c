@@ -13,16 +13,16 @@ static void on_fresh(void *owner, struct queue_work **work)
 
 	if (!d)
 		return;
-	if (!destination_has_room(d) || map_find(&d->tasks, id_key(&w->id)) ||
-	    task_new(d, w->id, w->sender, &t)) {
+	if ((!w->through && !destination_has_room(d)) || map_find(&d->tasks, id_key(&w->id)) ||
+	    task_new(d, w->id, CONFIG_CLASS_NORMAL, w->sender, &t)) {
 		destination_disk_due(d, w->due_time);
 		return;
 	}
 	t->claimed = true;
-	if (!task_take_work(t, work))
+	if (!task_take_work(t, work) || (task_is_through(t) && through_is_hopeless(t)))
 		return;
 	/* A backlog keeps only numbers in memory. With nothing ahead of it a message is always kept whole. */
-	if (d->content_bytes > CONTENT_PER_DESTINATION && d->ready_count > 0)
+	if (d->content_bytes > CONTENT_PER_DESTINATION && d->ready.count > 0 && !task_is_through(t))
 		task_drop_message(t);
 	task_make_ready(t, false);
 }
@@ -49,7 +49,12 @@ static void on_aside(void *owner, struct id id, struct text what)
 	observe_emit(s->observe, &event);
 }
 
-static const struct queue_events queue_events = { on_fresh, on_due, on_aside };
+static void on_call_off(void *owner, struct id id, struct text key, bool *unsure)
+{
+	through_call_off(owner, id, key, unsure);
+}
+
+static const struct queue_events queue_events = { on_fresh, on_due, on_aside, on_call_off };
 
 /* ---------------------------------------------------------------- life */
 
@@ -295,7 +300,7 @@ struct schedule_counts schedule_count(const struct schedule *s)
 	for (LIST_EACH(it, &s->all)) {
 		const struct destination *d = LIST_ITEM(it, const struct destination, all);
 
-		counts.ready += d->ready_count + d->loading_count;
+		counts.ready += d->ready.count + d->loading_count;
 		counts.in_flight += d->flight_count;
 	}
 	return counts;

@@ -5,7 +5,8 @@
 /* Messages read ahead for a destination: enough for its connections not to wait for the disk. */
 #define LOAD_AHEAD 32
 
-enum err task_new(struct destination *d, struct id id, uint64_t sender, struct task **out)
+enum err task_new(struct destination *d, struct id id, enum config_class class, uint64_t sender,
+                  struct task **out)
 {
 	struct task *t = calloc(1, sizeof(*t));
 
@@ -17,8 +18,9 @@ enum err task_new(struct destination *d, struct id id, uint64_t sender, struct t
 		return ERR_NOMEM;
 	}
 	t->destination = d;
+	t->class = class;
 	t->sender = sender;
-	list_init(&t->link);
+	list_init(&t->item.link);
 	arena_init(&t->arena, 16u << 20);
 	buf_init(&t->original, ORIGINAL_BYTES);
 	d->schedule->task_count++;
@@ -56,6 +58,7 @@ void task_free(struct task *t)
 
 	assert(t->state != TASK_LOADING && t->state != TASK_IN_FLIGHT);
 	task_leave_ready(t);
+	ready_part(&d->ready, &t->item);
 	count_content(t, false);
 	io_timer_stop(d->schedule->io, &t->settle_retry);
 	io_timer_stop(d->schedule->io, &t->by_timer);
@@ -79,26 +82,11 @@ void task_free(struct task *t)
 	destination_pump_later(d);
 }
 
-/* ---------------------------------------------------------------- the ready list */
+/* ---------------------------------------------------------------- being ready */
 
-/* What is a level of priority (RFC 6710) worth: so much earlier than it came does a message stand in line. So the urgent goes
- * first, and nobody waits for more than what came in that time. */
+/* What a level of priority (RFC 6710) is worth: so much earlier than it came does a message stand among those of its sender and
+ * class. So the urgent goes first, and nobody waits for more than what came in that time. */
 #define PRIORITY_STEP_MS MINUTE_MS
-
-/* At the end of those that rank alike, or with first at their beginning. Plain mail finds its place at once: whoever came
- * before it stands before it. */
-static void put_in_line(struct task *t, bool first)
-{
-	struct list *ready = &t->destination->ready, *at = first ? ready->next : ready;
-
-	if (first)
-		while (at != ready && LIST_ITEM(at, struct task, link)->rank_at < t->rank_at)
-			at = at->next;
-	else
-		while (at->prev != ready && LIST_ITEM(at->prev, struct task, link)->rank_at > t->rank_at)
-			at = at->prev;
-	list_insert_before(at, &t->link);
-}
 
 /* What lay on disk shows its priority only when it is read: it may move up then, and never down, or reading ahead would
  * have no end. */
@@ -111,9 +99,9 @@ static void rank(struct task *t)
 	if (!t->is_ranked) {
 		t->is_ranked = true;
 		t->came_at = now;
-		t->rank_at = now - earlier;
+		t->item.rank_at = now - earlier;
 	}
-	t->rank_at = MIN(t->rank_at, t->came_at - earlier);
+	t->item.rank_at = MIN(t->item.rank_at, t->came_at - earlier);
 }
 
 static void on_by_time(void *owner)
@@ -144,19 +132,18 @@ void task_make_ready(struct task *t, bool first)
 	t->state = TASK_READY;
 	d->reroute = d->reroute || (t->work && t->routed_by != d->schedule->config);
 	rank(t);
-	put_in_line(t, first);
-	d->ready_count++;
+	ready_join(&d->ready, &t->item, t->class, t->sender);
+	ready_add(&d->ready, &t->item, first);
 	watch_by_time(t);
 	destination_pump_later(d);
 }
 
 void task_leave_ready(struct task *t)
 {
-	if (list_is_empty(&t->link))
+	if (!ready_has(&t->item))
 		return;
 	io_timer_stop(t->destination->schedule->io, &t->by_timer);
-	list_remove(&t->link);
-	t->destination->ready_count--;
+	ready_remove(&t->destination->ready, &t->item);
 }
 
 /* Over its share of memory a destination keeps only the numbers; the message is read again when its turn comes. */
@@ -237,6 +224,8 @@ bool task_route(struct task *t)
 		t->choice.way = NULL;
 		t->choice.key_len = 0;
 	}
+	t->class = task_is_through(t) ? CONFIG_CLASS_URGENT /* a client waits */
+	                              : route_class(t->choice.route, t->work->message->envelope->priority);
 	for (size_t i = t->next + 1; i < t->end; i++) {
 		struct route_choice other;
 
@@ -244,7 +233,7 @@ bool task_route(struct task *t)
 		    !text_eq(route_key(&other), route_key(&t->choice))) {
 			/* they keep their rows and come when this task is done */
 			t->end = i;
-			t->has_more_rows = true;
+			t->has_more_rows = !task_is_through(t);
 			break;
 		}
 	}
@@ -266,6 +255,17 @@ static void note_needs(struct task *t)
 	t->needs = deliver_needs_of(m->envelope, m->prepended.len + m->content_bytes);
 	for (size_t i = t->next; m->envelope->smtputf8 && !t->resigned && i < t->end; i++)
 		deliver_needs_add(&t->needs, m->envelope, t->work->recipients[i].n);
+}
+
+/* Of what is handed through no rows lie on disk: those that go another way come when the first ones are done. */
+bool task_takes_rest(struct task *t)
+{
+	if (!task_is_through(t) || t->end == t->work->recipient_count)
+		return false;
+	t->end = t->work->recipient_count;
+	config_unref(&t->routed_by);
+	note_needs(t);
+	return true;
 }
 
 /* RFC 4865: not before, unless a person says so. */
@@ -295,9 +295,7 @@ static bool resigns(struct task *t, const struct deliver_needs *needs, const str
 void tasks_lack(struct destination *d, const struct deliver_needs *needs, const struct config_way *way,
                 const struct deliver_result *failure)
 {
-	for (LIST_EACH_SAFE(it, &d->ready)) {
-		struct task *t = LIST_ITEM(it, struct task, link);
-
+	for (READY_EACH_SAFE(t, d)) {
 		if (!t->work || t->routed_by != d->schedule->config || t->choice.way != way ||
 		    !deliver_needs_cover(&t->needs, needs) || resigns(t, needs, failure))
 			continue;
@@ -315,6 +313,7 @@ bool task_take_work(struct task *t, struct queue_work **work)
 	*work = NULL;
 	t->next = t->settled = 0;
 	t->end = t->work->recipient_count;
+	t->sender = t->work->sender;
 	free(t->ns);
 	t->ns = NULL;
 	count_content(t, true);
@@ -342,16 +341,17 @@ void tasks_reroute(struct destination *d)
 {
 	unsigned asked = 0;
 
-	for (LIST_EACH_SAFE(it, &d->ready)) {
-		struct task *t = LIST_ITEM(it, struct task, link);
-
+	for (READY_EACH_SAFE(t, d)) {
 		if (!t->work || t->routed_by == d->schedule->config)
 			continue;
 		if (asked++ == REROUTED_AT_ONCE) {
 			destination_pump_later(d);
 			return;
 		}
-		(void)task_route(t); /* what goes another way has left the list */
+		if (task_route(t) && t->class != t->item.flow->class) { /* else it has left the order */
+			task_leave_ready(t);
+			task_make_ready(t, false);
+		}
 	}
 	d->reroute = false;
 }
@@ -364,6 +364,7 @@ static void on_loaded(void *owner, enum err err, struct queue_work *work)
 	struct destination *d = t->destination;
 
 	d->loading_count--;
+	d->loading_of[t->class]--;
 	t->state = TASK_READY;
 	if (d->schedule->stopping || (err && err != ERR_NOT_FOUND && err != ERR_DAMAGED)) {
 		/* read again in a while; nothing was changed on disk */
@@ -388,22 +389,38 @@ static void load(struct task *t)
 	task_leave_ready(t);
 	t->state = TASK_LOADING;
 	d->loading_count++;
+	d->loading_of[t->class]++;
 	queue_load(d->schedule->queue, t->id, d->by_key.key, t->ns, t->n_count, on_loaded, t);
 }
 
-void tasks_load(struct destination *d)
+static void load_class(struct destination *d, enum config_class class, size_t most)
 {
-	size_t ahead = d->loading_count;
+	size_t ahead = d->loading_of[class];
+	struct ready_item *item;
+	struct ready_walk walk;
 
-	for (LIST_EACH_SAFE(it, &d->ready)) {
-		struct task *t = LIST_ITEM(it, struct task, link);
+	ready_walk_begin(&d->ready, class, &walk);
+	while (ahead < most && (item = ready_walk_next(&walk))) {
+		struct task *t = CONTAINER_OF(item, struct task, item);
 
-		if (ahead >= LOAD_AHEAD)
-			return;
 		if (destination_is_suspended(d) && t->failure_number != d->failure_number)
 			continue;
 		ahead++;
 		if (!t->work)
 			load(t);
+	}
+}
+
+/* Those that go first are read first; of the others a few are always there for their share. */
+void tasks_load(struct destination *d)
+{
+	size_t most = LOAD_AHEAD;
+
+	for (unsigned i = 0; i < READY_CLASSES; i++) {
+		enum config_class class = ready_order[i];
+		size_t there = d->ready.classes[class].count + d->loading_of[class];
+
+		load_class(d, class, most);
+		most -= MIN(there, most - LOAD_AHEAD / 4);
 	}
 }

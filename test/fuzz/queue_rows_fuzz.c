@@ -97,6 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct file_row file;
 	struct aside_row aside;
 	struct meta_row meta;
+	struct due_row due;
 	uint64_t number;
 
 	if (size == 0)
@@ -115,7 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		recipient(sealed, row_key_text(&key));
 		break;
 	case 1:
-		err = due_decode(row_key_text(&key), sealed, &number);
+		err = due_decode(row_key_text(&key), sealed, &due);
 		break;
 	case 2:
 		err = count_decode(row_key_text(&key), sealed, &number);

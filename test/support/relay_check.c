@@ -29,11 +29,11 @@ static void add_tasks(const struct destination *d, struct sums *sums)
 	for (struct map_item *it = map_next(&d->tasks, NULL); it; it = map_next(&d->tasks, it)) {
 		const struct task *t = CONTAINER_OF(it, const struct task, by_id);
 
-		sums->ready += !list_is_empty(&t->link);
+		sums->ready += ready_has(&t->item);
 		sums->flight += t->state == TASK_IN_FLIGHT;
 		sums->loading += t->state == TASK_LOADING;
 		sums->content += t->counted_bytes;
-		assert_true((t->state == TASK_READY) == !list_is_empty(&t->link));
+		assert_true((t->state == TASK_READY) == ready_has(&t->item));
 		assert_true(t->settled <= t->next);
 	}
 }
@@ -76,16 +76,16 @@ static void check_destination(const struct destination *d)
 		connections++;
 		opening += !LIST_ITEM(it, const struct connection, link)->was_ready;
 	}
-	assert_int_equal(sums.ready, d->ready_count);
+	assert_int_equal(sums.ready, d->ready.count);
 	assert_int_equal(sums.flight, d->flight_count);
 	assert_int_equal(sums.loading, d->loading_count);
 	assert_int_equal(sums.content, d->content_bytes);
 	assert_int_equal(connections, d->connection_count);
 	assert_int_equal(opening, d->opening_count);
 	assert_true(!destination_is_suspended(d) || io_timer_runs(&d->resume_timer));
-	if (d->ready_count && !has_next_event(d))
+	if (d->ready.count && !has_next_event(d))
 		fail_msg("%.*s: %zu tasks are ready and nothing is going to happen", TEXT_ARGS(d->by_key.key),
-		         d->ready_count);
+		         d->ready.count);
 }
 
 static void check_sums(struct schedule *s)

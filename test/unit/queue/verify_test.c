@@ -133,7 +133,7 @@ static void put_due(struct damage *d, struct id id, uint32_t n)
 	struct buf b = BUF(100);
 
 	due_key(&key, TEXT("d0.example"), 1, id, n);
-	due_encode(&b, row_key_text(&key), 1);
+	due_encode(&b, row_key_text(&key), &(struct due_row){ .sender = 1 });
 	damage_put(d, TABLE_DUE, row_key_text(&key), buf_text(&b));
 	buf_fini(&b);
 }
