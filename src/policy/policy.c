@@ -21,6 +21,25 @@ static enum err sts_begin(struct policy *p, const struct policy_options *o)
 	return sts_new(&options, &p->sts);
 }
 
+static enum err reports_begin(struct policy *p, const struct policy_options *o)
+{
+	struct reports_options options = {
+		.io = o->io,
+		.dns = o->dns,
+		.config = o->config,
+		.observe = o->observe,
+		.queue = o->queue,
+		.disk = o->disk,
+		.directory = o->directory,
+		.seed = o->seed,
+		.newest_id_time = o->newest_id_time,
+		.client_context = o->client_context,
+		.client_context_owner = o->client_context_owner,
+	};
+
+	return reports_new(&options, &p->reports);
+}
+
 enum err policy_new(const struct policy_options *options, struct policy **out)
 {
 	AUTO(policy_free) struct policy *p = calloc(1, sizeof(*p));
@@ -30,8 +49,10 @@ enum err policy_new(const struct policy_options *options, struct policy **out)
 	p->io = options->io;
 	p->dns = options->dns;
 	list_init(&p->hosts);
-	enum err err = sts_begin(p, options);
+	enum err err = reports_begin(p, options);
 
+	if (!err)
+		err = sts_begin(p, options);
 	if (!err)
 		*out = TAKE(p);
 	return err;
@@ -39,7 +60,9 @@ enum err policy_new(const struct policy_options *options, struct policy **out)
 
 enum err policy_configure(struct policy *p, const struct config *config)
 {
-	return sts_configure(p->sts, config);
+	reports_configure(p->reports, config);
+	sts_configure(p->sts, config);
+	return ERR_OK;
 }
 
 void policy_free(struct policy **pointer)
@@ -50,6 +73,7 @@ void policy_free(struct policy **pointer)
 		return;
 	dane_cancel_all(p);
 	sts_free(&p->sts);
+	reports_free(&p->reports);
 	free(p);
 }
 
@@ -69,6 +93,5 @@ void policy_cancel(struct policy_lookup **slot)
 
 void policy_note(struct policy *p, const struct policy_report *report)
 {
-	(void)p;
-	(void)report;
+	report_note(p->reports, report);
 }

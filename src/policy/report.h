@@ -25,7 +25,7 @@ struct reports_options {
 
 /* Reads what was kept: blocks shortly, for the start. ERR_NOMEM. */
 MUST_USE enum err reports_new(const struct reports_options *options, struct reports **out);
-MUST_USE enum err reports_configure(struct reports *r, const struct config *config);
+void reports_configure(struct reports *r, const struct config *config);
 void reports_free(struct reports **r); /* writes what was not kept yet */
 
 /* policy_note: one session, or attempt at one. Nothing is kept unless tls_reports.send. With a host the type of the policy is

@@ -12,6 +12,7 @@
 void report_book_init(struct report_book *b, uint64_t seed)
 {
 	*b = (struct report_book){ 0 };
+	random_init(&b->random, seed);
 	map_init(&b->names, true, seed);
 	list_init(&b->open);
 	list_init(&b->closed);
@@ -93,6 +94,7 @@ static struct report_domain *domain_new(struct report_book *b, struct text name,
 		d->name[i] = ascii_lower(name.at[i]);
 	d->by_name.key = text_of(d->name, name.len);
 	d->day = day;
+	d->nonce = random_u64(&b->random);
 	d->bytes = bytes;
 	list_init(&d->link);
 	list_init(&d->policies);

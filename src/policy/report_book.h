@@ -4,6 +4,7 @@
 #define POLICY_REPORT_BOOK_H
 
 #include <postrider/base/map.h>
+#include <postrider/base/random.h>
 #include <postrider/base/time.h>
 #include <postrider/io/io.h>
 
@@ -48,6 +49,7 @@ struct report_domain {
 	struct list policies;
 	size_t policy_count, bytes;
 	uint64_t overflow; /* sessions with a policy beyond the bound */
+	uint64_t nonce;    /* in the report's name */
 
 	/* Of sending, which report.c does. */
 	struct reports *reports;
@@ -63,7 +65,8 @@ struct report_book {
 	struct list open, closed;
 	int64_t day;
 	size_t domains, bytes; /* open and closed */
-	uint64_t overflow;     /* sessions of the open day that did not fit */
+	struct random random;
+	uint64_t overflow; /* sessions of the open day that did not fit */
 };
 
 void report_book_init(struct report_book *b, uint64_t seed);

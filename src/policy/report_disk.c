@@ -10,7 +10,15 @@
 #define DAYS_MAX 400000 /* 3000 years */
 
 enum { TAG_DAY = 1, TAG_DOMAIN = 2 };
-enum { TAG_NAME = 1, TAG_DOMAIN_DAY = 2, TAG_POLICY = 3, TAG_OVERFLOW = 4, TAG_TRIES = 5, TAG_SENT = 6 };
+enum {
+	TAG_NAME = 1,
+	TAG_DOMAIN_DAY = 2,
+	TAG_POLICY = 3,
+	TAG_OVERFLOW = 4,
+	TAG_TRIES = 5,
+	TAG_SENT = 6,
+	TAG_NONCE = 7
+};
 enum {
 	TAG_TYPE = 1,
 	TAG_POLICY_DOMAIN = 2,
@@ -72,6 +80,7 @@ static void encode_domain(const struct report_domain *d, struct buf *out)
 	record_add_u64(out, TAG_OVERFLOW, d->overflow);
 	record_add_u64(out, TAG_TRIES, d->tries);
 	record_add_u64(out, TAG_SENT, d->sent);
+	record_add_u64(out, TAG_NONCE, d->nonce);
 	for (LIST_EACH(it, &d->policies))
 		encode_policy(LIST_ITEM(it, const struct report_policy, link), out);
 	record_close_field(out, mark);
@@ -194,6 +203,8 @@ static enum err read_head(struct report_domain *like, struct text *name, struct 
 			like->tries = (unsigned)record_u64(&r, &f, UINT32_MAX);
 		else if (f.tag == TAG_SENT)
 			like->sent = (uint32_t)record_u64(&r, &f, UINT32_MAX);
+		else if (f.tag == TAG_NONCE)
+			like->nonce = record_u64(&r, &f, UINT64_MAX);
 	}
 	if (!r.err && (!sts_is_name(*name) || like->day < 0 || like->day > DAYS_MAX))
 		return ERR_DAMAGED;
@@ -216,6 +227,7 @@ static enum err decode_domain(struct report_book *b, struct text fields)
 	d->overflow += like.overflow;
 	d->tries = like.tries;
 	d->sent = like.sent;
+	d->nonce = like.nonce;
 	record_open_inner(&r, fields);
 	while (!err && record_next(&r, &f))
 		if (f.tag == TAG_POLICY)

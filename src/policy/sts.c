@@ -23,7 +23,7 @@
 
 struct sts {
 	struct sts_options o;
-	struct tls_context *tls; /* NULL: nobody's certificate can be checked */
+	struct tls_context *tls; /* NULL: not needed so far */
 	struct random random;
 	struct sts_cache cache;
 	struct list lookups, queue;
@@ -206,18 +206,34 @@ static void on_fetched(void *owner, struct policy_domain *policy, enum policy_fa
 	start_next(s);
 }
 
+/* Made when it is first needed: who sends everything to an upstream needs no CAs. */
+static enum err make_tls(struct sts *s)
+{
+	struct tls_client_options options = { .verify = true };
+	struct buf problem = BUF(1024);
+	enum err err = ERR_OK;
+
+	if (!s->tls)
+		err = s->o.client_context
+		              ? s->o.client_context(s->o.client_context_owner, &options, &s->tls, &problem)
+		              : tls_client_context_new(s->o.io, &options, &s->tls, &problem);
+	buf_fini(&problem);
+	return err;
+}
+
 static enum err start(struct sts *s, struct sts_entry *e)
 {
 	struct sts_fetch_options options = { .io = s->o.io,
 		                             .dns = s->o.dns,
-		                             .tls = s->tls,
 		                             .config = s->o.config,
 		                             .domain = sts_entry_name(e),
 		                             .id = e->id,
 		                             .on_done = on_fetched,
 		                             .owner = e };
+	enum err err = make_tls(s);
 
-	return s->tls ? sts_fetch_start(&options, &e->fetch) : ERR_UNSUPPORTED;
+	options.tls = s->tls;
+	return err ? err : sts_fetch_start(&options, &e->fetch);
 }
 
 /* Those that cannot even be started are answered at once: their callers came from the loop. */
@@ -434,30 +450,6 @@ enum err sts_find(struct sts *s, struct text domain, struct policy_lookup **slot
 
 /* ---------------------------------------------------------------- life */
 
-static enum err make_tls(struct sts *s)
-{
-	struct tls_client_options options = { .verify = true };
-	struct tls_context *made = NULL;
-	struct buf problem = BUF(1024);
-	struct event event = EVENT(EVENT_WARNING);
-	enum err err = s->o.client_context
-	                       ? s->o.client_context(s->o.client_context_owner, &options, &made, &problem)
-	                       : tls_client_context_new(s->o.io, &options, &made, &problem);
-
-	if (!err) {
-		tls_context_unref(&s->tls);
-		s->tls = made;
-	} else if (err != ERR_NOMEM && s->o.config->direct.mta_sts) {
-		event.level = LEVEL_WARN;
-		event.detail = TEXT(
-			"MTA-STS: there are no CA certificates to check web sites with, so policies cannot be "
-			"fetched; install the system's CAs (ca-certificates)");
-		observe_emit(s->o.observe, &event);
-	}
-	buf_fini(&problem);
-	return err == ERR_NOMEM ? err : ERR_OK;
-}
-
 static void fill(void *owner, struct buf *out)
 {
 	struct sts *s = owner;
@@ -520,19 +512,17 @@ enum err sts_new(const struct sts_options *options, struct sts **out)
 	sts_cache_init(&s->cache, options->seed, forget, s);
 	list_init(&s->lookups);
 	list_init(&s->queue);
-	err = make_tls(s);
-	if (!err && options->disk && options->directory.len)
-		err = open_kept(s);
+	err = options->disk && options->directory.len ? open_kept(s) : ERR_OK;
 	if (!err)
 		*out = TAKE(s);
 	return err;
 }
 
-enum err sts_configure(struct sts *s, const struct config *config)
+void sts_configure(struct sts *s, const struct config *config)
 {
 	config_unref(&s->o.config);
 	s->o.config = config_ref(config);
-	return make_tls(s);
+	tls_context_unref(&s->tls); /* the CAs may be others now */
 }
 
 void sts_free(struct sts **slot)

@@ -33,7 +33,7 @@ struct sts_options {
 
 /* Reads what was kept: blocks shortly, for the start. Whatever is wrong with the disk is an event and no error; ERR_NOMEM. */
 MUST_USE enum err sts_new(const struct sts_options *options, struct sts **out);
-MUST_USE enum err sts_configure(struct sts *s, const struct config *config);
+void sts_configure(struct sts *s, const struct config *config);
 void sts_free(
 	struct
 	sts **s); /* lookups in flight: their slots are set to NULL, no callback. Writes what was not kept yet */
