@@ -144,6 +144,21 @@ static int bind_source(int fd, const struct ip *source)
 	return bind(fd, (struct sockaddr *)&name, len) == 0 ? 0 : -errno;
 }
 
+/* A peer whose machine is gone says nothing, and the reply to a final dot is waited for ten minutes: whether somebody is
+ * there at all is known after a minute and a half. One that is there and slow answers the probes. */
+static void notice_death(int fd)
+{
+	static const struct {
+		int level, option, value;
+	} options[] = { { SOL_SOCKET, SO_KEEPALIVE, 1 },
+		        { IPPROTO_TCP, TCP_KEEPIDLE, 30 },
+		        { IPPROTO_TCP, TCP_KEEPINTVL, 15 },
+		        { IPPROTO_TCP, TCP_KEEPCNT, 4 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(options); i++)
+		setsockopt(fd, options[i].level, options[i].option, &options[i].value, sizeof(options[i].value));
+}
+
 static int connect_tcp(struct uv_stream *s, const struct io_address *to, const struct ip *source)
 {
 	struct sockaddr_storage name;
@@ -161,6 +176,7 @@ static int connect_tcp(struct uv_stream *s, const struct io_address *to, const s
 		return status;
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	notice_death(fd);
 	(void)address_to_sockaddr(to, &name);
 	return uv_tcp_connect(s->connecting, &s->uv.tcp, (struct sockaddr *)&name, on_connected);
 }
