@@ -7,12 +7,14 @@
 #ifndef POSTRIDER_DELIVER_H
 #define POSTRIDER_DELIVER_H
 
+#include <postrider/auth/tokens.h>
 #include <postrider/config.h>
 #include <postrider/dns.h>
 #include <postrider/io/disk.h>
 #include <postrider/mail/body_source.h>
 #include <postrider/mail/envelope.h>
 #include <postrider/observe/observe.h>
+#include <postrider/policy.h>
 #include <postrider/smtp/ehlo.h>
 #include <postrider/tls.h>
 
@@ -35,7 +37,9 @@ struct deliver_options {
 	 * address and direct.source count without being named here. */
 	const struct ip *own;
 	size_t own_count;
+	struct policy *policy;   /* DANE and MTA-STS; NULL: nobody has either */
 	struct observe *observe; /* for its counters */
+	struct auth_tokens *tokens; /* for logins by token; NULL: there are none */
 	struct buf *problem;     /* for people, with ERR_CONFIG; borrowed for the call */
 };
 
@@ -45,6 +49,9 @@ MUST_USE enum err deliver_new(const struct deliver_options *options, struct deli
  * an error all is as before, and deliver_problem says what was wrong. */
 MUST_USE enum err deliver_configure(struct deliver *d, const struct config *config);
 struct text deliver_problem(const struct deliver *d);
+/* A login that was refused is not tried again for a while, which grows from 1m to 4h: connections fail at once meanwhile, with
+ * REASON_AUTH. This lets all be tried again at once. A success does too, and another credential is another login. */
+void deliver_forgive_logins(struct deliver *d);
 void deliver_free(struct deliver **d); /* no connection may be left */
 
 /* What a message cannot go without: a host that lacks it is passed over for the next one. All zero: nothing. */
@@ -52,6 +59,9 @@ struct deliver_needs {
 	unsigned keywords; /* of enum ehlo_keyword; EHLO_REQUIRETLS also means a proved name */
 	uint64_t bytes;    /* a SIZE limit may not be below it; 0: not known */
 	int64_t by_time;   /* with EHLO_DELIVERBY */
+	/* "TLS-Required: No" (RFC 8689 section 5): DANE and MTA-STS do not count. A connection that was opened for such mail carries
+	 * no other. */
+	bool tls_optional;
 };
 
 /* Of a message of so many octets, for whomever; and what one more recipient (its place in envelope->recipients) adds. */
@@ -88,6 +98,7 @@ struct deliver_result {
 	struct text mx;       /* host name; empty when none was reached */
 	struct ip_port remote, local; /* IP_NONE when none was reached */
 	struct event_tls tls;
+	struct text login_user, mechanism; /* of the login; empty: none was tried, or it has no name */
 	struct event_ms ms;
 	bool reused; /* the connection had carried mail before */
 	/* The connection had carried mail before and ended, by cut or by 421, before the peer said
@@ -109,6 +120,8 @@ struct deliver_job {
 	size_t recipient_count;     /* 1 .. what the caller's limit says */
 	struct body_source *body;   /* taken over; released by deliver before on_done */
 	void *owner;
+	/* Nothing that the host could take for the whole message leaves before deliver_open_gate: asked for by on_gate. */
+	bool gated;
 };
 
 struct deliver_events {
@@ -121,6 +134,9 @@ struct deliver_events {
 	void (*on_result)(void *owner, struct deliver_connection *c, struct deliver_job *job, size_t index,
 	                  const struct deliver_result *result);
 	void (*on_done)(void *owner, struct deliver_connection *c, struct deliver_job *job);
+	/* Of a gated job: the host takes the mail data, for those recipients that have no result yet, and only its end is held
+	 * back. deliver_open_gate may be called from inside, or later as long as the job is not done. */
+	void (*on_gate)(void *owner, struct deliver_connection *c, struct deliver_job *job);
 	/* Last of all. failure: why it never became ready (DNS, connect, greeting, TLS ...): what a
 	 * message waiting for it comes to; NULL when it had been ready, and after deliver_finish or
 	 * deliver_abort. A job in hand got its results before. */
@@ -139,6 +155,8 @@ MUST_USE enum err deliver_open(struct deliver *d, const struct deliver_target *t
 void deliver_send(struct deliver_connection *c, struct deliver_job *job);
 /* on_ready was said and deliver_send not called since. */
 bool deliver_is_ready(const struct deliver_connection *c);
+/* The names of the hosts that its target was found to have, so far as they fit; borrowed while it lives. */
+size_t deliver_hosts(const struct deliver_connection *c, struct text *out, size_t max);
 size_t deliver_in_flight(const struct deliver_connection *c);    /* jobs given and not done: 0, 1 or 2 */
 unsigned deliver_sent_count(const struct deliver_connection *c); /* jobs given so far */
 
@@ -149,6 +167,14 @@ struct deliver_limits {
 	size_t messages, recipients, domains; /* on the connection; of a message; of its recipients */
 };
 struct deliver_limits deliver_limits(const struct deliver_connection *c);
+
+/* The end of a gated job's mail data may leave; or it may not, and its recipients are put off. */
+void deliver_open_gate(struct deliver_connection *c, struct deliver_job *job, bool may);
+/* Nobody wants this job done any longer. True: none of its recipients will be delivered from here on; results and on_done
+ * still come. False: its final dot is out, so its host decides; all goes on as before. */
+bool deliver_call_off(struct deliver_connection *c, struct deliver_job *job);
+/* Of a connection that was ready: its host, by name and address. */
+struct ip_port deliver_remote(const struct deliver_connection *c, struct text *host);
 
 /* No more jobs: QUIT after what is in hand, then close (in the background; on_closed comes). One that is
  * not ready yet is given up. */

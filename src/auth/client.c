@@ -1,6 +1,5 @@
 #include "client_internal.h"
 
-#include <postrider/auth/tokens.h>
 #include <postrider/base/auto.h>
 #include <postrider/base/base64.h>
 #include <postrider/crypto.h>
@@ -67,6 +66,11 @@ unsigned auth_client_offered(struct text list)
 	return offered;
 }
 
+static bool has_tokens(const struct config_oauth2 *o)
+{
+	return o->token_url.len || o->token_file.len || o->token_command.len;
+}
+
 /* What a login with its mechanism left open is good for. */
 static unsigned all_of(const struct config_login *login, bool has_certificate)
 {
@@ -75,7 +79,7 @@ static unsigned all_of(const struct config_login *login, bool has_certificate)
 	if (login->username.len && login->secret.len)
 		set |= AUTH_CLIENT_SCRAM_SHA_256_PLUS | AUTH_CLIENT_SCRAM_SHA_256 | AUTH_CLIENT_PLAIN |
 		       AUTH_CLIENT_LOGIN | AUTH_CLIENT_CRAM_MD5;
-	if (auth_login_has_tokens(login))
+	if (has_tokens(&login->oauth2))
 		set |= AUTH_CLIENT_TOKENS;
 	if (has_certificate)
 		set |= AUTH_CLIENT_EXTERNAL;

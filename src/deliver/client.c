@@ -2,7 +2,19 @@
 
 #include <assert.h>
 
+#include <postrider/io/lane.h>
 #include <postrider/tls.h>
+
+#define BINDING_MAX 64
+
+struct client;
+
+/* What a login has to work out, in the CPU lane. */
+struct derive_job {
+	struct io_job job;
+	struct client *client; /* NULL: it is gone */
+	struct auth_client_derivation what;
+};
 
 struct client {
 	struct io *io;
@@ -15,8 +27,15 @@ struct client {
 	struct io_timer timer;
 	int64_t deadline_at; /* 0: none. The timer may run earlier, and looks again then */
 	struct io_later later;
-	int64_t opened_at, tls_at, up_at; /* 0: not yet */
+	int64_t opened_at, tls_at, auth_at, up_at; /* 0: not yet */
 	struct event_tls tls_reached;
+	enum tls_fault tls_fault;
+	struct tls_expectation expect; /* points into expect_memory */
+	void *expect_memory;
+	struct buf binding;
+	char nonce[AUTH_CLIENT_NONCE_OCTETS];
+	struct derive_job *derives; /* NULL: nothing is worked out */
+	bool shows_login, is_unix;
 	bool connected;
 	const struct client_events *events; /* NULL: forgotten */
 	void *owner;
@@ -85,13 +104,29 @@ static void on_deadline(void *owner, int64_t wait_ms)
 	arm(c);
 }
 
+static enum event_proof proof_of(enum tls_by by)
+{
+	switch (by) {
+	case TLS_BY_CA:
+		return EVENT_PROOF_CA;
+	case TLS_BY_PIN:
+		return EVENT_PROOF_PIN;
+	case TLS_BY_DANE:
+		return EVENT_PROOF_DANE;
+	case TLS_BY_NOBODY:
+		break;
+	}
+	return EVENT_PROOF_NONE;
+}
+
 static void on_tls_done(void *owner, enum err err, const struct tls_info *info)
 {
 	struct client *c = owner;
 
+	c->tls_fault = info->fault;
 	if (!err)
 		c->tls_reached = (struct event_tls){ text_from(tls_version_text(info->version)), info->cipher,
-			                             info->verified };
+			                             info->verified, proof_of(info->by) };
 	session_tls_done(&c->session, err, info->problem);
 }
 
@@ -102,10 +137,78 @@ static void on_start_tls(void *owner)
 
 	c->tls_at = io_now_at(c->io);
 	if (c->tls)
-		err = tls_start(c->stream, c->tls, c->server_name, on_tls_done, c);
+		err = tls_start_expecting(c->stream, c->tls, c->server_name, &c->expect, on_tls_done, c);
 	if (err)
 		session_tls_done(&c->session, err, text_from(err_text(err)));
 }
+
+/* ---------------------------------------------------------------- what a login needs */
+
+static void on_facts(void *owner, struct session_facts *out)
+{
+	struct client *c = owner;
+	uint64_t word;
+
+	if (!c->binding.len && c->tls_reached.version.len &&
+	    tls_channel_binding(c->stream, TLS_BINDING_EXPORTER, &c->binding))
+		buf_reset(&c->binding);
+	for (size_t at = 0; at < sizeof(c->nonce); at += sizeof(word)) {
+		word = io_random_u64(c->io);
+		memcpy(c->nonce + at, &word, MIN(sizeof(word), sizeof(c->nonce) - at));
+	}
+	out->may_be_shown = c->tls_reached.verified || c->shows_login || c->is_unix || ip_is_loopback(c->remote.ip);
+	out->binding = buf_text(&c->binding);
+	out->nonce = text_of(c->nonce, sizeof(c->nonce));
+}
+
+static void on_ask_login(void *owner, bool needs_token)
+{
+	struct client *c = owner;
+
+	if (!c->auth_at)
+		c->auth_at = io_now_at(c->io);
+	c->events->ask_login(c->owner, needs_token);
+}
+
+static void run_derive(struct io_job *job)
+{
+	auth_client_derive(&CONTAINER_OF(job, struct derive_job, job)->what);
+}
+
+static void on_derived(struct io_job *job)
+{
+	struct derive_job *d = CONTAINER_OF(job, struct derive_job, job);
+
+	if (d->client) {
+		d->client->derives = NULL;
+		session_derived(&d->client->session, &d->what);
+	}
+	auth_client_derivation_fini(&d->what);
+	free(d);
+}
+
+static void on_derive(void *owner, const struct auth_client_derivation *what)
+{
+	struct client *c = owner;
+	struct derive_job *d = calloc(1, sizeof(*d));
+
+	if (d)
+		auth_client_derivation_copy(&d->what, what);
+	if (!d || buf_err(&d->what.password) || buf_err(&d->what.salt)) {
+		if (d)
+			auth_client_derivation_fini(&d->what);
+		free(d);
+		io_stream_close(c->stream); /* without memory: as if it had been cut */
+		return;
+	}
+	d->client = c;
+	c->derives = d;
+	d->job.run = run_derive;
+	d->job.done = on_derived;
+	io_job_submit(c->io, IO_LANE_CPU, &d->job);
+}
+
+/* ---------------------------------------------------------------- and what it says */
 
 static void on_later(void *owner)
 {
@@ -140,6 +243,10 @@ static void describe(const struct client *c, struct deliver_result *r)
 	if (c->connected && c->stream)
 		r->local = io_stream_local(c->stream)->ip;
 	r->tls = c->tls_reached;
+	if (c->auth_at && c->session.o.login) {
+		r->login_user = c->session.o.login->login->username;
+		r->mechanism = text_from(auth_client_name(c->session.o.login->used));
+	}
 }
 
 static void on_result(void *owner, struct deliver_job *job, size_t index, struct deliver_result *r)
@@ -173,6 +280,13 @@ static void on_learned(void *owner, enum session_lesson lesson)
 	c->events->learned(c->owner, lesson);
 }
 
+static void on_gate(void *owner, struct deliver_job *job)
+{
+	struct client *c = owner;
+
+	c->events->gate(c->owner, job);
+}
+
 static void on_close(void *owner, bool finish)
 {
 	struct client *c = owner;
@@ -195,6 +309,9 @@ static const struct session_output session_output = {
 	.now_time = now_time,
 	.deadline = on_deadline,
 	.start_tls = on_start_tls,
+	.facts = on_facts,
+	.ask_login = on_ask_login,
+	.derive = on_derive,
 	.later = later,
 	.up = on_up,
 	.ready = on_ready,
@@ -202,6 +319,7 @@ static const struct session_output session_output = {
 	.done = on_done,
 	.failed = on_failed,
 	.learned = on_learned,
+	.gate = on_gate,
 	.close = on_close,
 };
 
@@ -231,6 +349,17 @@ static void on_drained(void *owner)
 	session_drained(&((struct client *)owner)->session);
 }
 
+static void release(struct client *c)
+{
+	if (c->derives)
+		c->derives->client = NULL;
+	session_fini(&c->session);
+	tls_context_unref(&c->tls);
+	buf_fini(&c->binding);
+	free(c->expect_memory);
+	free(c);
+}
+
 static void on_closed(void *owner, enum err why)
 {
 	struct client *c = owner;
@@ -240,11 +369,9 @@ static void on_closed(void *owner, enum err why)
 	c->stream = NULL;
 	io_timer_stop(c->io, &c->timer);
 	io_later_cancel(c->io, &c->later);
-	session_fini(&c->session);
-	tls_context_unref(&c->tls);
 	events = c->events;
 	owner = c->owner;
-	free(c);
+	release(c);
 	if (events)
 		events->closed(owner);
 }
@@ -282,16 +409,20 @@ enum err client_open(const struct client_options *options, struct client **out)
 	c->events = options->events;
 	c->owner = options->owner;
 	c->opened_at = io_now_at(c->io);
+	c->shows_login = options->shows_login;
+	c->is_unix = options->unix_path.len > 0;
+	buf_init(&c->binding, BINDING_MAX);
 	session_init(&c->session, &session);
-	err = io_timer_start(c->io, &c->timer, c->opened_at + session.timeouts->connect_ms,
-	                     on_connect_timeout, c);
+	err = tls_expectation_copy(options->expect, &c->expect, &c->expect_memory);
+	if (!err)
+		err = io_timer_start(c->io, &c->timer, c->opened_at + session.timeouts->connect_ms,
+		                     on_connect_timeout, c);
 	if (!err)
 		err = io_connect(c->io, &to, options->source.family == IP_NONE ? NULL : &options->source,
 		                 &stream_events, c, &c->stream);
 	if (err) {
 		io_timer_stop(c->io, &c->timer);
-		session_fini(&c->session);
-		free(c);
+		release(c);
 		return err;
 	}
 	c->tls = options->tls ? tls_context_ref(options->tls) : NULL;
@@ -317,14 +448,29 @@ void client_abort(struct client *c)
 
 int32_t client_connect_ms(const struct client *c)
 {
-	int64_t until = c->tls_at ? c->tls_at : c->up_at ? c->up_at : io_now_at(c->io);
+	int64_t until = c->tls_at    ? c->tls_at
+	                : c->auth_at ? c->auth_at
+	                : c->up_at   ? c->up_at
+	                             : io_now_at(c->io);
 
 	return (int32_t)(until - c->opened_at);
+}
+
+enum tls_fault client_tls_fault(const struct client *c)
+{
+	return c->tls_fault;
 }
 
 int32_t client_tls_ms(const struct client *c)
 {
 	if (!c->tls_at)
 		return -1;
-	return (int32_t)((c->up_at ? c->up_at : io_now_at(c->io)) - c->tls_at);
+	return (int32_t)((c->auth_at ? c->auth_at : c->up_at ? c->up_at : io_now_at(c->io)) - c->tls_at);
+}
+
+int32_t client_auth_ms(const struct client *c)
+{
+	if (!c->auth_at)
+		return -1;
+	return (int32_t)((c->up_at ? c->up_at : io_now_at(c->io)) - c->auth_at);
 }

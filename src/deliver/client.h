@@ -15,7 +15,10 @@ struct client_events {
 	void (*result)(void *owner, struct deliver_job *job, size_t index, struct deliver_result *r);
 	void (*done)(void *owner, struct deliver_job *job);
 	void (*failed)(void *owner, enum session_fault fault, struct deliver_result *r);
+	/* as session_output has it: ends in session_permitted */
+	void (*ask_login)(void *owner, bool needs_token);
 	void (*learned)(void *owner, enum session_lesson lesson);
+	void (*gate)(void *owner, struct deliver_job *job);
 	void (*closed)(void *owner); /* last of all; the client is gone */
 };
 
@@ -26,6 +29,8 @@ struct client_options {
 	struct ip source;        /* IP_NONE: the system chooses */
 	struct text server_name; /* for TLS; borrowed for the client's life, as what session points at */
 	struct tls_context *tls; /* NULL: the session must not ask for it */
+	const struct tls_expectation *expect; /* what it has to prove; NULL: as the context says. Copied */
+	bool shows_login; /* also to a host that has not proved its name */
 	struct session_options session; /* out and owner are filled in here */
 	const struct client_events *events;
 	void *owner;
@@ -40,8 +45,11 @@ void client_forget(struct client *c);
 /* Ends it now, from a callback of nobody: jobs in hand get their results from inside this call. */
 void client_abort(struct client *c);
 
-/* How long connecting and greeting took, and TLS; -1: there was none. */
+/* How long connecting and greeting took, TLS, and logging in; -1: there was none. */
 int32_t client_connect_ms(const struct client *c);
 int32_t client_tls_ms(const struct client *c);
+int32_t client_auth_ms(const struct client *c);
+/* What was wrong with its TLS, also where that stops nobody. */
+enum tls_fault client_tls_fault(const struct client *c);
 
 #endif

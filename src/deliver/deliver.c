@@ -63,6 +63,11 @@ enum err deliver_configure(struct deliver *d, const struct config *config)
 	return ERR_OK;
 }
 
+void deliver_forgive_logins(struct deliver *d)
+{
+	logins_forgive(&d->logins);
+}
+
 struct text deliver_problem(const struct deliver *d)
 {
 	return buf_text(&d->problem);
@@ -89,6 +94,7 @@ enum err deliver_new(const struct deliver_options *options, struct deliver **out
 	d->o = *options;
 	list_init(&d->connections);
 	hosts_init(&d->hosts, HOSTS_REMEMBERED, options->seed);
+	logins_init(&d->logins, options->seed);
 	random_init(&d->random, options->seed);
 	buf_init(&d->problem, PROBLEM_MAX_BYTES);
 	d->counters = options->observe ? observe_counters(options->observe) : NULL;
@@ -114,6 +120,7 @@ void deliver_free(struct deliver **d)
 	assert(list_is_empty(&it->connections));
 	tls_choices_fini(&it->tls);
 	hosts_fini(&it->hosts);
+	logins_fini(&it->logins);
 	buf_fini(&it->problem);
 	free(it->own);
 	free(it->own_given);

@@ -8,6 +8,7 @@
 #include <postrider/observe/counters.h>
 
 #include "hosts.h"
+#include "logins.h"
 #include "outbox.h"
 #include "tls_choice.h"
 
@@ -15,6 +16,7 @@ struct deliver {
 	struct deliver_options o;
 	const struct config *config; /* referenced */
 	struct hosts hosts;
+	struct logins logins;
 	struct random random;
 	int64_t v4_first_until_at; /* IPv6 leads nowhere, it seems */
 	struct outbox outbox;

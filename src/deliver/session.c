@@ -15,22 +15,26 @@ static const struct {
 	enum stage stage;
 	unsigned next;
 } phases[SESSION_PHASE_COUNT] = {
-	[SESSION_START] = { "start", STAGE_CONNECT, BIT(SESSION_GREETING) | BIT(SESSION_CLOSED) },
+	[SESSION_START] = { "start", STAGE_CONNECT,
+	                    BIT(SESSION_GREETING) | BIT(SESSION_HANDSHAKE) | BIT(SESSION_CLOSED) },
 	[SESSION_GREETING] = { "greeting", STAGE_GREETING,
 	                       BIT(SESSION_EHLO) | BIT(SESSION_HELO) | BIT(SESSION_CLOSED) },
 	[SESSION_EHLO] = { "EHLO", STAGE_EHLO,
-	                   BIT(SESSION_HELO) | BIT(SESSION_STARTTLS) | BIT(SESSION_UP) |
+	                   BIT(SESSION_HELO) | BIT(SESSION_STARTTLS) | BIT(SESSION_AUTH) | BIT(SESSION_UP) |
 	                           BIT(SESSION_CLOSED) },
-	[SESSION_HELO] = { "HELO", STAGE_EHLO, BIT(SESSION_UP) | BIT(SESSION_CLOSED) },
+	[SESSION_HELO] = { "HELO", STAGE_EHLO, BIT(SESSION_AUTH) | BIT(SESSION_UP) | BIT(SESSION_CLOSED) },
 	[SESSION_STARTTLS] = { "STARTTLS", STAGE_STARTTLS,
-	                       BIT(SESSION_HANDSHAKE) | BIT(SESSION_UP) | BIT(SESSION_CLOSED) },
-	[SESSION_HANDSHAKE] = { "the handshake", STAGE_STARTTLS, BIT(SESSION_EHLO) | BIT(SESSION_CLOSED) },
+	                       BIT(SESSION_HANDSHAKE) | BIT(SESSION_AUTH) | BIT(SESSION_UP) |
+	                               BIT(SESSION_CLOSED) },
+	[SESSION_HANDSHAKE] = { "the handshake", STAGE_STARTTLS,
+	                        BIT(SESSION_GREETING) | BIT(SESSION_EHLO) | BIT(SESSION_CLOSED) },
+	[SESSION_AUTH] = { "AUTH", STAGE_AUTH, BIT(SESSION_UP) | BIT(SESSION_CLOSED) },
 	[SESSION_UP] = { "up", STAGE_NONE, BIT(SESSION_QUIT) | BIT(SESSION_CLOSED) },
 	[SESSION_QUIT] = { "QUIT", STAGE_QUIT, BIT(SESSION_CLOSED) },
 	[SESSION_CLOSED] = { "closed", STAGE_NONE, 0 },
 };
 
-static void enter_phase(struct session *s, enum session_phase next)
+void session_enter_phase(struct session *s, enum session_phase next)
 {
 	assert(phases[s->phase].next & BIT(next));
 	s->phase = next;
@@ -72,7 +76,7 @@ static void say_hello(struct session *s, enum session_phase phase)
 	struct text verb = s->o.lmtp ? TEXT("LHLO") : phase == SESSION_EHLO ? TEXT("EHLO") : TEXT("HELO");
 
 	send_command(s, verb, s->o.helo);
-	enter_phase(s, phase);
+	session_enter_phase(s, phase);
 }
 
 static int64_t wait_ms(const struct session *s)
@@ -85,6 +89,8 @@ static int64_t wait_ms(const struct session *s)
 	case SESSION_START:
 	case SESSION_CLOSED:
 		return 0;
+	case SESSION_AUTH:
+		return session_login_waits_for_us(s) ? 0 : s->o.timeouts->greeting_ms;
 	default:
 		return s->o.timeouts->greeting_ms;
 	}
@@ -92,13 +98,13 @@ static int64_t wait_ms(const struct session *s)
 
 /* Entry points come in pairs of these. What is called back may call session_send or session_finish: then
  * the outermost one goes on from there. */
-static void enter(struct session *s)
+void session_enter(struct session *s)
 {
 	if (s->depth++ == 0)
 		outbox_begin(s->o.outbox, s->o.out->send, s->o.owner);
 }
 
-static void leave(struct session *s)
+void session_leave(struct session *s)
 {
 	if (s->depth > 1) {
 		s->depth--;
@@ -108,7 +114,7 @@ static void leave(struct session *s)
 		transactions_advance(s);
 	if (s->phase == SESSION_UP && s->finishing && transactions_in_hand(s) == 0) {
 		send_command(s, TEXT("QUIT"), TEXT_EMPTY);
-		enter_phase(s, SESSION_QUIT);
+		session_enter_phase(s, SESSION_QUIT);
 	}
 	if (s->phase != SESSION_CLOSED) {
 		outbox_flush(s->o.outbox);
@@ -125,7 +131,7 @@ static void close_now(struct session *s, bool finish)
 	if (!finish)
 		outbox_drop(s->o.outbox);
 	outbox_flush(s->o.outbox);
-	enter_phase(s, SESSION_CLOSED);
+	session_enter_phase(s, SESSION_CLOSED);
 	s->o.out->deadline(s->o.owner, 0);
 	s->o.out->close(s->o.owner, finish);
 }
@@ -138,7 +144,7 @@ void session_end(struct session *s, enum session_end why, const char *words, con
 }
 
 /* It never came up. What failed stands in s->line. */
-static void fail(struct session *s, enum session_fault fault, struct deliver_result *r, bool goodbye)
+void session_fail(struct session *s, enum session_fault fault, struct deliver_result *r, bool goodbye)
 {
 	r->reply = buf_text(&s->line);
 	r->stage = phases[s->phase].stage;
@@ -149,7 +155,7 @@ static void fail(struct session *s, enum session_fault fault, struct deliver_res
 	close_now(s, goodbye);
 }
 
-static void fail_by_reply(struct session *s, const struct reply *reply)
+void session_fail_by_reply(struct session *s, const struct reply *reply)
 {
 	struct verdict v = judge_reply(reply, phases[s->phase].stage);
 	struct deliver_result r = {
@@ -161,16 +167,16 @@ static void fail_by_reply(struct session *s, const struct reply *reply)
 	};
 
 	session_say_reply(s, reply);
-	fail(s, SESSION_REPLY, &r, reply->code != 421);
+	session_fail(s, SESSION_REPLY, &r, reply->code != 421);
 }
 
-static void fail_by_us(struct session *s, enum session_fault fault, enum reason reason, const char *enhanced)
+void session_fail_by_us(struct session *s, enum session_fault fault, enum reason reason, const char *enhanced)
 {
 	struct deliver_result r = { .kind = DELIVER_TRANSIENT,
 		                    .reason = reason,
 		                    .enhanced = text_from(enhanced) };
 
-	fail(s, fault, &r, false);
+	session_fail(s, fault, &r, false);
 }
 
 /* TLS could not be had as it is demanded. Where a sender demands it (REQUIRETLS) the host is no way for that mail; others'
@@ -188,14 +194,14 @@ static void fail_tls(struct session *s, enum session_fault fault, const char *en
 		r.enhanced = is_final ? TEXT("5.7.30") : TEXT("4.7.30");
 		r.kind = is_final ? DELIVER_PERMANENT : DELIVER_TRANSIENT;
 	}
-	fail(s, fault, &r, fault == SESSION_NO_TLS);
+	session_fail(s, fault, &r, fault == SESSION_NO_TLS);
 }
 
-static void fail_out_of_step(struct session *s)
+void session_fail_out_of_step(struct session *s)
 {
 	session_say(s, "the host does not speak SMTP as it should: an unexpected reply to ");
 	buf_add_string(&s->line, phases[s->phase].name);
-	fail_by_us(s, SESSION_CUT, REASON_PROTOCOL, "4.5.0");
+	session_fail_by_us(s, SESSION_CUT, REASON_PROTOCOL, "4.5.0");
 }
 
 /* ---------------------------------------------------------------- replies before mail */
@@ -224,7 +230,7 @@ bool session_meets(const struct session *s, const struct deliver_needs *needs)
 	return !lacks(s, needs, &lack, NULL);
 }
 
-static void come_up(struct session *s)
+void session_come_up(struct session *s)
 {
 	struct needs_lack lack;
 
@@ -234,11 +240,20 @@ static void come_up(struct session *s)
 			                    .enhanced = text_from(lack.enhanced),
 			                    .lacking = true };
 
-		fail(s, SESSION_LACKS, &r, true);
+		session_fail(s, SESSION_LACKS, &r, true);
 		return;
 	}
-	enter_phase(s, SESSION_UP);
+	session_enter_phase(s, SESSION_UP);
 	s->o.out->up(s->o.owner);
+}
+
+/* The connection is as it has to be: a login comes next, where there is one, or mail. */
+static void go_up(struct session *s)
+{
+	if (s->o.login && s->o.login->login)
+		session_login_begin(s);
+	else
+		session_come_up(s);
 }
 
 static void on_greeting(struct session *s, const struct reply *reply)
@@ -246,9 +261,9 @@ static void on_greeting(struct session *s, const struct reply *reply)
 	if (reply_is_positive(reply))
 		say_hello(s, s->o.no_ehlo && !s->o.lmtp ? SESSION_HELO : SESSION_EHLO);
 	else if (reply_is_intermediate(reply))
-		fail_out_of_step(s);
+		session_fail_out_of_step(s);
 	else
-		fail_by_reply(s, reply);
+		session_fail_by_reply(s, reply);
 }
 
 static void lack_tls(struct session *s, const char *words)
@@ -264,14 +279,14 @@ static void after_hello(struct session *s)
 	bool wanted = demanded || (s->o.tls == CONFIG_TLS_OPPORTUNISTIC && !s->o.no_tls);
 
 	if (s->secure || !wanted) {
-		come_up(s);
+		go_up(s);
 	} else if (s->keywords & EHLO_STARTTLS) {
 		send_command(s, TEXT("STARTTLS"), TEXT_EMPTY);
-		enter_phase(s, SESSION_STARTTLS);
+		session_enter_phase(s, SESSION_STARTTLS);
 	} else if (demanded) {
 		lack_tls(s, "TLS is demanded and the host does not offer STARTTLS");
 	} else {
-		come_up(s);
+		go_up(s);
 	}
 }
 
@@ -298,12 +313,13 @@ static void on_ehlo_reply(struct session *s, const struct reply *reply)
 		return;
 	}
 	if (!reply_is_positive(reply)) {
-		reply_is_intermediate(reply) ? fail_out_of_step(s) : fail_by_reply(s, reply);
+		reply_is_intermediate(reply) ? session_fail_out_of_step(s) : session_fail_by_reply(s, reply);
 		return;
 	}
 	ehlo_parse(reply, &offered);
 	s->keywords = offered.keywords;
 	s->size_limit_bytes = offered.size_limit_bytes;
+	session_login_offered(s, offered.auth);
 	if (text_to_u64(text_head(offered.deliver_by, text_find_octet(offered.deliver_by, ' ')), 999999999,
 	                &s->by_min_s))
 		s->by_min_s = 0;
@@ -316,9 +332,9 @@ static void on_helo_reply(struct session *s, const struct reply *reply)
 	if (reply_is_positive(reply))
 		after_hello(s);
 	else if (reply_is_intermediate(reply))
-		fail_out_of_step(s);
+		session_fail_out_of_step(s);
 	else
-		fail_by_reply(s, reply);
+		session_fail_by_reply(s, reply);
 }
 
 /* rest: what came behind the reply. Between it and the handshake there is nothing to say: whoever put
@@ -330,18 +346,18 @@ static void on_starttls_reply(struct session *s, const struct reply *reply, stru
 			session_say(
 				s,
 				"the host sent more behind its reply to STARTTLS: somebody may be in between");
-			fail_by_us(s, SESSION_CUT, REASON_TLS, "4.7.5");
+			session_fail_by_us(s, SESSION_CUT, REASON_TLS, "4.7.5");
 			return;
 		}
-		enter_phase(s, SESSION_HANDSHAKE);
+		session_enter_phase(s, SESSION_HANDSHAKE);
 		reply_reader_reset(&s->replies);
 		s->o.out->start_tls(s->o.owner);
 	} else if (reply_is_intermediate(reply)) {
-		fail_out_of_step(s);
+		session_fail_out_of_step(s);
 	} else if (reply->code == 421) {
-		fail_by_reply(s, reply);
+		session_fail_by_reply(s, reply);
 	} else if (!tls_is_demanded(s->o.tls)) {
-		come_up(s);
+		go_up(s);
 	} else {
 		session_say(s, "TLS is demanded and the host refused STARTTLS: ");
 		reply_add_line(&s->line, reply);
@@ -365,6 +381,9 @@ static void on_reply(struct session *s, const struct reply *reply, struct text r
 	case SESSION_STARTTLS:
 		on_starttls_reply(s, reply, rest);
 		break;
+	case SESSION_AUTH:
+		session_login_reply(s, reply);
+		break;
 	case SESSION_UP:
 		transactions_reply(s, reply);
 		break;
@@ -385,6 +404,7 @@ void session_init(struct session *s, const struct session_options *options)
 		               .limits = { SIZE_MAX, SIZE_MAX, SIZE_MAX } };
 	reply_reader_init(&s->replies);
 	buf_init(&s->line, LINE_MAX_BYTES);
+	session_login_init(s);
 }
 
 void session_fini(struct session *s)
@@ -393,6 +413,7 @@ void session_fini(struct session *s)
 	transaction_fini(&s->slots[0]);
 	transaction_fini(&s->slots[1]);
 	reply_reader_fini(&s->replies);
+	session_login_fini(s);
 	buf_fini(&s->line);
 }
 
@@ -400,9 +421,14 @@ void session_connected(struct session *s)
 {
 	if (s->phase != SESSION_START)
 		return;
-	enter(s);
-	enter_phase(s, SESSION_GREETING);
-	leave(s);
+	session_enter(s);
+	if (s->o.tls == CONFIG_TLS_IMPLICIT) {
+		session_enter_phase(s, SESSION_HANDSHAKE);
+		s->o.out->start_tls(s->o.owner);
+	} else {
+		session_enter_phase(s, SESSION_GREETING);
+	}
+	session_leave(s);
 }
 
 /* ERR_EXISTS: a second reply came with the first one, to a command that has not been sent yet. */
@@ -419,7 +445,7 @@ static void on_bad_reply(struct session *s, enum err err)
 		session_end(s, err == ERR_NOMEM ? SESSION_END_ABORT : SESSION_END_PROTOCOL, words, NULL);
 	} else {
 		session_say(s, words);
-		fail_by_us(s, SESSION_CUT, err == ERR_NOMEM ? REASON_OTHER : REASON_PROTOCOL, "4.5.0");
+		session_fail_by_us(s, SESSION_CUT, err == ERR_NOMEM ? REASON_OTHER : REASON_PROTOCOL, "4.5.0");
 	}
 }
 
@@ -431,7 +457,7 @@ size_t session_data(struct session *s, struct text bytes)
 
 	if (s->phase == SESSION_START || s->phase == SESSION_HANDSHAKE || s->phase == SESSION_CLOSED)
 		return bytes.len;
-	enter(s);
+	session_enter(s);
 	while (s->phase != SESSION_CLOSED && s->phase != SESSION_HANDSHAKE &&
 	       !(err = reply_read(&s->replies, &rest, &reply))) {
 		if (s->o.outbox->bytes > 0) {
@@ -443,7 +469,7 @@ size_t session_data(struct session *s, struct text bytes)
 	}
 	if (err && err != ERR_MORE)
 		on_bad_reply(s, err);
-	leave(s);
+	session_leave(s);
 	return s->phase == SESSION_CLOSED || s->phase == SESSION_HANDSHAKE ? bytes.len : bytes.len - rest.len;
 }
 
@@ -451,30 +477,34 @@ void session_drained(struct session *s)
 {
 	if (s->phase != SESSION_UP)
 		return;
-	enter(s);
-	leave(s);
+	session_enter(s);
+	session_leave(s);
 }
 
 void session_body_ready(struct session *s)
 {
 	if (s->phase != SESSION_UP || !s->slots[0].job)
 		return;
-	enter(s);
+	session_enter(s);
 	s->slots[0].body_waits = false;
-	leave(s);
+	session_leave(s);
 }
 
 void session_tls_done(struct session *s, enum err err, struct text problem)
 {
 	if (s->phase != SESSION_HANDSHAKE)
 		return;
-	enter(s);
+	session_enter(s);
 	if (!err) {
 		s->secure = true;
+		session_login_offered(s, TEXT_EMPTY);
 		s->keywords = 0; /* what was offered in plain text is forgotten (RFC 3207 section 4.2) */
 		s->size_limit_bytes = s->by_min_s = 0;
 		s->limits = (struct deliver_limits){ SIZE_MAX, SIZE_MAX, SIZE_MAX };
-		say_hello(s, SESSION_EHLO);
+		if (s->o.tls == CONFIG_TLS_IMPLICIT)
+			session_enter_phase(s, SESSION_GREETING);
+		else
+			say_hello(s, SESSION_EHLO);
 	} else {
 		session_say(s, err == ERR_CERTIFICATE ? "the host's certificate is not the one demanded"
 		                                      : "the TLS handshake failed");
@@ -484,7 +514,7 @@ void session_tls_done(struct session *s, enum err err, struct text problem)
 		}
 		fail_tls(s, SESSION_TLS, "4.7.5", err == ERR_CERTIFICATE);
 	}
-	leave(s);
+	session_leave(s);
 }
 
 /* The phase says what was waited for. */
@@ -502,7 +532,7 @@ static void fail_lost(struct session *s, enum session_fault fault, enum reason r
 	if (s->phase == SESSION_HANDSHAKE)
 		fail_tls(s, SESSION_TLS, "4.7.5", false);
 	else
-		fail_by_us(s, fault, reason, "4.4.2");
+		session_fail_by_us(s, fault, reason, "4.4.2");
 }
 
 void session_deadline(struct session *s)
@@ -511,7 +541,7 @@ void session_deadline(struct session *s)
 
 	if (s->phase == SESSION_CLOSED)
 		return;
-	enter(s);
+	session_enter(s);
 	unsent = s->o.out->unsent(s->o.owner);
 	if (s->phase == SESSION_QUIT) {
 		close_now(s, false);
@@ -523,16 +553,16 @@ void session_deadline(struct session *s)
 		            unsent ? "the host took no more octets" : "the host was silent for too long",
 		            NULL);
 	}
-	leave(s); /* slow but alive: it took some since the last look */
+	session_leave(s); /* slow but alive: it took some since the last look */
 }
 
 void session_later(struct session *s)
 {
 	if (s->phase != SESSION_UP)
 		return;
-	enter(s);
+	session_enter(s);
 	s->in_later = true;
-	leave(s);
+	session_leave(s);
 	s->in_later = false;
 }
 
@@ -540,7 +570,7 @@ void session_closed(struct session *s, enum err why)
 {
 	if (s->phase == SESSION_CLOSED)
 		return;
-	enter(s);
+	session_enter(s);
 	if (s->phase == SESSION_QUIT) {
 		close_now(s, false);
 	} else if (s->phase == SESSION_UP) {
@@ -548,22 +578,41 @@ void session_closed(struct session *s, enum err why)
 	} else if (s->phase == SESSION_START) {
 		session_say(s, "no connection: ");
 		buf_add_string(&s->line, err_text(why));
-		fail_by_us(s, SESSION_CUT, REASON_CONNECT, "4.4.1");
-	} else {
+		session_fail_by_us(s, SESSION_CUT, REASON_CONNECT, "4.4.1");
+	} else if (s->phase != SESSION_AUTH || !session_login_cut(s)) {
 		say_lost(s, why == ERR_CLOSED ? "the host closed the connection" : "the connection was lost");
 		fail_lost(s, SESSION_CUT, REASON_CONNECT);
 	}
-	leave(s);
+	session_leave(s);
 }
 
 void session_send(struct session *s, struct deliver_job *job)
 {
 	assert(session_is_ready(s));
 	s->announced = false;
-	enter(s);
+	session_enter(s);
 	s->given_count++;
 	transactions_give(s, job);
-	leave(s);
+	session_leave(s);
+}
+
+void session_open_gate(struct session *s, struct deliver_job *job, bool may)
+{
+	if (s->phase != SESSION_UP)
+		return;
+	session_enter(s);
+	transactions_open_gate(s, job, may);
+	session_leave(s);
+}
+
+/* The results come in a later turn. */
+bool session_call_off(struct session *s, struct deliver_job *job)
+{
+	bool done = transactions_call_off(s, job);
+
+	if (done && s->phase == SESSION_UP)
+		s->o.out->later(s->o.owner);
+	return done;
 }
 
 void session_finish(struct session *s)
@@ -573,22 +622,22 @@ void session_finish(struct session *s)
 	s->finishing = true;
 	if (before_up(s) && s->phase != SESSION_START)
 		return;
-	enter(s);
-	leave(s);
+	session_enter(s);
+	session_leave(s);
 }
 
 void session_abort(struct session *s)
 {
 	if (s->phase == SESSION_CLOSED)
 		return;
-	enter(s);
+	session_enter(s);
 	if (s->phase == SESSION_UP) {
 		session_end(s, SESSION_END_ABORT, "we ended the connection", NULL);
 	} else if (s->phase == SESSION_QUIT) {
 		close_now(s, false);
 	} else {
 		session_say(s, "we ended the connection");
-		fail_by_us(s, SESSION_CUT, REASON_OTHER, "4.3.2");
+		session_fail_by_us(s, SESSION_CUT, REASON_OTHER, "4.3.2");
 	}
-	leave(s);
+	session_leave(s);
 }

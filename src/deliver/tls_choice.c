@@ -2,7 +2,9 @@
 
 #include <postrider/io/disk.h>
 
-#define CA_FILE_MAX_BYTES (8u << 20)
+#include <stdlib.h>
+
+#define PEM_MAX_BYTES (8u << 20)
 #define READ_BYTES 65536
 
 bool tls_choice_verifies(const struct config_upstream *upstream, enum config_tls tls)
@@ -34,11 +36,33 @@ static enum err read_file(struct io_disk *disk, struct text path, struct buf *ou
 	return err;
 }
 
-static struct tls_choice *find(const struct tls_choices *t, bool verify, struct text ca_file)
+/* What a context is made of. */
+struct wish {
+	bool verify;
+	struct text ca_file, cert, key;
+};
+
+static struct wish wish_of(const struct config_upstream *upstream, bool verify)
 {
-	for (size_t i = 0; i < t->count; i++)
-		if (t->items[i].verify == verify && (!verify || text_eq(t->items[i].ca_file, ca_file)))
-			return &t->items[i];
+	struct wish wish = { .verify = verify, .ca_file = TEXT_EMPTY, .cert = TEXT_EMPTY, .key = TEXT_EMPTY };
+
+	if (upstream) {
+		wish.ca_file = verify ? upstream->ca_file : TEXT_EMPTY;
+		wish.cert = upstream->cert;
+		wish.key = upstream->key;
+	}
+	return wish;
+}
+
+static struct tls_choice *find(const struct tls_choices *t, const struct wish *wish)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		struct tls_choice *c = &t->items[i];
+
+		if (c->verify == wish->verify && text_eq(c->ca_file, wish->ca_file) &&
+		    text_eq(c->cert, wish->cert) && text_eq(c->key, wish->key))
+			return c;
+	}
 	return NULL;
 }
 
@@ -50,29 +74,63 @@ static enum err make_context(const struct deliver_options *o, const struct tls_c
 	return tls_client_context_new(o->io, tls, out, problem);
 }
 
-static enum err add(struct tls_choices *t, const struct deliver_options *o, bool verify, struct text ca_file,
+static enum err read_pem(const struct deliver_options *o, struct text path, struct buf *out,
+                         struct buf *problem)
+{
+	enum err err = path.len ? read_file(o->disk ? o->disk : io_disk_real(), path, out) : ERR_OK;
+
+	if (!err || err == ERR_NOMEM)
+		return err;
+	if (problem)
+		buf_add_format(problem, "%.*s: %s", TEXT_ARGS(path), err_text(err));
+	return ERR_CONFIG;
+}
+
+/* What the context could not take says little without the names of the files. */
+static void name_files(const struct wish *wish, struct buf *problem)
+{
+	if (!problem)
+		return;
+	if (wish->ca_file.len)
+		buf_add_format(problem, " (ca_file %.*s)", TEXT_ARGS(wish->ca_file));
+	if (wish->cert.len)
+		buf_add_format(problem, " (cert %.*s, key %.*s)", TEXT_ARGS(wish->cert),
+		               TEXT_ARGS(wish->key));
+}
+
+static enum err add(struct tls_choices *t, const struct deliver_options *o, const struct wish *wish,
                     struct buf *problem)
 {
-	AUTO(buf_fini) struct buf ca = BUF(CA_FILE_MAX_BYTES);
+	AUTO(buf_fini) struct buf ca = BUF(PEM_MAX_BYTES), cert = BUF(PEM_MAX_BYTES);
+	struct buf key = BUF(PEM_MAX_BYTES);
 	struct tls_choice *choice = &t->items[t->count];
-	struct tls_client_options tls = { .verify = verify };
-	enum err err = ERR_OK;
+	struct tls_client_options tls = { .verify = wish->verify };
+	enum err err;
 
-	if (find(t, verify, ca_file))
+	if (find(t, wish))
 		return ERR_OK;
-	if (verify && ca_file.len)
-		err = read_file(o->disk ? o->disk : io_disk_real(), ca_file, &ca);
-	if (err) {
-		if (problem)
-			buf_add_format(problem, "%.*s: %s", TEXT_ARGS(ca_file), err_text(err));
-		return err == ERR_NOMEM ? err : ERR_CONFIG;
+	err = read_pem(o, wish->ca_file, &ca, problem);
+	if (!err)
+		err = read_pem(o, wish->cert, &cert, problem);
+	if (!err)
+		err = read_pem(o, wish->key, &key, problem);
+	if (!err) {
+		tls.ca = buf_text(&ca);
+		tls.certificate = buf_text(&cert);
+		tls.key = buf_text(&key);
+		err = make_context(o, &tls, &choice->context, problem);
+		if (err == ERR_CONFIG)
+			name_files(wish, problem);
 	}
-	tls.ca = buf_text(&ca);
-	err = make_context(o, &tls, &choice->context, problem);
+	if (key.at)
+		explicit_bzero(key.at, key.room);
+	buf_fini(&key);
 	if (err)
 		return err;
-	choice->verify = verify;
-	choice->ca_file = ca_file;
+	choice->verify = wish->verify;
+	choice->ca_file = wish->ca_file;
+	choice->cert = wish->cert;
+	choice->key = wish->key;
 	t->count++;
 	return ERR_OK;
 }
@@ -80,6 +138,8 @@ static enum err add(struct tls_choices *t, const struct deliver_options *o, bool
 /* A route may demand more of an upstream than the upstream says itself. */
 static bool ever_verifies(const struct config *config, const struct config_upstream *upstream)
 {
+	if (upstream->pins.count)
+		return false; /* by pins, not by CAs */
 	if (tls_choice_verifies(upstream, upstream->tls))
 		return true;
 	for (size_t i = 0; i < config->routes.count; i++) {
@@ -101,29 +161,75 @@ static bool may_be_demanded(const struct config *config)
 }
 
 /* Without CAs such mail comes back; that is no reason not to start. */
-static enum err try_add(struct tls_choices *t, const struct deliver_options *o, struct text ca_file)
+static enum err try_add(struct tls_choices *t, const struct deliver_options *o, const struct wish *wish)
 {
 	AUTO(buf_fini) struct buf problem = BUF(1024);
-	enum err err = add(t, o, true, ca_file, &problem);
+	enum err err = add(t, o, wish, &problem);
 
 	return err == ERR_NOMEM ? err : ERR_OK;
 }
 
+static enum err add_for(struct tls_choices *t, const struct deliver_options *o, const struct config *config,
+                        const struct config_upstream *u, struct buf *problem)
+{
+	struct wish any = wish_of(u, false), checked = wish_of(u, true);
+	enum err err = add(t, o, &any, problem);
+
+	if (!err && ever_verifies(config, u))
+		return add(t, o, &checked, problem);
+	return err || !may_be_demanded(config) ? err : try_add(t, o, &checked);
+}
+
+/* ---------------------------------------------------------------- pins */
+
+static unsigned char octet_of(const char *digits)
+{
+	unsigned value = 0;
+
+	for (int i = 0; i < 2; i++)
+		value = value * 16 +
+		        (unsigned)(ascii_is_digit(digits[i]) ? digits[i] - '0' : digits[i] - 'a' + 10);
+	return (unsigned char)value;
+}
+
+/* The configuration has seen to it that each has 64 digits in lower case. */
+static enum err add_pins(struct tls_choices *t, const struct config_upstream *u)
+{
+	struct tls_pins *p = &t->pins[t->pins_count];
+
+	if (u->pins.count == 0)
+		return ERR_OK;
+	p->pins = calloc(u->pins.count, sizeof(*p->pins));
+	if (!p->pins)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < u->pins.count; i++)
+		for (size_t n = 0; n < sizeof(*p->pins); n++)
+			p->pins[i][n] = octet_of(u->pins.items[i].at + 2 * n);
+	p->upstream = u;
+	p->expect = (struct tls_expectation){ .proof = TLS_PROOF_PINS,
+		                              .pins = (const unsigned char(*)[32])p->pins,
+		                              .pin_count = u->pins.count };
+	t->pins_count++;
+	return ERR_OK;
+}
+
+/* ---------------------------------------------------------------- the face */
+
 enum err tls_choices_make(const struct deliver_options *options, const struct config *config,
                           struct buf *problem, struct tls_choices *out)
 {
-	struct tls_choices t = { .items = calloc(config->upstreams.count + 1, sizeof(*t.items)) };
-	enum err err = t.items ? ERR_OK : ERR_NOMEM;
+	size_t count = config->upstreams.count;
+	struct tls_choices t = { .items = calloc(2 * count + 1, sizeof(*t.items)),
+		                 .pins = calloc(count + 1, sizeof(*t.pins)) };
+	struct wish any = wish_of(NULL, false);
+	enum err err = t.items && t.pins ? ERR_OK : ERR_NOMEM;
 
 	if (!err)
-		err = add(&t, options, false, TEXT_EMPTY, problem);
-	for (size_t i = 0; !err && i < config->upstreams.count; i++) {
-		const struct config_upstream *u = &config->upstreams.items[i];
-
-		if (ever_verifies(config, u))
-			err = add(&t, options, true, u->ca_file, problem);
-		else if (may_be_demanded(config))
-			err = try_add(&t, options, u->ca_file);
+		err = add(&t, options, &any, problem);
+	for (size_t i = 0; !err && i < count; i++) {
+		err = add_for(&t, options, config, &config->upstreams.items[i], problem);
+		if (!err)
+			err = add_pins(&t, &config->upstreams.items[i]);
 	}
 	if (err)
 		tls_choices_fini(&t);
@@ -136,18 +242,38 @@ void tls_choices_fini(struct tls_choices *t)
 {
 	for (size_t i = 0; i < t->count; i++)
 		tls_context_unref(&t->items[i].context);
+	for (size_t i = 0; i < t->pins_count; i++)
+		free(t->pins[i].pins);
 	free(t->items);
+	free(t->pins);
 	*t = (struct tls_choices){ 0 };
+}
+
+/* With pins any context will do that has our certificate. */
+static bool is_pinned(const struct config_upstream *upstream)
+{
+	return upstream && upstream->pins.count > 0;
 }
 
 struct tls_context *tls_choose(const struct tls_choices *t, const struct config_upstream *upstream,
                                enum config_tls tls, bool verifies)
 {
-	bool verify = verifies && upstream;
+	struct wish wish = wish_of(upstream, verifies && upstream && !is_pinned(upstream));
 	struct tls_choice *choice;
 
 	if (tls == CONFIG_TLS_NONE)
 		return NULL;
-	choice = find(t, verify, verify ? upstream->ca_file : TEXT_EMPTY);
+	choice = find(t, &wish);
 	return choice ? choice->context : NULL;
+}
+
+const struct tls_expectation *tls_choice_expects(const struct tls_choices *t,
+                                                 const struct config_upstream *upstream, enum config_tls tls)
+{
+	if (!is_pinned(upstream) || (tls != CONFIG_TLS_REQUIRE && tls != CONFIG_TLS_IMPLICIT))
+		return NULL;
+	for (size_t i = 0; i < t->pins_count; i++)
+		if (t->pins[i].upstream == upstream)
+			return &t->pins[i].expect;
+	return NULL;
 }

@@ -4,7 +4,8 @@
  * The first octet chooses (TLS, memory of the host, jobs), the second what the client asked for; the others are what the
  * peer says, but for these:
  *	01 deadline  02 closed  03 tls ok  04 tls fails  05 all sent  06 body ready  07 a job  0b finish  0c abort
- *	0e nothing is taken any more  0f the next packet */
+ *	08 what a login asks for is there  0e nothing is taken any more  0f the next packet
+ * A third octet of 10 says that we log in, and the fourth what there is to log in with. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +56,10 @@ struct fuzz {
 	size_t line_len;
 	unsigned closed, failed, up, tls_started;
 	bool stalled, later;
+	bool asked, needs_token, derives, shows_login, may_be_shown;
+	unsigned tokens;
+	struct config_login credential;
+	struct session_login login; /* its login NULL: none */
 	size_t unsent;
 	char last; /* octet sent */
 	int64_t now;
@@ -120,6 +125,9 @@ static bool has(const struct fuzz *f, const char *words)
 /* What must not leave without a word is not sent without it. */
 static void check_line(const struct fuzz *f)
 {
+	/* nothing of a credential goes to somebody who has not proved his name, and no mail goes without a login */
+	assert(!text_starts(text_of(f->line, f->line_len), TEXT("AUTH ")) || f->may_be_shown ||
+	       (has(f, "AUTH EXTERNAL") && f->tls_started == 2));
 	if (!text_starts(text_of(f->line, f->line_len), TEXT("MAIL FROM:")))
 		return;
 	assert(!(f->wishes & WISH_TLS) || (has(f, " REQUIRETLS") && f->tls_started == 2));
@@ -254,9 +262,55 @@ static void on_close(void *owner, bool finish)
 	assert(f->up || f->failed);
 }
 
-static const struct session_output output = { on_send,      unsent,    now_at,     now_time, on_deadline,
-	                                      on_start_tls, on_later,  on_up,      on_ready, on_result,
-	                                      on_done,      on_failed, on_learned, on_close };
+static void on_facts(void *owner, struct session_facts *out)
+{
+	struct fuzz *f = owner;
+
+	out->may_be_shown = f->shows_login || f->tls_started == 2;
+	out->binding = f->tls_started == 2 ? TEXT("0123456789abcdef0123456789abcdef") : TEXT_EMPTY;
+	out->nonce = TEXT("eighteen octets...");
+	f->may_be_shown = out->may_be_shown;
+}
+
+static void on_ask_login(void *owner, bool needs_token)
+{
+	struct fuzz *f = owner;
+
+	assert(f->login.login && !f->asked && f->login.refused < SESSION_REFUSALS_MAX);
+	f->asked = true;
+	f->needs_token = needs_token;
+}
+
+/* As far as the dialogue goes any keys will do, and the iterations of a hostile server would only take time. */
+static void on_derive(void *owner, const struct auth_client_derivation *what)
+{
+	struct fuzz *f = owner;
+
+	assert(what->password.len && what->salt.len);
+	assert(what->iterations >= AUTH_CLIENT_LEAST_ITERATIONS &&
+	       what->iterations <= AUTH_CLIENT_MOST_ITERATIONS);
+	f->derives = true;
+}
+
+static const struct session_output output = {
+	.send = on_send,
+	.unsent = unsent,
+	.now_at = now_at,
+	.now_time = now_time,
+	.deadline = on_deadline,
+	.start_tls = on_start_tls,
+	.facts = on_facts,
+	.ask_login = on_ask_login,
+	.derive = on_derive,
+	.later = on_later,
+	.up = on_up,
+	.ready = on_ready,
+	.result = on_result,
+	.done = on_done,
+	.failed = on_failed,
+	.learned = on_learned,
+	.close = on_close,
+};
 
 /* ---------------------------------------------------------------- events */
 
@@ -269,6 +323,23 @@ static void wake_body(struct fuzz *f)
 			j->body->source.on_ready(j->body->source.owner);
 			return;
 		}
+	}
+}
+
+/* What the session asked for: a permit, a token, a derivation. */
+static void answer(struct fuzz *f)
+{
+	static const struct auth_client_derivation keys = { .iterations = 1 };
+	struct session_permit p = { .err = f->choice & 0x80 ? ERR_TEMPORARY : ERR_OK, .problem = TEXT("no") };
+
+	if (f->asked) {
+		f->asked = false;
+		if (!p.err && f->needs_token)
+			p.token = TEXT("a-token"), p.serial = ++f->tokens;
+		session_permitted(&f->session, &p);
+	} else if (f->derives) {
+		f->derives = false;
+		session_derived(&f->session, &keys);
 	}
 }
 
@@ -290,6 +361,9 @@ static void happen(struct fuzz *f, uint8_t event)
 			f->tls_started = 2;
 			session_tls_done(s, event == 3 ? ERR_OK : ERR_TLS, TEXT("x"));
 		}
+		break;
+	case 8:
+		answer(f);
 		break;
 	case 5:
 		f->stalled = false;
@@ -322,7 +396,7 @@ static void happen(struct fuzz *f, uint8_t event)
 
 static bool is_event(uint8_t octet)
 {
-	return (octet >= 1 && octet <= 7) || octet == 11 || octet == 12 || octet == 14 || octet == 15;
+	return (octet >= 1 && octet <= 8) || octet == 11 || octet == 12 || octet == 14 || octet == 15;
 }
 
 /* The octets lie in a block of their own size, what was left of the last ones before them. */
@@ -396,6 +470,19 @@ static void wish(struct fuzz *f)
 		abort();
 }
 
+static void log_in(struct fuzz *f, uint8_t with)
+{
+	struct config_login *c = &f->credential;
+
+	c->mechanism = (enum config_mechanism)(with >> 3 & 7);
+	c->username = TEXT("user,=");
+	c->secret = with & 1 ? TEXT("a pass word") : TEXT_EMPTY;
+	c->oauth2.token_file = with & 2 ? TEXT("/token") : TEXT_EMPTY;
+	f->login.login = c;
+	f->login.has_certificate = with & 4;
+	f->shows_login = with & 0x40;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct config_timeouts timeouts = { 1, 2, 3, 4, 5, 6, 7 };
@@ -430,10 +517,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	wish(f);
 	if (f->wishes & WISH_NEEDS)
 		o.needs = deliver_needs_of(f->envelope, 1000);
+	if (size > 3 && data[2] == 0x10) {
+		log_in(f, data[3]);
+		o.login = &f->login;
+		data += 2;
+		size -= 2;
+	}
 	session_init(&f->session, &o);
 	run(f, data + 2, size - 2);
 	session_abort(&f->session);
 	assert(f->closed == 1);
+	assert(f->login.refused <= SESSION_REFUSALS_MAX);
 	for (size_t i = 0; i < f->job_count; i++)
 		assert(f->jobs[i].done == 1);
 	session_fini(&f->session);

@@ -303,7 +303,9 @@ static void on_closed(void *owner, struct deliver_connection *connection,
 	buf_add_string(&c->world->log, "closed\n");
 }
 
-static const struct deliver_events courier_events = { on_ready, on_result, on_done, on_closed };
+static const struct deliver_events courier_events = {
+	.on_ready = on_ready, .on_result = on_result, .on_done = on_done, .on_closed = on_closed
+};
 
 /* As a route without wishes of its own, but for TLS. */
 static struct config_way way_to(const struct config *config, const struct config_upstream *upstream,

@@ -93,6 +93,10 @@ struct script {
 	bool stalled, later, closed, up, binary;
 	struct script_job *jobs[JOBS_MAX];
 	size_t job_count;
+	const struct session_script_options *options;
+	struct session_login login;
+	struct auth_client_derivation derivation;
+	uint64_t serial; /* of tokens */
 };
 
 static void record(struct script *s, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -184,6 +188,31 @@ static void on_start_tls(void *owner)
 	record(owner, "starttls");
 }
 
+static void on_facts(void *owner, struct session_facts *out)
+{
+	struct script *s = owner;
+
+	out->may_be_shown = s->options->proves || s->options->shows_login;
+	out->binding = s->options->has_binding && session_is_secure(&s->session)
+	                       ? TEXT("what both ends know of their TLS")
+	                       : TEXT_EMPTY;
+	out->nonce = TEXT(SESSION_SCRIPT_NONCE);
+}
+
+static void on_ask_login(void *owner, bool needs_token)
+{
+	record(owner, needs_token ? "asks for a token" : "asks to log in");
+}
+
+static void on_derive(void *owner, const struct auth_client_derivation *what)
+{
+	struct script *s = owner;
+
+	auth_client_derivation_fini(&s->derivation);
+	auth_client_derivation_copy(&s->derivation, what);
+	record(s, "derives %u", (unsigned)what->iterations);
+}
+
 static void on_later(void *owner)
 {
 	((struct script *)owner)->later = true;
@@ -238,8 +267,9 @@ static void on_done(void *owner, struct deliver_job *job)
 
 static void on_failed(void *owner, enum session_fault fault, struct deliver_result *r)
 {
-	static const char *const faults[] = { "failed reply", "failed cut",    "failed silence",
-		                              "failed tls",   "failed no_tls", "failed lacks" };
+	static const char *const faults[] = { "failed reply",    "failed cut",   "failed silence",
+		                              "failed tls",      "failed no_tls", "failed lacks",
+		                              "failed no_login", "failed login",  "failed login_again" };
 
 	add_result(owner, faults[fault], r);
 }
@@ -261,10 +291,25 @@ static void on_close(void *owner, bool finish)
 	record(s, finish ? "finished" : "closed");
 }
 
-static const struct session_output script_output = { on_send,     unsent,       now_at,   now_time,
-	                                             on_deadline, on_start_tls, on_later, on_up,
-	                                             on_ready,    on_result,    on_done,  on_failed,
-	                                             on_learned,  on_close };
+static const struct session_output script_output = {
+	.send = on_send,
+	.unsent = unsent,
+	.now_at = now_at,
+	.now_time = now_time,
+	.deadline = on_deadline,
+	.start_tls = on_start_tls,
+	.facts = on_facts,
+	.ask_login = on_ask_login,
+	.derive = on_derive,
+	.later = on_later,
+	.up = on_up,
+	.ready = on_ready,
+	.result = on_result,
+	.done = on_done,
+	.failed = on_failed,
+	.learned = on_learned,
+	.close = on_close,
+};
 
 /* ---------------------------------------------------------------- what the script does */
 
@@ -512,6 +557,27 @@ static void wake_body(struct script *s)
 	stop(s, "no body waits");
 }
 
+static void permit(struct script *s, struct text what)
+{
+	struct session_permit p = { .err = ERR_OK };
+
+	if (text_starts(what, TEXT("token "))) {
+		p.token = text_skip(what, 6);
+		p.serial = ++s->serial;
+	} else if (text_starts(what, TEXT("refused "))) {
+		p = (struct session_permit){ .err = ERR_DENIED, .code = 535, .problem = text_skip(what, 8) };
+	} else if (text_starts(what, TEXT("no token "))) {
+		p = (struct session_permit){ .err = ERR_TEMPORARY, .problem = text_skip(what, 9) };
+	}
+	session_permitted(&s->session, &p);
+}
+
+static void derive(struct script *s)
+{
+	auth_client_derive(&s->derivation);
+	session_derived(&s->session, &s->derivation);
+}
+
 static bool act(struct script *s, struct text line)
 {
 	if (text_starts(line, TEXT("S: ")))
@@ -528,6 +594,10 @@ static bool act(struct script *s, struct text line)
 		session_tls_done(&s->session, ERR_TLS, TEXT("no common version"));
 	else if (text_eq(line, TEXT("tls wrong certificate")))
 		session_tls_done(&s->session, ERR_CERTIFICATE, TEXT("for another name"));
+	else if (text_starts(line, TEXT("may ")))
+		permit(s, text_skip(line, 4));
+	else if (text_eq(line, TEXT("worked out")))
+		derive(s);
 	else if (text_eq(line, TEXT("body")))
 		wake_body(s);
 	else if (text_eq(line, TEXT("finish")))
@@ -609,7 +679,7 @@ static void expect(struct script *s, struct text line)
 static bool is_action(struct text line)
 {
 	static const char *const starts[] = { "S: ",  "S- ",  "after ", "job ",
-		                              "tls ", "body", "finish", "abort" };
+		                              "tls ", "body", "finish", "abort",  "may ", "worked out" };
 
 	if (text_eq(line, TEXT("finished")))
 		return false;
@@ -665,6 +735,15 @@ void session_script(const struct session_script_options *options, const char *sc
 		.owner = s,
 	};
 
+	s->options = options;
+	if (options->login) {
+		s->login = (struct session_login){ .login = options->login, .has_certificate = options->has_certificate };
+		s->login.host = TEXT("mx.example");
+		s->login.port = 587;
+		s->login.passed = options->passed;
+		s->login.refused = options->refused;
+		o.login = &s->login;
+	}
 	s->text = script;
 	s->now = 1000;
 	buf_init(&s->log, 64 << 20);
@@ -681,5 +760,6 @@ void session_script(const struct session_script_options *options, const char *sc
 	}
 	buf_fini(&s->log);
 	buf_fini(&s->sent);
+	auth_client_derivation_fini(&s->derivation);
 	free(s);
 }

@@ -1,0 +1,174 @@
+#include "login.h"
+
+#include <postrider/base/auto.h>
+
+#define WORDS_MAX 1024
+
+/* until the room auth has them */
+__attribute__((weak)) enum err auth_tokens_get(struct auth_tokens *t, const struct config_login *login, uint64_t refused,
+                                               struct auth_token_wait **slot, auth_token_fn *on_token, void *owner)
+{
+	(void)t, (void)login, (void)refused, (void)slot, (void)on_token, (void)owner;
+	return ERR_UNSUPPORTED;
+}
+
+__attribute__((weak)) void auth_tokens_cancel(struct auth_token_wait **slot)
+{
+	*slot = NULL;
+}
+
+void login_init(struct login *l, struct deliver *d, const struct config_way *way)
+{
+	*l = (struct login){ .d = d, .way = way };
+	l->session.login = way->upstream ? way->login : NULL;
+	l->session.has_certificate = way->upstream && way->upstream->cert.len;
+	if (l->session.login)
+		l->session.passed = logins_passed(&d->logins, way);
+}
+
+void login_drop_question(struct login *l)
+{
+	if (!l->d)
+		return;
+	auth_tokens_cancel(&l->token);
+	io_later_cancel(l->d->o.io, &l->later);
+	l->on_permit = NULL;
+}
+
+void login_fini(struct login *l)
+{
+	if (!l->d)
+		return;
+	login_drop_question(l);
+	logins_leave(&l->d->logins, &l->seat, io_now_at(l->d->o.io));
+}
+
+static void say_refusal(const struct login *l, const struct login_refusal *refusal, struct buf *words)
+{
+	struct io *io = l->d->o.io;
+	int64_t until_time = io_now_time(io) + refusal->until_at - io_now_at(io);
+
+	buf_add(words, refusal->words);
+	buf_add_string(words, " - the login failed and is not tried again before ");
+	time_add_rfc3339(words, until_time * 1000);
+}
+
+bool login_is_refused(const struct login *l, struct login_refusal *out, struct buf *words)
+{
+	if (!l->session.login || !logins_refusal(&l->d->logins, l->way, io_now_at(l->d->o.io), out))
+		return false;
+	say_refusal(l, out, words);
+	return true;
+}
+
+void login_at_host(struct login *l, struct text host, uint16_t port)
+{
+	if (!l->session.login || (text_eq(l->session.host, host) && l->session.port == port))
+		return;
+	if (l->session.host.len)
+		l->session.passed = 0;
+	l->session.host = host;
+	l->session.port = port;
+}
+
+/* ---------------------------------------------------------------- may we, and by what token */
+
+static void permit(struct login *l, const struct session_permit *permit)
+{
+	void (*on_permit)(void *owner, const struct session_permit *permit) = l->on_permit;
+
+	l->on_permit = NULL;
+	if (on_permit)
+		on_permit(l->owner, permit);
+}
+
+static void on_token(void *owner, enum err err, const struct auth_token *token, struct text problem)
+{
+	struct session_permit p = { .err = err, .problem = problem };
+
+	if (token) {
+		p.token = token->value;
+		p.serial = token->serial;
+	}
+	permit(owner, &p);
+}
+
+static void refuse(struct login *l)
+{
+	AUTO(buf_fini) struct buf words = BUF(WORDS_MAX);
+	struct login_refusal refusal = { 0 };
+
+	(void)login_is_refused(l, &refusal, &words);
+	permit(l, &(struct session_permit){
+			  .err = ERR_DENIED, .code = refusal.code, .problem = buf_text(&words) });
+}
+
+static void get_token(struct login *l)
+{
+	enum err err = ERR_UNSUPPORTED;
+
+	if (l->d->o.tokens)
+		err = auth_tokens_get(l->d->o.tokens, l->session.login, l->session.stale_serial, &l->token,
+		                      on_token, l);
+	if (err)
+		permit(l, &(struct session_permit){ .err = err });
+}
+
+static void on_answer(void *owner)
+{
+	struct login *l = owner;
+
+	if (l->answer == LOGIN_REFUSED)
+		refuse(l);
+	else if (l->needs_token)
+		get_token(l);
+	else
+		permit(l, &(struct session_permit){ .err = ERR_OK });
+}
+
+static void on_seat(struct login_seat *seat, enum login_answer answer)
+{
+	struct login *l = CONTAINER_OF(seat, struct login, seat);
+
+	l->answer = answer;
+	io_later_run(l->d->o.io, &l->later, on_answer, l);
+}
+
+void login_ask(struct login *l, bool needs_token,
+               void (*on_permit)(void *owner, const struct session_permit *permit), void *owner)
+{
+	l->needs_token = needs_token;
+	l->on_permit = on_permit;
+	l->owner = owner;
+	l->seat.fn = on_seat;
+	l->answer = LOGIN_GO;
+	if (!l->seat.record)
+		l->answer = logins_take_seat(&l->d->logins, l->way, io_now_at(l->d->o.io), &l->seat);
+	if (l->answer != LOGIN_WAITS)
+		io_later_run(l->d->o.io, &l->later, on_answer, l);
+}
+
+/* ---------------------------------------------------------------- how it ended */
+
+void login_succeeded(struct login *l)
+{
+	if (l->session.login)
+		logins_succeeded(&l->d->logins, &l->seat, l->session.passed, io_now_at(l->d->o.io));
+}
+
+void login_ended(struct login *l)
+{
+	struct session_login *s = &l->session;
+	struct deliver_result r = { .code = s->code,
+		                    .enhanced = text_from(s->enhanced),
+		                    .reply = text_of(s->words, s->words_len) };
+	int64_t now_at = l->d ? io_now_at(l->d->o.io) : 0;
+
+	if (!s->login)
+		return;
+	login_drop_question(l);
+	if (s->refused)
+		logins_failed(&l->d->logins, &l->seat, &r, now_at);
+	else
+		logins_leave(&l->d->logins, &l->seat, now_at);
+}
