@@ -87,6 +87,12 @@ enum config_class route_class(const struct config_route *route, int priority);
 
 /* The limits of a domain: of the longest that matches, else `any`. Never NULL. */
 const struct config_limit *route_limit(const struct config *config, struct text domain);
+/* The upstream that a delivery key names; NULL: a domain's or an address's key, or of one that is configured no more. */
+const struct config_upstream *route_upstream(const struct config *config, struct text key);
+/* How long a message can come to wait between two attempts, and how long one for this destination waits at least after so many
+ * of them failed (0: the first). Both without jitter. */
+int64_t route_longest_step_ms(const struct config *config);
+int64_t route_shortest_step_ms(const struct config *config, struct text key, size_t failures);
 /* What the destination of a delivery key is given: its upstream's, or its domain's. Never NULL. */
 const struct config_pace *route_pace(const struct config *config, struct text key);
 

@@ -193,14 +193,21 @@ const struct config_limit *route_limit(const struct config *config, struct text 
 	return best;
 }
 
-const struct config_pace *route_pace(const struct config *config, struct text key)
+const struct config_upstream *route_upstream(const struct config *config, struct text key)
 {
 	struct text prefix = TEXT("upstream:");
 
-	if (!text_starts(key, prefix))
-		return &route_limit(config, key)->pace;
-	for (size_t i = 0; i < config->upstreams.count; i++)
+	for (size_t i = 0; text_starts(key, prefix) && i < config->upstreams.count; i++)
 		if (text_eq(config->upstreams.items[i].name, text_skip(key, prefix.len)))
-			return &config->upstreams.items[i].pace;
-	return &config->limits.any.pace;
+			return &config->upstreams.items[i];
+	return NULL;
+}
+
+const struct config_pace *route_pace(const struct config *config, struct text key)
+{
+	const struct config_upstream *upstream = route_upstream(config, key);
+
+	if (upstream)
+		return &upstream->pace;
+	return text_starts(key, TEXT("upstream:")) ? &config->limits.any.pace : &route_limit(config, key)->pace;
 }

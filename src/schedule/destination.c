@@ -94,6 +94,33 @@ void destination_free(struct destination *d)
 	s->counts.destinations--;
 }
 
+static bool knows_host(const struct destination *d, struct text host)
+{
+	for (size_t i = 0; i < d->mx_count; i++)
+		if (text_eq(d->mx[i], host))
+			return true;
+	return false;
+}
+
+/* In whatever order; without memory nothing is known. */
+void destination_learn_hosts(struct destination *d, const struct text *hosts, size_t count)
+{
+	bool same = count == d->mx_count;
+
+	for (size_t i = 0; same && i < count; i++)
+		same = knows_host(d, hosts[i]);
+	if (same)
+		return;
+	arena_reset(&d->mx_arena);
+	d->mx_count = 0;
+	d->mx = arena_alloc(&d->mx_arena, count * sizeof(*d->mx));
+	for (size_t i = 0; d->mx && i < count; i++)
+		if (!arena_text(&d->mx_arena, hosts[i], &d->mx[d->mx_count]))
+			d->mx_count++;
+	for (LIST_EACH(it, &d->shares))
+		share_resolve(LIST_ITEM(it, struct share, link));
+}
+
 /* One that has nothing in memory, nothing known on disk and no connection is forgotten; its next mail makes it anew. What it
  * learned by failing is forgotten only when the suspension is over. */
 void destination_forget_if_empty(struct destination *d)
@@ -223,10 +250,8 @@ static void on_rows(void *owner, enum err err, const struct queue_row *rows, siz
 /* No attempt is put off for longer than the schedule's longest step. */
 static int64_t longest_wait_ms(const struct schedule *s)
 {
-	int64_t longest = 0;
+	int64_t longest = route_longest_step_ms(s->config);
 
-	for (size_t i = 0; i < s->config->retry.schedule.count; i++)
-		longest = MAX(longest, s->config->retry.schedule.items[i]);
 	return longest + longest / 10 + MINUTE_MS;
 }
 
@@ -292,14 +317,40 @@ static void on_resume(void *owner)
 	destination_pump_later(d);
 }
 
-void destination_try_now(struct destination *d)
+static void end_pause(struct destination *d)
 {
-	for (LIST_EACH(it, &d->shares))
-		share_try_now(LIST_ITEM(it, struct share, link));
 	if (!io_timer_runs(&d->resume_timer))
 		return;
 	io_timer_stop(d->schedule->io, &d->resume_timer);
 	on_resume(d);
+}
+
+void destination_try_now(struct destination *d)
+{
+	for (LIST_EACH(it, &d->shares))
+		share_try_now(LIST_ITEM(it, struct share, link));
+	end_pause(d);
+}
+
+/* Upstreams are few, and whoever runs the relay wants to know. */
+static void say_health(struct destination *d, enum event_kind kind)
+{
+	struct event event = EVENT(kind);
+	struct text prefix = TEXT("upstream:");
+
+	if (!text_starts(d->by_key.key, prefix))
+		return;
+	event.upstream = text_skip(d->by_key.key, prefix.len);
+	event.route = d->by_key.key;
+	if (kind == EVENT_UPSTREAM_DOWN) {
+		event.level = LEVEL_WARN;
+		event.reason = d->failure.reason;
+		event.stage = d->failure.stage;
+		event.response = d->failure.reply;
+		event.mx = d->failure.mx;
+		event.remote = d->failure.remote;
+	}
+	observe_emit(d->schedule->observe, &event);
 }
 
 /* Those that know the outage begin small again; a limit that was in use all the while had none. */
@@ -311,13 +362,15 @@ static void restart_windows(struct destination *d)
 
 void destination_succeeded(struct destination *d)
 {
-	if (d->failures)
+	if (d->failures) {
 		restart_windows(d);
+		say_health(d, EVENT_UPSTREAM_UP);
+	}
 	d->failures = 0;
 	d->failure_number++;
 	d->last_success_at = io_now_at(d->schedule->io);
 	if (destination_is_suspended(d))
-		destination_try_now(d);
+		end_pause(d);
 }
 
 static enum err keep_failure(struct destination *d, const struct deliver_result *failure)
@@ -328,22 +381,26 @@ static enum err keep_failure(struct destination *d, const struct deliver_result 
 	d->failure = (struct deliver_result){ 0 };
 	if (arena_text(&d->failure_arena, failure->enhanced, &kept.enhanced) ||
 	    arena_text(&d->failure_arena, text_head(failure->reply, 2000), &kept.reply) ||
-	    arena_text(&d->failure_arena, failure->mx, &kept.mx))
+	    arena_text(&d->failure_arena, failure->mx, &kept.mx) ||
+	    arena_text(&d->failure_arena, failure->login_user, &kept.login_user))
 		return ERR_NOMEM;
 	kept.tls = (struct event_tls){ TEXT_EMPTY, TEXT_EMPTY, false };
 	d->failure = kept;
 	return ERR_OK;
 }
 
-/* The host is there, and what one route demands of it is not: what comes by another route goes on. */
-static bool is_about_tls(const struct deliver_result *failure)
+/* The host is there, and what one route demands of it is not, or not for its login: what comes by another route goes on. A
+ * login that was refused is not shown to the host again before its time, whoever asks (deliver.h). */
+static bool is_about_way(const struct deliver_result *failure)
 {
-	return failure->reason == REASON_TLS || failure->reason == REASON_TLS_POLICY;
+	bool is_login = failure->reason == REASON_AUTH && failure->stage == STAGE_AUTH && failure->code / 100 != 4;
+
+	return failure->reason == REASON_TLS || failure->reason == REASON_TLS_POLICY || is_login;
 }
 
 static bool concerns(const struct destination *d, const struct task *t)
 {
-	return !is_about_tls(&d->failure) || t->choice.way == d->failure_way;
+	return !is_about_way(&d->failure) || t->choice.way == d->failure_way;
 }
 
 /* Whether a task that was ready at the last failure comes to the same. A success since then has healed all. */
@@ -365,6 +422,20 @@ static void share_failure(struct destination *d)
 	}
 }
 
+/* A rule suspends it, and nobody was tried: nothing is counted, but whose time is over has waited enough. */
+void destination_expire(struct destination *d, const struct deliver_result *failure)
+{
+	int64_t now = io_now_time(d->schedule->io);
+
+	for (READY_EACH_SAFE(t, d)) {
+		if (!t->work || t->routed_by != d->schedule->config ||
+		    outcome_expires_time(t) > now)
+			continue;
+		task_leave_ready(t);
+		outcome_fail_rest(t, failure);
+	}
+}
+
 /* The peer wants no more connections than it has, or there is no memory for another: the others go on, and none is opened
  * for a moment. */
 void destination_pause_opening(struct destination *d)
@@ -380,8 +451,7 @@ void destination_pause_opening(struct destination *d)
 /* How long nobody is tried: longer each time, and never longer than a message with as many attempts would wait. */
 static int64_t pause_ms(const struct destination *d)
 {
-	const struct config_durations *steps = &d->schedule->config->retry.schedule;
-	int64_t step = steps->items[MIN((size_t)d->failures, steps->count - 1)];
+	int64_t step = route_shortest_step_ms(d->schedule->config, d->by_key.key, d->failures);
 
 	return MIN(MIN(SUSPEND_FIRST_MS << MIN(d->failures, 8u), SUSPEND_MAX_MS), step);
 }
@@ -394,7 +464,8 @@ static void suspend(struct destination *d)
 
 	if (destination_is_suspended(d))
 		return;
-	d->failures++;
+	if (d->failures++ == 0)
+		say_health(d, EVENT_UPSTREAM_DOWN);
 	pause = pause * 9 / 10 + (int64_t)random_below(&s->random, (uint64_t)(pause / 5) + 1);
 	d->suspended_until_at = io_now_at(s->io) + pause;
 	if (io_timer_start(s->io, &d->resume_timer, d->suspended_until_at, on_resume, d))
@@ -411,7 +482,7 @@ void destination_failed(struct destination *d, const struct deliver_result *fail
 	d->failure_way = way;
 	d->failure_number++;
 	/* "No such domain" is an answer, not an outage: the next mail may ask again at once. */
-	if (failure->kind != DELIVER_PERMANENT && !is_about_tls(failure))
+	if (failure->kind != DELIVER_PERMANENT && !is_about_way(failure))
 		suspend(d);
 	share_failure(d);
 }

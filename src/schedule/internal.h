@@ -41,13 +41,6 @@ struct task_outcome {
 	bool told[NOTICE_KINDS]; /* which notices speak of it */
 };
 
-/* A notice that enters with a settle, for the event. Texts live in the task's arena. */
-struct notice_story {
-	struct id id;
-	struct text to, subject, about;
-	int64_t created_time, size;
-};
-
 struct task {
 	struct ready_item item; /* in destination->ready while READY */
 	struct map_item by_id; /* in destination->tasks; key is id */
@@ -71,6 +64,8 @@ struct task {
 	const struct config
 		*routed_by; /* the snapshot whose routes made the choice; referenced, choice points into it */
 	struct route_choice choice;
+	struct buf fields;           /* header fields that its own envelope does not tell of (fields.h) */
+	struct queue_work *arriving; /* LOADING: they are being read from it */
 	struct deliver_needs needs; /* of those to be tried */
 	bool resigned;              /* no host takes all its recipients: those that can go do, over any */
 	int64_t came_at;            /* where it stands among its sender's: item.rank_at, moved by its priority */
@@ -92,8 +87,6 @@ struct task {
 	unsigned again_count;
 	struct io_timer settle_retry;
 
-	struct notice_story stories[NOTICE_KINDS]; /* told once the settle is on disk */
-	size_t story_count;
 
 	struct buf original; /* the front of a content on disk, read for a report */
 	size_t original_wanted;
@@ -193,6 +186,7 @@ struct schedule {
 #define CONTENT_PER_DESTINATION (8u << 20)
 #define SCAN_ROWS 500
 #define ORIGINAL_BYTES (64u << 10) /* of a message on disk, for a report */
+#define HOSTS_LEARNT_MAX 20 /* MX hosts of a domain */
 #define IDLE_CONNECTION_MS (10 * SECOND_MS)
 
 /* destination.c */
@@ -227,6 +221,7 @@ static inline struct task *task_any_ready(struct destination *d, const struct ta
 		t = t##_next, t##_next = t ? task_any_ready(d, t) : NULL
 /* clang-format on */
 
+void destination_expire(struct destination *d, const struct deliver_result *failure);
 void destination_learn_hosts(struct destination *d, const struct text *hosts, size_t count);
 
 /* connection.c */
@@ -234,6 +229,11 @@ void connections_assign(struct destination *d); /* gives ready tasks to ready co
 void connections_open(struct destination *d);   /* as many as work and windows allow */
 void connections_finish_idle(struct destination *d);
 void connections_abort(struct destination *d);
+
+/* answer.c: what a reply comes to, by the rules */
+void answer_take(struct connection *c, struct task *t, size_t index, const struct deliver_result *result);
+/* Of a connection that never carried mail. True: what waits is left alone for a time, and nothing is counted. */
+bool answer_failure(struct connection *c, const struct deliver_result *failure);
 
 /* task.c */
 MUST_USE enum err task_new(struct destination *d, struct id id, enum config_class class, uint64_t sender,
@@ -245,6 +245,7 @@ void task_leave_ready(struct task *t);
 bool task_take_work(struct task *t, struct queue_work **work);
 bool task_takes_rest(struct task *t);   /* true: there are more to be tried, by another way */
 bool task_route(struct task *t);        /* false: it goes no further here (another key, hold, reject ...) */
+void task_loaded(struct task *t, enum err err, struct queue_work *work); /* of a LOADING task: work is taken over */
 void tasks_load(struct destination *d); /* reads the messages of the first ready tasks */
 void tasks_reroute(struct destination *d); /* after a reload; some at a time */
 void task_drop_message(struct task *t);
@@ -262,8 +263,10 @@ void outcome_hold_rest(struct task *t);
 void outcome_discard_rest(struct task *t);
 void outcome_await_release(struct task *t); /* its release time has not come */
 void outcome_late_rest(struct task *t);     /* the sender's time is over: returned, or told that it is late */
+/* The schedule that its route gives it. */
+const struct config_retry *outcome_retry(const struct task *t);
 /* When it is given up: the sender's time counts, if he wants it returned then. INT64_MAX: never. */
-int64_t outcome_expires_time(const struct config *config, const struct envelope *e);
+int64_t outcome_expires_time(const struct task *t);
 /* From when on its life counts (RFC 4865: not before its release). */
 static inline int64_t outcome_begin_time(const struct envelope *e)
 {
@@ -284,7 +287,7 @@ void through_call_off(struct schedule *s, struct id id, struct text key, bool *u
 size_t notice_wanted_bytes(const struct schedule *s, const struct envelope *e, size_t content_bytes);
 MUST_USE enum err notice_build(struct schedule *s, struct task *t, enum notice_kind kind, struct arena *arena,
                                struct envelope **envelope, struct queue_notice *out);
-void notices_say(struct schedule *s, struct task *t); /* they are on disk */
+void notice_say(struct schedule *s, const struct queue_work *w); /* a report is on disk */
 
 /* schedule.c */
 void schedule_check_stopped(struct schedule *s);

@@ -51,11 +51,11 @@ static const enum dsn_action actions[NOTICE_KINDS] = {
 	[NOTICE_RELAYED] = DSN_RELAYED,
 };
 
-static size_t fill_recipients(struct schedule *s, const struct task *t, enum notice_kind kind,
+static size_t fill_recipients(const struct task *t, enum notice_kind kind,
                               struct dsn_recipient *out)
 {
 	const struct envelope *e = t->work->message->envelope;
-	int64_t expires = outcome_expires_time(s->config, e);
+	int64_t expires = outcome_expires_time(t);
 	size_t count = 0;
 
 	for (size_t i = 0; i < t->outcome_count; i++) {
@@ -166,43 +166,25 @@ static enum err choose_way(struct schedule *s, const struct envelope *e, struct 
 	return arena_text(arena, route_key(&choice), key);
 }
 
-/* What is said of a notice once it is there: a settle that has to be tried again makes it anew. */
-static enum err keep_story(struct task *t, const struct envelope *e)
+/* It is on disk: what its story begins with. */
+void notice_say(struct schedule *s, const struct queue_work *w)
 {
-	struct notice_story *story = &t->stories[t->story_count];
-	struct id_text about = id_to_text(t->id);
+	const struct envelope *e = w->message->envelope;
+	struct id_text about = id_to_text(w->about);
+	struct event event = EVENT(EVENT_RECEIVED);
 
-	*story = (struct notice_story){ .id = e->id,
-		                        .created_time = e->received_time,
-		                        .size = (int64_t)e->content_bytes };
-	if (arena_text(&t->arena, e->recipients[0].forward_path, &story->to) ||
-	    arena_text(&t->arena, e->subject, &story->subject) ||
-	    arena_text(&t->arena, text_of(about.at, ID_CHARS), &story->about))
-		return ERR_NOMEM;
-	t->story_count++;
-	return ERR_OK;
-}
-
-void notices_say(struct schedule *s, struct task *t)
-{
-	for (size_t i = 0; i < t->story_count; i++) {
-		const struct notice_story *story = &t->stories[i];
-		struct event event = EVENT(EVENT_RECEIVED);
-
-		event.has_id = true;
-		event.id = story->id;
-		event.recipients = 1;
-		event.from = TEXT("");
-		event.to = story->to;
-		event.size = story->size;
-		event.created_time = story->created_time;
-		event.client_protocol = TEXT("LOCAL");
-		event.subject = story->subject;
-		event.action = story->about;
-		event.detail = TEXT("a report of ours");
-		observe_emit(s->observe, &event);
-	}
-	t->story_count = 0;
+	event.has_id = true;
+	event.id = e->id;
+	event.recipients = 1;
+	event.from = TEXT("");
+	event.to = e->recipients[0].forward_path;
+	event.size = (int64_t)e->content_bytes;
+	event.created_time = e->received_time;
+	event.client_protocol = TEXT("LOCAL");
+	event.subject = e->subject;
+	event.action = text_of(about.at, ID_CHARS);
+	event.detail = TEXT("a report of ours");
+	observe_emit(s->observe, &event);
 }
 
 /* Everything in *out lives in arena, except *envelope, which the caller frees after the settle was handed in.
@@ -235,7 +217,7 @@ enum err notice_build(struct schedule *s, struct task *t, enum notice_kind kind,
 		            .envid = original->envid,
 		            .utf8 = original->smtputf8,
 		            .recipients = recipients,
-		            .recipient_count = fill_recipients(s, t, kind, recipients),
+		            .recipient_count = fill_recipients(t, kind, recipients),
 		            .returned = returned_of(s->config, original, kind),
 		            .original = original_of(t, s->config->bounce.max_size_bytes, arena),
 		            .original_bytes =
@@ -251,7 +233,5 @@ enum err notice_build(struct schedule *s, struct task *t, enum notice_kind kind,
 	if (!err)
 		err = choose_way(s, *envelope, arena, out);
 	buf_fini(&b);
-	if (!err)
-		err = keep_story(t, *envelope);
 	return err;
 }

@@ -10,17 +10,29 @@
 
 /* ---------------------------------------------------------------- times */
 
-static int64_t life_ms(const struct config *config, const struct envelope *e)
+const struct config_retry *outcome_retry(const struct task *t)
 {
-	return e->reverse_path.len ? config->retry.give_up_after_ms : config->retry.bounce_give_up_after_ms;
+	return t->choice.route ? t->choice.route->effective_retry : &t->destination->schedule->config->retry;
 }
 
-int64_t outcome_expires_time(const struct config *config, const struct envelope *e)
+static int64_t life_ms(const struct config_retry *retry, const struct envelope *e)
 {
-	int64_t life = life_ms(config, e),
+	return e->reverse_path.len ? retry->give_up_after_ms : retry->bounce_give_up_after_ms;
+}
+
+int64_t outcome_expires_time(const struct task *t)
+{
+	const struct envelope *e = t->work->message->envelope;
+	int64_t life = life_ms(outcome_retry(t), e),
 		expires = life >= CONFIG_NEVER ? INT64_MAX : outcome_begin_time(e) + life;
 
 	return e->by == ENVELOPE_BY_RETURN ? MIN(expires, e->by_time) : expires;
+}
+
+/* It is told what becomes of the message, and nobody else; unless the message is stored by then. */
+static bool client_waits(const struct task *t)
+{
+	return task_is_through(t) && queue_has_client(t->destination->schedule->queue, t->id);
 }
 
 static bool is_past(const struct envelope *e, enum envelope_by by, int64_t now)
@@ -33,7 +45,7 @@ bool outcome_is_late(const struct task *t)
 	const struct envelope *e = t->work->message->envelope;
 	int64_t now = io_now_time(t->destination->schedule->io);
 
-	if (!is_past(e, ENVELOPE_BY_NOTIFY, now))
+	if (!is_past(e, ENVELOPE_BY_NOTIFY, now) || client_waits(t))
 		return is_past(e, ENVELOPE_BY_RETURN, now);
 	for (size_t i = t->next; i < t->end; i++)
 		if (!t->work->recipients[i].late_told)
@@ -43,9 +55,10 @@ bool outcome_is_late(const struct task *t)
 
 /* The step for this attempt (the last one repeats) with a tenth of jitter either way, so that what failed together does
  * not come back together; the last attempt is made when the life ends. */
-static int64_t next_attempt_time(struct schedule *s, uint32_t attempts, int64_t now, int64_t expires)
+static int64_t next_attempt_time(struct task *t, uint32_t attempts, int64_t now, int64_t expires)
 {
-	const struct config_durations *steps = &s->config->retry.schedule;
+	struct schedule *s = t->destination->schedule;
+	const struct config_durations *steps = &outcome_retry(t)->schedule;
 	int64_t step = steps->items[MIN(attempts ? attempts - 1 : 0, (uint32_t)steps->count - 1)];
 	int64_t tenth = step / 10;
 	int64_t due = now + step - tenth + (int64_t)random_below(&s->random, (uint64_t)(2 * tenth + 1));
@@ -58,7 +71,7 @@ static int64_t put_off(struct task *t, uint32_t attempts, int64_t now, int64_t e
 {
 	if (t->deferred_attempts != attempts || t->deferred_until_time <= now) {
 		t->deferred_attempts = attempts;
-		t->deferred_until_time = next_attempt_time(t->destination->schedule, attempts, now, expires);
+		t->deferred_until_time = next_attempt_time(t, attempts, now, expires);
 	}
 	return t->deferred_until_time;
 }
@@ -116,7 +129,7 @@ static void say(struct task *t, const struct task_outcome *o, const struct deliv
 	struct schedule *s = t->destination->schedule;
 	const struct envelope *e = t->work->message->envelope;
 	const struct queue_recipient *q = &o->outcome.recipient;
-	int64_t now = io_now_time(s->io), expires = outcome_expires_time(s->config, e);
+	int64_t now = io_now_time(s->io), expires = outcome_expires_time(t);
 	struct event event = EVENT(event_of(o->outcome.verdict));
 	char place[512];
 
@@ -132,7 +145,9 @@ static void say(struct task *t, const struct task_outcome *o, const struct deliv
 	event.stage = q->stage;
 	event.response = q->reply;
 	event.enhanced = o->enhanced;
-	if (o->outcome.verdict == QUEUE_DEFERRED) {
+	if (client_waits(t)) {
+		event.action = TEXT("through");
+	} else if (o->outcome.verdict == QUEUE_DEFERRED) {
 		event.next_attempt_time = q->due_time;
 		event.expires_time = expires == INT64_MAX ? 0 : expires;
 	}
@@ -150,6 +165,8 @@ static void say(struct task *t, const struct task_outcome *o, const struct deliv
 		event.remote = r->remote;
 		event.local = r->local;
 		event.tls = r->tls;
+		event.login_user = r->login_user;
+		event.login_mechanism = r->mechanism;
 		event.ms = r->ms;
 		event.ms.wait = (int32_t)MIN(t->wait_ms, INT32_MAX);
 	}
@@ -193,11 +210,12 @@ static bool wants(const struct envelope *e, uint32_t n, unsigned notify, bool un
 }
 
 /* "N" of DELIVERBY asks for a report by itself, which only NEVER forbids (RFC 2852 section 4). */
-static void tell_delay(struct schedule *s, const struct envelope *e, struct task_outcome *o, int64_t now)
+static void tell_delay(const struct task *t, struct task_outcome *o, int64_t now)
 {
+	const struct envelope *e = t->work->message->envelope;
 	struct queue_recipient *q = &o->outcome.recipient;
 	bool late = is_past(e, ENVELOPE_BY_NOTIFY, now) && !q->late_told,
-	     slow = !q->warned && now - outcome_begin_time(e) >= s->config->retry.warn_after_ms;
+	     slow = !q->warned && now - outcome_begin_time(e) >= outcome_retry(t)->warn_after_ms;
 
 	if (late)
 		o->told[NOTICE_DELAYED] = wants(e, q->n, ~0u, true);
@@ -217,14 +235,14 @@ static void defer(struct task *t, struct task_outcome *o, int64_t now, int64_t e
 	q->due_time = put_off(t, q->attempts, now, expires);
 	if (e->by == ENVELOPE_BY_NOTIFY && e->by_time > now)
 		q->due_time = MIN(q->due_time, e->by_time); /* somebody has to be told then */
-	tell_delay(t->destination->schedule, e, o, now);
+	tell_delay(t, o, now);
 }
 
 static void judge_failure(struct task *t, struct task_outcome *o, const struct deliver_result *r)
 {
 	struct schedule *s = t->destination->schedule;
 	const struct envelope *e = t->work->message->envelope;
-	int64_t now = io_now_time(s->io), expires = outcome_expires_time(s->config, e);
+	int64_t now = io_now_time(s->io), expires = outcome_expires_time(t);
 
 	if (r->kind != DELIVER_PERMANENT && now < expires) {
 		defer(t, o, now, expires);
@@ -289,6 +307,7 @@ static void add_result(struct task *t, size_t index, const struct deliver_result
 	q->key = t->destination->by_key.key;
 	q->unknown_outcome = r->kind == DELIVER_UNKNOWN;
 	o->enhanced = keep(t, r->enhanced, 16);
+	o->outcome.code = r->from_peer ? r->code : 0;
 	o->mx = keep(t, r->mx, 255);
 	o->reply_is_peers = r->from_peer;
 	if (r->kind == DELIVER_DELIVERED)
@@ -302,7 +321,7 @@ static void add_result(struct task *t, size_t index, const struct deliver_result
 void outcome_add(struct task *t, size_t index, const struct deliver_result *result)
 {
 	/* all recipients of the job alike: what the first one is told counts for the rest */
-	if (result->untouched && (t->again || t->again_count < AGAIN_MAX)) {
+	if (result->untouched && !t->called_off && (t->again || t->again_count < AGAIN_MAX)) {
 		if (!t->again)
 			t->again_count++;
 		t->again = true;
@@ -412,7 +431,7 @@ static void add_lateness(struct task *t, struct task_outcome *o, int64_t now)
 	q->due_time = now;
 	q->key = t->destination->by_key.key;
 	o->enhanced = TEXT("4.4.7");
-	tell_delay(t->destination->schedule, t->work->message->envelope, o, now);
+	tell_delay(t, o, now);
 }
 
 void outcome_late_rest(struct task *t)
@@ -485,10 +504,10 @@ static void on_settled(void *owner, enum err err)
 	for (size_t i = 0; i < t->outcome_count; i++) {
 		const struct queue_outcome *o = &t->outcomes[i].outcome;
 
-		if (o->verdict == QUEUE_DEFERRED && text_eq(o->recipient.key, d->by_key.key))
+		if (o->verdict == QUEUE_DEFERRED && text_eq(o->recipient.key, d->by_key.key) &&
+		    !task_is_through(t))
 			destination_disk_due(d, o->recipient.due_time);
 	}
-	notices_say(s, t);
 	t->outcome_count = 0;
 	t->deferred_attempts = 0;
 	t->settled = t->next;
@@ -497,6 +516,12 @@ static void on_settled(void *owner, enum err err)
 	t->job_recipients = NULL;
 	t->original_read = false;
 	buf_reset(&t->original);
+	if (t->next == t->end && task_takes_rest(t))
+		t->again_count = 0;
+	if (t->next < t->end && t->called_off) {
+		through_fail_rest(t);
+		return;
+	}
 	if (t->next < t->end && !s->stopping) {
 		t->claimed = false;
 		task_make_ready(t, true);
@@ -560,8 +585,11 @@ static enum err add_notice(struct task *t, enum notice_kind kind, struct arena *
 	return err;
 }
 
+/* What fails for its only recipient its client is told, and nobody else. */
 static bool is_told(const struct task *t, enum notice_kind kind)
 {
+	if (kind != NOTICE_RELAYED && t->work->message->envelope->recipient_count == 1 && client_waits(t))
+		return false;
 	for (size_t i = 0; i < t->outcome_count; i++)
 		if (t->outcomes[i].told[kind])
 			return true;
@@ -580,7 +608,6 @@ void task_settle(struct task *t)
 	enum err err = ERR_OK;
 
 	t->state = TASK_SETTLING;
-	t->story_count = 0;
 	for (int kind = 0; kind < NOTICE_KINDS; kind++)
 		told = told || is_told(t, kind);
 	if (told && awaits_original(t))
@@ -592,6 +619,8 @@ void task_settle(struct task *t)
 	outcomes = calloc(MAX(t->outcome_count, (size_t)1), sizeof(*outcomes));
 	for (size_t i = 0; outcomes && i < t->outcome_count; i++)
 		outcomes[i] = t->outcomes[i].outcome;
+	for (size_t i = 0; outcomes && i < t->outcome_count; i++)
+		outcomes[i].enhanced = t->outcomes[i].enhanced;
 	settlement.outcomes = outcomes;
 	settlement.outcome_count = t->outcome_count;
 	if (err || !outcomes)

@@ -1,4 +1,4 @@
-#include "internal.h"
+#include "fields.h"
 
 #define WATCH_MS (30 * SECOND_MS)
 
@@ -6,14 +6,17 @@
 
 static void on_fresh(void *owner, struct queue_work **work)
 {
+	static const struct id nothing;
 	struct schedule *s = owner;
 	struct queue_work *w = *work;
 	struct destination *d = s->stopping ? NULL : destination_get(s, w->key);
 	struct task *t;
 
+	if (!id_eq(w->about, nothing))
+		notice_say(s, w);
 	if (!d)
 		return;
-	if ((!w->through && !destination_has_room(d)) || map_find(&d->tasks, id_key(&w->id)) ||
+	if ((!w->through && (!destination_has_room(d) || fields_lie_on_disk(s, NULL, w->message))) || map_find(&d->tasks, id_key(&w->id)) ||
 	    task_new(d, w->id, CONFIG_CLASS_NORMAL, w->sender, &t)) {
 		destination_disk_due(d, w->due_time);
 		return;
@@ -76,6 +79,8 @@ enum err schedule_new(const struct schedule_options *options, struct schedule **
 	list_init(&s->all);
 	list_init(&s->hungry);
 	list_init(&s->idle);
+	limits_init(s);
+	rates_open(s, options->disk, options->spool);
 	*out = s;
 	return ERR_OK;
 }
@@ -99,6 +104,7 @@ static void on_watch(void *owner)
 	bool set_back = clock_offset_ms(s) < s->clock_offset_ms - MINUTE_MS;
 
 	s->clock_offset_ms = clock_offset_ms(s);
+	limits_sweep(s);
 	for (LIST_EACH(it, &s->all)) {
 		struct destination *d = LIST_ITEM(it, struct destination, all);
 
@@ -131,6 +137,7 @@ void schedule_configure(struct schedule *s, const struct config *config)
 	const struct config *old = s->config;
 
 	s->config = config_ref(config);
+	limits_configure(s);
 	config_unref(&old);
 	for (LIST_EACH_SAFE(it, &s->all)) {
 		struct destination *d = LIST_ITEM(it, struct destination, all);
@@ -180,7 +187,7 @@ static void check_stopped(void *owner)
 	struct schedule *s = owner;
 	void (*on_stopped)(void *owner) = s->on_stopped;
 
-	if (!on_stopped || !has_stopped(s))
+	if (!on_stopped || !has_stopped(s) || !rates_close(s))
 		return;
 	io_timer_stop(s->io, &s->stop_timer);
 	s->on_stopped = NULL;
@@ -247,6 +254,8 @@ void schedule_free(struct schedule **slot)
 	io_timer_stop(s->io, &s->stop_timer);
 	io_later_cancel(s->io, &s->stop_check);
 	map_fini(&s->destinations);
+	limits_fini(s);
+	rates_free(s);
 	config_unref(&s->config);
 	free(s);
 }

@@ -1,4 +1,4 @@
-#include "internal.h"
+#include "fields.h"
 
 #include <assert.h>
 
@@ -67,6 +67,7 @@ void task_free(struct task *t)
 	body_source_release(&t->source);
 	queue_work_free(d->schedule->queue, &t->work);
 	buf_fini(&t->original);
+	buf_fini(&t->fields);
 	config_unref(&t->routed_by);
 	arena_fini(&t->arena);
 	free(t->outcomes);
@@ -150,15 +151,16 @@ void task_leave_ready(struct task *t)
 void task_drop_message(struct task *t)
 {
 	struct queue_work *w = t->work;
-	uint32_t *ns = calloc(w->recipient_count, sizeof(*ns));
+	size_t count = t->end - t->next;
+	uint32_t *ns = calloc(count, sizeof(*ns));
 
 	if (!ns)
 		return;
-	for (size_t i = 0; i < w->recipient_count; i++)
-		ns[i] = w->recipients[i].n;
+	for (size_t i = 0; i < count; i++)
+		ns[i] = w->recipients[t->next + i].n;
 	free(t->ns);
 	t->ns = ns;
-	t->n_count = w->recipient_count;
+	t->n_count = count;
 	count_content(t, false);
 	queue_work_free(t->destination->schedule->queue, &t->work);
 }
@@ -193,19 +195,30 @@ static void settle_elsewhere(struct task *t, const struct route_choice *choice)
 	}
 }
 
-static enum err find_way(const struct task *t, size_t index, struct route_choice *out)
+static enum err find_way(struct task *t, size_t index, struct route_choice *out)
 {
 	const struct envelope *e = t->work->message->envelope;
 	const struct queue_recipient *r = &t->work->recipients[index];
 	const struct route_message message = { .listener = e->listener,
 		                               .user = e->user,
 		                               .reverse_path = e->reverse_path,
-		                               .fields = e->fields,
+		                               .fields = fields_of(t),
 		                               .content_bytes = t->work->message->content_bytes,
 		                               .is_received = true,
 		                               .released = r->released };
 
 	return route_find(t->destination->schedule->config, &message, e->recipients[r->n].forward_path, out);
+}
+
+/* Whether what goes by one can go by the other, in one attempt and with one outcome. */
+static bool agree(const struct route_choice *a, const struct route_choice *b)
+{
+	const struct config_route *x = a->route, *y = b->route;
+
+	if (a->via != b->via || a->way != b->way || !text_eq(route_key(a), route_key(b)))
+		return false;
+	return x == y || (x && y && x->effective_retry == y->effective_retry && x->class == y->class &&
+	                  x->ledger == y->ledger && x->unknown == y->unknown);
 }
 
 /* All recipients of a task share a key; whether they still share one under a new configuration is asked of each. The first
@@ -229,8 +242,7 @@ bool task_route(struct task *t)
 	for (size_t i = t->next + 1; i < t->end; i++) {
 		struct route_choice other;
 
-		if (find_way(t, i, &other) || other.via != t->choice.via || other.way != t->choice.way ||
-		    !text_eq(route_key(&other), route_key(&t->choice))) {
+		if (find_way(t, i, &other) || !agree(&other, &t->choice)) {
 			/* they keep their rows and come when this task is done */
 			t->end = i;
 			t->has_more_rows = !task_is_through(t);
@@ -348,6 +360,11 @@ void tasks_reroute(struct destination *d)
 			destination_pump_later(d);
 			return;
 		}
+		if (!task_is_through(t) && fields_lie_on_disk(d->schedule, t, t->work->message)) {
+			task_drop_message(t); /* read again, with its header section */
+			if (!t->work)
+				continue;
+		}
 		if (task_route(t) && t->class != t->item.flow->class) { /* else it has left the order */
 			task_leave_ready(t);
 			task_make_ready(t, false);
@@ -358,9 +375,8 @@ void tasks_reroute(struct destination *d)
 
 /* ---------------------------------------------------------------- reading what lies on disk */
 
-static void on_loaded(void *owner, enum err err, struct queue_work *work)
+void task_loaded(struct task *t, enum err err, struct queue_work *work)
 {
-	struct task *t = owner;
 	struct destination *d = t->destination;
 
 	d->loading_count--;
@@ -380,6 +396,12 @@ static void on_loaded(void *owner, enum err err, struct queue_work *work)
 	}
 	if (task_take_work(t, &work))
 		task_make_ready(t, true);
+}
+
+static void on_loaded(void *owner, enum err err, struct queue_work *work)
+{
+	if (err || !fields_await(owner, work))
+		task_loaded(owner, err, work);
 }
 
 static void load(struct task *t)
