@@ -34,7 +34,7 @@ struct policy_options {
 };
 
 MUST_USE enum err policy_new(const struct policy_options *options, struct policy **out);
-MUST_USE enum err policy_configure(struct policy *p, const struct config *config);
+void policy_configure(struct policy *p, const struct config *config);
 void policy_free(struct policy **p); /* lookups in flight: their slots are set to NULL, no callback */
 
 /* ---------------------------------------------------------------- what a domain says (MTA-STS) */

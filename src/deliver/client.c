@@ -456,6 +456,11 @@ int32_t client_connect_ms(const struct client *c)
 	return (int32_t)(until - c->opened_at);
 }
 
+const struct event_tls *client_tls(const struct client *c)
+{
+	return &c->tls_reached;
+}
+
 enum tls_fault client_tls_fault(const struct client *c)
 {
 	return c->tls_fault;

@@ -49,6 +49,7 @@ void client_abort(struct client *c);
 int32_t client_connect_ms(const struct client *c);
 int32_t client_tls_ms(const struct client *c);
 int32_t client_auth_ms(const struct client *c);
+const struct event_tls *client_tls(const struct client *c); /* what was reached */
 /* What was wrong with its TLS, also where that stops nobody. */
 enum tls_fault client_tls_fault(const struct client *c);
 

@@ -7,6 +7,9 @@
 #include <postrider/mail/body_source.h>
 
 #include "client.h"
+#include "hints.h"
+#include "login.h"
+#include "proof.h"
 #include "search.h"
 
 #define V4_FIRST_MS (10 * MINUTE_MS)
@@ -18,12 +21,14 @@ struct deliver_connection {
 	const struct config_way *way;
 	const struct config_upstream *upstream;
 	enum config_tls tls;
-	bool verifies; /* hosts have to prove their names */
+	bool verifies; /* an upstream's hosts have to prove their names */
+	struct proof proof;
 	struct deliver_needs needs;
 	const struct deliver_events *events;
 	void *owner;
 
 	struct search search; /* its place is being tried, or in use */
+	struct login login;
 	bool no_tls, no_ehlo; /* what that is to be tried without */
 	bool once_more;       /* it is to be tried again */
 	struct io_later step;
@@ -33,6 +38,7 @@ struct deliver_connection {
 	bool v6_failed;     /* no connection to an IPv6 address */
 	bool was_up, aborting, outdated;
 	struct deliver_job *orphan; /* given when the connection had just ended */
+	struct buf hint;            /* what was said, with what may help */
 };
 
 static void step_later(struct deliver_connection *c);
@@ -89,7 +95,10 @@ static void end(struct deliver_connection *c)
 	if (failed && !c->search.failure.is_set)
 		search_note(&c->search, DELIVER_TRANSIENT, REASON_OTHER, "4.3.0",
 		            "there was no memory to find a host");
+	login_ended(&c->login);
 	events->on_closed(owner, c, failed ? failure_result(&c->search.failure) : NULL);
+	login_fini(&c->login);
+	buf_fini(&c->hint);
 	config_unref(&c->config);
 	search_fini(&c->search);
 	free(c);
@@ -99,7 +108,8 @@ static void end(struct deliver_connection *c)
 
 static void add_times(const struct deliver_connection *c, struct deliver_result *r)
 {
-	const int32_t parts[] = { r->ms.dns, r->ms.connect, r->ms.tls, r->ms.envelope, r->ms.data };
+	const int32_t parts[] = { r->ms.dns,  r->ms.connect,  r->ms.tls,
+		                  r->ms.auth, r->ms.envelope, r->ms.data };
 
 	(void)c;
 	r->ms.total = 0;
@@ -114,8 +124,20 @@ static void describe(const struct deliver_connection *c, struct deliver_result *
 		r->ms.dns = (int32_t)c->search.dns_ms;
 		r->ms.connect = client_connect_ms(c->client);
 		r->ms.tls = client_tls_ms(c->client);
+		r->ms.auth = client_auth_ms(c->client);
 	}
+	r->tls.by = proof_by(&c->proof, r->tls.by);
 	add_times(c, r);
+}
+
+static bool is_tls_demanded(const struct deliver_connection *c)
+{
+	return tls_is_demanded(c->proof.demand.tls);
+}
+
+static bool requires_tls(const struct deliver_connection *c)
+{
+	return c->needs.keywords & EHLO_REQUIRETLS;
 }
 
 /* Where IPv6 leads nowhere, every new host would cost a time-out. IPv4 worked where IPv6 did not: then
@@ -136,14 +158,16 @@ static void on_up(void *owner)
 	int64_t now = io_now_at(d->o.io);
 
 	c->was_up = true;
+	login_succeeded(&c->login);
 	learn_family(c);
 	hosts_heal(&d->hosts, address(c));
 	if (c->no_tls)
 		hosts_mark(&d->hosts, address(c), HOST_NO_TLS, now);
 	if (c->no_ehlo)
 		hosts_mark(&d->hosts, address(c), HOST_NO_EHLO, now);
-	if (d->counters && client_tls_ms(c->client) >= 0 && session_is_secure(client_session(c->client)))
-		d->counters->tls_sessions_out++;
+	if (d->counters && client_tls(c->client)->by)
+		d->counters->tls_sessions_out[proof_by(&c->proof, client_tls(c->client)->by) - 1]++;
+	proof_tell_up(&c->proof, &c->search, c->client, c->no_tls || (hosts_marks(&d->hosts, address(c), now) & HOST_NO_TLS));
 }
 
 static void on_ready(void *owner)
@@ -153,11 +177,28 @@ static void on_ready(void *owner)
 	c->events->on_ready(c->owner, c);
 }
 
+/* An upstream that wants a login which is not configured, or another one, is a fault of the configuration: the mail waits until
+ * somebody mends it. */
+static void defer_for_login(const struct deliver_connection *c, struct deliver_result *r, char room[REPLY_ENHANCED_MAX])
+{
+	struct text enhanced = text_head(r->enhanced, REPLY_ENHANCED_MAX);
+
+	if (!c->upstream || r->reason != REASON_AUTH || r->kind != DELIVER_PERMANENT)
+		return;
+	memcpy(room, enhanced.at, enhanced.len);
+	room[0] = '4';
+	r->enhanced = text_of(room, enhanced.len);
+	r->kind = DELIVER_TRANSIENT;
+}
+
 static void on_result(void *owner, struct deliver_job *job, size_t index, struct deliver_result *r)
 {
 	struct deliver_connection *c = owner;
+	char enhanced[REPLY_ENHANCED_MAX];
 
 	describe(c, r);
+	defer_for_login(c, r, enhanced);
+	hint_add(&c->hint, &(struct hint_place){ c->upstream, address(c)->port, c->tls, c->login.session.login }, r);
 	c->events->on_result(c->owner, c, job, index, r);
 }
 
@@ -179,15 +220,24 @@ static void on_learned(void *owner, enum session_lesson lesson)
 	hosts_mark(&c->d->hosts, address(c), marks[lesson], io_now_at(c->d->o.io));
 }
 
+static void on_gate(void *owner, struct deliver_job *job)
+{
+	struct deliver_connection *c = owner;
+
+	c->events->on_gate(c->owner, c, job);
+}
+
 /* Whether the same address deserves another connection, without what failed. */
 static bool may_do_without(struct deliver_connection *c, enum session_fault fault,
                            const struct deliver_result *r)
 {
 	c->once_more = true;
-	if (fault == SESSION_TLS && !tls_is_demanded(c->tls) && !c->no_tls)
+	if (fault == SESSION_LOGIN_AGAIN)
+		return true;
+	if (fault == SESSION_TLS && !is_tls_demanded(c) && !c->no_tls)
 		c->no_tls = true;
 	else if (fault == SESSION_CUT && r->stage == STAGE_EHLO && r->reason == REASON_CONNECT &&
-	         r->tls.version.len == 0 && !tls_is_demanded(c->tls) && !c->no_ehlo)
+	         r->tls.version.len == 0 && !is_tls_demanded(c) && !c->no_ehlo)
 		c->no_ehlo = true;
 	else
 		c->once_more = false;
@@ -197,15 +247,24 @@ static bool may_do_without(struct deliver_connection *c, enum session_fault faul
 static void on_failed(void *owner, enum session_fault fault, struct deliver_result *r)
 {
 	struct deliver_connection *c = owner;
+	AUTO(buf_fini) struct buf words = BUF(FAILURE_REPLY_BYTES);
 
 	if (c->aborting)
 		return;
 	describe(c, r);
+	if (fault == SESSION_TLS || fault == SESSION_NO_TLS) {
+		proof_tell_failed(&c->proof, &c->search, fault, client_tls_fault(c->client), r);
+		proof_explain(&c->proof, &c->search, r, &words);
+	}
+	hint_add(&c->hint, &(struct hint_place){ c->upstream, address(c)->port, c->tls, c->login.session.login }, r);
+	login_drop_question(&c->login);
 	failure_note(&c->search.failure, r);
+	if (fault == SESSION_LOGIN && c->login.session.refused >= SESSION_REFUSALS_MAX)
+		search_give_up(&c->search); /* the next host would be one try too many */
 	c->v6_failed |= r->stage == STAGE_CONNECT && address(c)->ip.family == IP_V6;
 	if (!may_do_without(c, fault, r)) {
 		/* what it does not do for this message it may do for others */
-		if (!r->lacking)
+		if (!r->lacking && r->reason != REASON_AUTH)
 			hosts_mark(&c->d->hosts, address(c), HOST_FAILING, io_now_at(c->d->o.io));
 		c->no_tls = c->no_ehlo = false;
 	}
@@ -218,19 +277,34 @@ static void on_closed(void *owner)
 	struct deliver_connection *c = owner;
 
 	c->client = NULL;
+	login_drop_question(&c->login);
 	if (c->client_failed)
 		c->client_failed = false; /* the next step is on its way */
 	else
 		end(c);
 }
 
+static void on_permit(void *owner, const struct session_permit *permit)
+{
+	session_permitted(client_session(((struct deliver_connection *)owner)->client), permit);
+}
+
+static void on_ask_login(void *owner, bool needs_token)
+{
+	struct deliver_connection *c = owner;
+
+	login_ask(&c->login, needs_token, on_permit, c);
+}
+
 static const struct client_events client_events = {
+	.ask_login = on_ask_login,
 	.up = on_up,
 	.ready = on_ready,
 	.result = on_result,
 	.done = on_done,
 	.failed = on_failed,
 	.learned = on_learned,
+	.gate = on_gate,
 	.closed = on_closed,
 };
 
@@ -256,17 +330,37 @@ static struct session_options session_options(struct deliver_connection *c)
 	return (struct session_options){
 		.helo = c->way->helo,
 		.timeouts = timeouts(c),
-		.tls = c->tls,
+		.tls = c->proof.demand.tls,
 		.no_tls = c->no_tls || (marks & HOST_NO_TLS),
-		.no_ehlo = c->no_ehlo || ((marks & HOST_NO_EHLO) && !tls_is_demanded(c->tls)),
+		.no_ehlo = c->no_ehlo || ((marks & HOST_NO_EHLO) && !is_tls_demanded(c)),
 		.joins = (marks & HOST_KEEPS) && !(marks & HOST_CUTS),
 		.never_joins = marks & HOST_CUTS,
 		.lmtp = c->upstream && c->upstream->protocol == CONFIG_LMTP,
 		.no_chunks = marks & HOST_NO_CHUNKS,
-		.verifies = c->verifies,
+		.verifies = c->verifies || c->proof.demand.proves,
 		.needs = c->needs,
+		.login = c->login.session.login ? &c->login.session : NULL,
 		.outbox = &c->d->outbox,
 	};
+}
+
+/* Whose certificate it has to be. */
+static struct text server_name(const struct deliver_connection *c)
+{
+	struct text host = search_host(&c->search)->name;
+
+	if (c->upstream && c->upstream->server_name.len)
+		return c->upstream->server_name;
+	return host.len && host.at[0] == '[' ? TEXT_EMPTY : host;
+}
+
+/* What policy demands; else what is known of an upstream, or nothing. */
+static const struct tls_expectation *expectation(const struct deliver_connection *c)
+{
+	const struct policy_demand *demand = &c->proof.demand;
+
+	return demand->expect.proof != TLS_PROOF_CONTEXT ? &demand->expect
+	                                                 : tls_choice_expects(&c->d->tls, c->upstream, demand->tls);
 }
 
 static void connect_to(struct deliver_connection *c)
@@ -277,15 +371,19 @@ static void connect_to(struct deliver_connection *c)
 		.to = *address(c),
 		.unix_path = host->unix_path,
 		.source = source_for(c, address(c)->ip.family),
-		.server_name = host->name.len && host->name.at[0] == '[' ? TEXT_EMPTY : host->name,
-		.tls = tls_choose(&c->d->tls, c->upstream, c->tls, c->verifies),
+		.server_name = c->proof.demand.server_name,
+		.tls = tls_choose(&c->d->tls, c->upstream, c->proof.demand.tls, c->verifies),
+		.expect = expectation(c),
+		.shows_login = c->upstream && c->upstream->auth_plaintext,
 		.session = session_options(c),
 		.events = &client_events,
 		.owner = c,
 	};
 	AUTO(buf_fini) struct buf where = BUF(128);
-	enum err err = client_open(&o, &c->client);
+	enum err err;
 
+	login_at_host(&c->login, host->name, host->port);
+	err = client_open(&o, &c->client);
 	c->once_more = false;
 	if (!err) {
 		if (c->d->counters)
@@ -314,8 +412,31 @@ static void on_next(void *owner, bool found)
 
 	if (c->aborting || !found)
 		end(c);
-	else
+	else if (proof_find(&c->proof, &c->search, c->tls, requires_tls(c), server_name(c)))
 		connect_to(c);
+	else
+		step_later(c);
+}
+
+/* Nobody is asked what is known: this login failed lately. */
+static bool is_shut_out(struct deliver_connection *c)
+{
+	AUTO(buf_fini) struct buf words = BUF(FAILURE_REPLY_BYTES);
+	struct login_refusal refusal;
+	struct deliver_result r = { .kind = DELIVER_TRANSIENT,
+		                    .reason = REASON_AUTH,
+		                    .stage = STAGE_AUTH,
+		                    .ms = EVENT_MS_NONE };
+
+	if (c->search.started || !login_is_refused(&c->login, &refusal, &words))
+		return false;
+	r.code = refusal.code;
+	r.enhanced = text_from(refusal.enhanced);
+	r.reply = buf_text(&words);
+	r.login_user = c->login.session.login->username;
+	hint_add(&c->hint, &(struct hint_place){ c->upstream, 0, c->tls, c->login.session.login }, &r);
+	failure_note(&c->search.failure, &r);
+	return true;
 }
 
 static void on_step(void *owner)
@@ -331,7 +452,7 @@ static void on_step(void *owner)
 		client_abort(c->client);
 	else if (c->client)
 		fail_orphan(c);
-	else if (c->aborting)
+	else if (c->aborting || is_shut_out(c))
 		end(c);
 	else if (c->once_more)
 		connect_to(c);
@@ -376,13 +497,14 @@ enum err deliver_open(struct deliver *d, const struct deliver_target *target,
 	c->config = config_ref(d->config);
 	c->way = target->way;
 	c->upstream = target->way->upstream;
+	login_init(&c->login, d, c->way);
 	c->tls = target->way->tls;
 	c->needs = target->needs;
-	if (c->needs.keywords & EHLO_REQUIRETLS) {
-		c->search.proves = true;
+	c->proof.relaxed = c->needs.tls_optional && !requires_tls(c);
+	proof_prepare(&c->proof, &c->search, c->tls, requires_tls(c));
+	if (requires_tls(c))
 		c->tls = c->tls == CONFIG_TLS_IMPLICIT ? c->tls : CONFIG_TLS_REQUIRE;
-	}
-	c->verifies = c->search.proves || tls_choice_verifies(c->upstream, c->tls);
+	c->verifies = c->upstream && (requires_tls(c) || tls_choice_verifies(c->upstream, c->tls));
 	c->events = events;
 	c->owner = owner;
 	list_append(&d->connections, &c->link);
@@ -417,7 +539,7 @@ void deliver_send(struct deliver_connection *c, struct deliver_job *job)
 
 bool deliver_meets(const struct deliver_connection *c, const struct deliver_needs *needs)
 {
-	return c->client && c->was_up && session_meets(client_session(c->client), needs);
+	return c->client && c->was_up && (!c->proof.relaxed || needs->tls_optional) && session_meets(client_session(c->client), needs);
 }
 
 struct deliver_limits deliver_limits(const struct deliver_connection *c)
@@ -425,6 +547,15 @@ struct deliver_limits deliver_limits(const struct deliver_connection *c)
 	if (!c->client || !c->was_up)
 		return (struct deliver_limits){ SIZE_MAX, SIZE_MAX, SIZE_MAX };
 	return client_session(c->client)->limits;
+}
+
+size_t deliver_hosts(const struct deliver_connection *c, struct text *out, size_t max)
+{
+	size_t count = MIN(c->search.hosts.count, max);
+
+	for (size_t i = 0; i < count; i++)
+		out[i] = c->search.hosts.items[i].name;
+	return count;
 }
 
 size_t deliver_in_flight(const struct deliver_connection *c)
@@ -437,6 +568,23 @@ size_t deliver_in_flight(const struct deliver_connection *c)
 unsigned deliver_sent_count(const struct deliver_connection *c)
 {
 	return c->sent_count;
+}
+
+struct ip_port deliver_remote(const struct deliver_connection *c, struct text *host)
+{
+	*host = search_host(&c->search)->name;
+	return *address(c);
+}
+
+void deliver_open_gate(struct deliver_connection *c, struct deliver_job *job, bool may)
+{
+	if (c->client && c->was_up)
+		session_open_gate(client_session(c->client), job, may);
+}
+
+bool deliver_call_off(struct deliver_connection *c, struct deliver_job *job)
+{
+	return c->orphan == job || !c->client || session_call_off(client_session(c->client), job);
 }
 
 void deliver_finish(struct deliver_connection *c)

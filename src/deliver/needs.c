@@ -17,6 +17,7 @@ struct deliver_needs deliver_needs_of(const struct envelope *e, uint64_t bytes)
 		needs.keywords |= EHLO_SMTPUTF8;
 	if (e->tls_wish == ENVELOPE_TLS_REQUIRED)
 		needs.keywords |= EHLO_REQUIRETLS;
+	needs.tls_optional = e->tls_wish == ENVELOPE_TLS_OPTIONAL;
 	if (e->by == ENVELOPE_BY_RETURN) {
 		needs.keywords |= EHLO_DELIVERBY;
 		needs.by_time = e->by_time;
@@ -33,7 +34,7 @@ void deliver_needs_add(struct deliver_needs *needs, const struct envelope *e, ui
 bool deliver_needs_cover(const struct deliver_needs *a, const struct deliver_needs *b)
 {
 	return (a->keywords & b->keywords) == b->keywords && a->bytes >= b->bytes &&
-	       (!(b->keywords & EHLO_DELIVERBY) || a->by_time <= b->by_time);
+	       (!a->tls_optional || b->tls_optional) && (!(b->keywords & EHLO_DELIVERBY) || a->by_time <= b->by_time);
 }
 
 /* ---------------------------------------------------------------- what is not there */

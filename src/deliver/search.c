@@ -31,6 +31,18 @@ void search_note(struct search *s, enum deliver_kind kind, enum reason reason, c
 	failure_note(&s->failure, &r);
 }
 
+void search_report(const struct search *s, struct text host, enum policy_failure failure, struct text problem)
+{
+	struct policy_report report = { .domain = s->domain,
+		                        .policy = s->domain_policy,
+		                        .mx = host,
+		                        .failure = failure,
+		                        .problem = problem };
+
+	if (s->d->o.policy && is_direct(s))
+		policy_note(s->d->o.policy, &report);
+}
+
 /* ---------------------------------------------------------------- which addresses may be used */
 
 /* With addresses of our own only their families are used: mail from another address would not be from where it is
@@ -154,16 +166,53 @@ static void note_no_address(struct search *s, const struct target_host *host, en
 		            TEXT_ARGS(s->domain));
 }
 
+/* RFC 7672 section 2.1.3: where records may be and cannot be had, the host is not used. */
+static void on_proof(void *owner, enum err err, struct policy_host *proof, struct text problem)
+{
+	struct search *s = owner;
+	struct target_host *host = &s->hosts.items[s->next_host - 1];
+
+	count_dns_time(s);
+	host->proof = policy_host_ref(proof);
+	s->proofs_end = MAX(s->proofs_end, s->next_host);
+	if (err) {
+		s->place_count = 0;
+		search_note(s, DELIVER_TRANSIENT, REASON_DNS, "4.4.3", "the mail host %.*s is not used now: %.*s",
+		            TEXT_ARGS(host->name),
+		            TEXT_ARGS(problem.len ? problem : text_from(err_text(err))));
+		search_report(s, host->name, POLICY_DNSSEC_INVALID, problem);
+	}
+	step_later(s);
+}
+
+/* False: there is nothing to ask. */
+static bool ask_for_proof(struct search *s, struct target_host *host, const struct dns_address_list *found)
+{
+	if (!s->wants_dane || s->place_count == 0)
+		return false;
+	policy_host_unref(&host->proof);
+	s->dns_since_at = io_now_at(s->d->o.io);
+	enum err err = policy_find_host(s->d->o.policy, host->name, found->canonical, host->port, host->is_named,
+	                                found->secure, &s->policy, on_proof, s);
+
+	if (err)
+		s->place_count = 0; /* no memory */
+	return !err;
+}
+
 static void on_addresses(void *owner, enum err err, const struct dns_address_list *found, struct text problem)
 {
 	struct search *s = owner;
 	size_t host = s->next_host - 1;
 
 	count_dns_time(s);
-	if (err)
+	if (err) {
 		note_no_address(s, &s->hosts.items[host], err, problem);
-	else
+	} else {
 		add_places(s, host, found);
+		if (ask_for_proof(s, &s->hosts.items[host], found))
+			return;
+	}
 	step_later(s);
 }
 
@@ -188,6 +237,38 @@ static void find_addresses(struct search *s)
 }
 
 /* ---------------------------------------------------------------- hosts of a target */
+
+/* A domain without an MX names itself. */
+static void name_hosts(struct search *s, size_t from, const struct dns_mx_list *mx)
+{
+	for (size_t i = from; i < s->hosts.count; i++)
+		s->hosts.items[i].is_named = mx->secure || mx->is_implicit;
+	if (!mx->secure || arena_text(&s->arena, mx->canonical, &s->canonical))
+		s->canonical = TEXT_EMPTY;
+}
+
+static void on_policy(void *owner, enum err err, struct policy_domain *domain)
+{
+	struct search *s = owner;
+
+	count_dns_time(s);
+	s->domain_policy = domain ? policy_domain_ref(domain) : NULL;
+	if (err)
+		s->hosts.count = 0; /* no memory */
+	step_later(s);
+}
+
+/* False: there is nothing to ask. */
+static bool ask_for_policy(struct search *s)
+{
+	if (!s->wants_sts)
+		return false;
+	s->dns_since_at = io_now_at(s->d->o.io);
+	if (!policy_find_domain(s->d->o.policy, s->domain, &s->policy, on_policy, s))
+		return true;
+	s->hosts.count = 0; /* no memory */
+	return false;
+}
 
 static void on_mx(void *owner, enum err err, const struct dns_mx_list *mx, struct text problem)
 {
@@ -214,20 +295,12 @@ static void on_mx(void *owner, enum err err, const struct dns_mx_list *mx, struc
 		            own ? "mail for %.*s would come back to us: we are its best mail host"
 		                : "%.*s has no usable mail host",
 		            TEXT_ARGS(s->domain));
+	} else {
+		name_hosts(s, 0, mx);
+		if (ask_for_policy(s))
+			return;
 	}
 	step_later(s);
-}
-
-/* RFC 8689 section 4.2.1: neither the name of a mail host nor its certificate says anything where the DNS that named it
- * cannot be trusted; DANE and MTA-STS are not built yet. */
-static void note_no_proof(struct search *s)
-{
-	search_note(
-		s, DELIVER_PERMANENT, REASON_TLS_POLICY, "5.7.30",
-		"the sender demands TLS all the way (REQUIRETLS), and the mail hosts of %.*s cannot prove that "
-		"they are its own",
-		TEXT_ARGS(s->domain));
-	s->failure.result.lacking = true;
 }
 
 /* ---------------------------------------------------------------- domains of an upstream (mx: true) */
@@ -246,6 +319,7 @@ static void on_domain_mx(void *owner, enum err err, const struct dns_mx_list *mx
 	struct search *s = owner;
 	const struct config_endpoint *domain = &s->upstream->hosts.items[s->next_domain - 1];
 	struct target_hosts found = { .count = 0 };
+	size_t before = s->hosts.count;
 	bool own = false;
 
 	count_dns_time(s);
@@ -258,6 +332,8 @@ static void on_domain_mx(void *owner, enum err err, const struct dns_mx_list *mx
 		note_no_mx(s, domain->host, TEXT("there was no memory"));
 	else if (found.count == 0)
 		note_no_mx(s, domain->host, own ? TEXT("we are the best one ourselves") : TEXT("it has none"));
+	else
+		name_hosts(s, before, mx);
 	if (!find_next_domain(s))
 		step_later(s);
 }
@@ -288,8 +364,8 @@ static void find_hosts(struct search *s)
 			return;
 	} else if (!is_direct(s)) {
 		err = target_of_upstream(s->upstream, &s->d->random, &s->arena, &s->hosts);
-	} else if (s->proves) {
-		note_no_proof(s);
+		for (size_t i = 0; i < s->hosts.count; i++)
+			s->hosts.items[i].is_named = true;
 	} else if (text_starts(s->domain, TEXT("["))) {
 		err = target_of_literal(s->domain, s->config->direct.port, &s->arena, &s->hosts);
 	} else {
@@ -382,6 +458,10 @@ void search_fini(struct search *s)
 	if (!s->d)
 		return;
 	dns_cancel(&s->lookup);
+	policy_cancel(&s->policy);
+	policy_domain_unref(&s->domain_policy);
+	for (size_t i = 0; i < s->proofs_end; i++)
+		policy_host_unref(&s->hosts.items[i].proof);
 	io_later_cancel(s->d->o.io, &s->step);
 	arena_fini(&s->arena);
 }
@@ -396,4 +476,12 @@ void search_next(struct search *s, void (*on_next)(void *owner, bool found), voi
 void search_give_up(struct search *s)
 {
 	s->found_count = TARGET_TRIES_MAX;
+}
+
+/* What lies aside was of other hosts. */
+void search_skip_host(struct search *s)
+{
+	s->found_count--;
+	while (s->next_place < s->place_count && s->places[s->next_place].host == s->at.host)
+		s->next_place++;
 }

@@ -25,7 +25,8 @@ struct search {
 	const struct config_way *way;
 	const struct config_upstream *upstream; /* NULL: direct */
 	struct text domain;
-	bool proves; /* hosts must prove their names, from the domain on (REQUIRETLS) */
+	/* Whether DANE and MTA-STS are asked for; set before the first search_next. */
+	bool wants_dane, wants_sts;
 	struct arena arena;
 	void (*on_next)(void *owner, bool found);
 	void *owner;
@@ -41,6 +42,10 @@ struct search {
 	unsigned found_count;
 	struct failure failure;
 	struct dns_lookup *lookup;
+	struct policy_lookup *policy;
+	struct policy_domain *domain_policy; /* of MTA-STS; NULL: none */
+	size_t proofs_end; /* hosts before it may have a proof */
+	struct text canonical; /* the end of the domain's CNAME chain; empty: as itself, or not proved */
 	struct io_later step;
 	int64_t dns_since_at, dns_ms; /* -1: nothing was asked */
 	bool started, implicit_mx;
@@ -59,6 +64,12 @@ void search_give_up(struct search *s);
 /* A failure in our own words, in one sentence. */
 void search_note(struct search *s, enum deliver_kind kind, enum reason reason, const char *enhanced,
                  const char *format, ...) PRINTF_LIKE(5, 6);
+
+/* The host found last must not be used: that was no try, and its other addresses are passed over. */
+void search_skip_host(struct search *s);
+
+/* For the reports on TLS: of a host that nobody was connected to. */
+void search_report(const struct search *s, struct text host, enum policy_failure failure, struct text problem);
 
 static inline const struct target_host *search_host(const struct search *s)
 {

@@ -13,6 +13,8 @@ struct target_host {
 	struct text unix_path; /* socket instead of an address; empty: none */
 	uint16_t port;
 	unsigned preference; /* of the MX; 0 */
+	bool is_named;       /* a person named it, or DNSSEC proves that it is the domain's */
+	struct policy_host *proof; /* of DANE, once its addresses are known; the search's */
 };
 
 struct target_hosts {

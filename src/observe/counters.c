@@ -24,6 +24,11 @@ static struct text label_of_reason(unsigned value)
 	return value == REASON_NONE ? TEXT("none") : reason_text((enum reason)value);
 }
 
+static struct text label_of_proof(unsigned value)
+{
+	return event_proof_text((enum event_proof)(value + 1));
+}
+
 static struct text label_of_auth(unsigned value)
 {
 	static const struct text words[] = { [COUNTER_AUTH_SUCCEEDED] = LIT("succeeded"),
@@ -64,7 +69,8 @@ static const struct registered registry[] = {
 	{ .name = "auth_attempts_total", .help = "Logins, by their end", .field = FIELD(auth_attempts), .label = "result",
 	  .label_count = COUNTER_AUTH_COUNT, .label_text = label_of_auth },
 	TOTAL("tls_sessions_in", tls_sessions_in, "Inbound TLS sessions"),
-	TOTAL("tls_sessions_out", tls_sessions_out, "Outbound TLS sessions"),
+	{ .name = "tls_sessions_out_total", .help = "Outbound TLS sessions, by what proved the host", .field = FIELD(tls_sessions_out),
+	  .label = "by", .label_count = EVENT_PROOF_COUNT - 1, .label_text = label_of_proof },
 	TOTAL("tls_resumed_in", tls_resumed_in, "Inbound TLS sessions resumed by a ticket"),
 	TOTAL("tls_failures_in", tls_failures_in, "Inbound TLS handshakes that failed"),
 	{ .name = "tls_certificate_end_seconds", .help = "When the first certificate in use ends, Unix time; 0: there is none",

@@ -42,6 +42,18 @@ struct text event_kind_text(enum event_kind kind)
 	return (unsigned)kind < EVENT_COUNT ? kinds[kind] : TEXT_EMPTY;
 }
 
+struct text event_proof_text(enum event_proof proof)
+{
+	static const struct text words[] = { [EVENT_PROOF_UNSAID] = LIT(""),
+		                             [EVENT_PROOF_NONE] = LIT("none"),
+		                             [EVENT_PROOF_CA] = LIT("ca"),
+		                             [EVENT_PROOF_PIN] = LIT("pin"),
+		                             [EVENT_PROOF_DANE] = LIT("dane"),
+		                             [EVENT_PROOF_MTA_STS] = LIT("mta-sts") };
+
+	return (unsigned)proof < EVENT_PROOF_COUNT ? words[proof] : TEXT_EMPTY;
+}
+
 struct text event_level_text(enum event_level level)
 {
 	return (unsigned)level <= LEVEL_ERROR ? levels[level] : TEXT_EMPTY;

@@ -89,6 +89,8 @@ static void add_tls(struct buf *out, const struct event_tls *tls)
 	add_text(out, KEY("version"), tls->version);
 	add_text(out, KEY("cipher"), tls->cipher);
 	add_bool(out, KEY("verified"), tls->verified);
+	if (tls->by)
+		add_text(out, KEY("by"), event_proof_text(tls->by));
 	close_object(out, KEY("tls"), start);
 }
 
@@ -120,6 +122,15 @@ static void add_client(struct buf *out, const struct event *e)
 	add_text(out, KEY("via"), e->client_via);
 	add_text(out, KEY("mechanism"), e->mechanism);
 	close_object(out, KEY("client"), start);
+}
+
+static void add_login(struct buf *out, const struct event *e)
+{
+	size_t start = open_object(out, KEY("login"));
+
+	add_text(out, KEY("user"), e->login_user);
+	add_text(out, KEY("mechanism"), e->login_mechanism);
+	close_object(out, KEY("login"), start);
 }
 
 static void add_headers(struct buf *out, const struct event *e)
@@ -185,6 +196,7 @@ void observe_event_line(struct text node, const struct event *e, int64_t time_us
 	add_envelope(out, e);
 	add_outcome(out, e);
 	add_tls(out, &e->tls);
+	add_login(out, e);
 	add_ms(out, &e->ms);
 	add_client(out, e);
 	add_headers(out, e);

@@ -58,11 +58,10 @@ enum err policy_new(const struct policy_options *options, struct policy **out)
 	return err;
 }
 
-enum err policy_configure(struct policy *p, const struct config *config)
+void policy_configure(struct policy *p, const struct config *config)
 {
 	reports_configure(p->reports, config);
 	sts_configure(p->sts, config);
-	return ERR_OK;
 }
 
 void policy_free(struct policy **pointer)

@@ -26,7 +26,8 @@ struct counters {
 	/* Counted by the rooms. */
 	uint64_t smtp_connections, smtp_connections_refused;
 	uint64_t smtp_sessions;                      /* a gauge: now open */
-	uint64_t tls_sessions_in, tls_sessions_out;
+	uint64_t tls_sessions_in;
+	uint64_t tls_sessions_out[EVENT_PROOF_COUNT - 1];    /* by what proved the host: enum event_proof, less one */
 	uint64_t tls_resumed_in, tls_failures_in;    /* of tls_sessions_in those by a ticket; handshakes that came to nothing */
 	uint64_t tls_certificate_end;                /* a gauge: when the first of those in use ends, UTC seconds; 0: none */
 	uint64_t auth_attempts[COUNTER_AUTH_COUNT];  /* logins, by their end */

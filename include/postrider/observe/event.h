@@ -30,10 +30,18 @@ struct event_ms {
 };
 #define EVENT_MS_NONE ((struct event_ms){ -1, -1, -1, -1, -1, -1, -1, -1, -1 })
 
+/* What proved who the other side is. */
+enum event_proof {
+	EVENT_PROOF_UNSAID,
+	EVENT_PROOF_NONE, EVENT_PROOF_CA, EVENT_PROOF_PIN, EVENT_PROOF_DANE, EVENT_PROOF_MTA_STS,
+	EVENT_PROOF_COUNT
+};
+
 struct event_tls {
 	struct text version;         /* "TLSv1.3"; empty: no TLS */
 	struct text cipher;
 	bool verified;
+	enum event_proof by;         /* UNSAID: left out */
 };
 
 /* Empty texts, zero times and negative numbers are left out of the line; only a `from` that is empty and not NULL is
@@ -60,6 +68,7 @@ struct event {
 	struct text client_ip, client_helo, client_user, client_listener, client_protocol;
 	struct text client_via;      /* who spoke for the client: a proxy's address */
 	struct text mechanism;       /* of a login */
+	struct text login_user, login_mechanism; /* whom we logged in as, at the next hop, and how */
 	struct text serial;          /* of a certificate, hexadecimal */
 	int64_t not_after_time;      /* its end */
 	struct text subject;
@@ -75,6 +84,7 @@ struct event {
 
 struct text event_kind_text(enum event_kind kind);      /* "received", "reload_failed" */
 struct text event_level_text(enum event_level level);   /* "debug" "info" "warn" "error" */
+struct text event_proof_text(enum event_proof proof);   /* "none" "ca" "pin" "dane" "mta-sts" */
 
 struct observe;
 /* Cheap, never blocks, never fails: what does not fit is counted. On the loop's thread only. */
