@@ -111,6 +111,7 @@ struct queue_recipient {
 struct queue_work {
 	struct id id;
 	struct text key;
+	struct id about;                         /* of a report: the message whose settle brought it; else zero */
 	bool through;                            /* it began as an entry of the THROUGH modes: a client waits for its settle */
 	struct queue_message *message;           /* a reference, or NULL: not loaded yet */
 	struct queue_recipient *recipients;
@@ -238,6 +239,9 @@ void queue_settle(struct queue *q, const struct queue_settlement *s, queue_settl
 /* The mark that an attempt begins: joins the next commit, nobody waits for it (on_settled may be NULL). */
 void queue_claim(struct queue *q, struct id id, const uint32_t *ns, size_t count, queue_settled_fn *on_settled, void *owner);
 
+/* Takes such a mark back, also that of fresh mail, when nothing was begun: joins some later commit. */
+void queue_release(struct queue *q, struct id id, const uint32_t *ns, size_t count);
+
 /* ---------------------------------------------------------------- what waits */
 
 /* The queue's news for the scheduler. */
@@ -286,6 +290,47 @@ struct queue_cursor {                            /* where a scan goes on; zeroed
 typedef void queue_rows_fn(void *owner, enum err err, const struct queue_row *rows, size_t count, int64_t next_due_time);
 void queue_scan(struct queue *q, struct text key, const struct queue_cursor *after, int64_t until_time, size_t max_rows,
                 queue_rows_fn *on_rows, void *owner);
+
+/* The order of rows, and of the places between them. A cursor that is not set lies before all rows. */
+int queue_cursor_compare(const struct queue_cursor *a, const struct queue_cursor *b);
+/* The place just before a row. */
+struct queue_cursor queue_cursor_before(int64_t due_time, struct id id, uint32_t n);
+
+/* What is wanted of the rows of one key. Messages of one sender and class, of which so many have room: */
+struct queue_share {
+	uint64_t sender;
+	enum config_class class;
+	struct queue_cursor after;       /* rows before it are passed over */
+	size_t room;                     /* messages */
+	/* filled in: the place before the first row that was passed over for want of room */
+	bool left_some;
+	struct queue_cursor left;
+};
+#define QUEUE_CLASSES 3
+struct queue_wish {
+	unsigned classes;                                /* BIT of each that is looked for; rows of others are passed over */
+	struct queue_cursor after[QUEUE_CLASSES];        /* of each class: rows before it are passed over */
+	int64_t until_time;
+	const struct queue_share *shares;                /* copied; each sender of a class once */
+	size_t share_count;
+	size_t leader;                                   /* the search ends when shares[leader] has its room; SIZE_MAX: none */
+	bool others;                                     /* also rows of those that shares does not name */
+	size_t max_rows, max_looks;                      /* rows given, and rows looked at */
+};
+struct queue_found {
+	enum err err;                            /* then nothing else is told */
+	const struct queue_row *rows;
+	size_t count;
+	const struct queue_share *shares;        /* as in the wish, filled in */
+	size_t share_count;
+	struct queue_cursor end;                 /* the last row that was looked at; not set: none */
+	bool is_end;                             /* all that is due was looked at */
+	int64_t next_due_time;                   /* of the row behind it (INT64_MAX: none) */
+};
+/* Looks for rows of one key in order, passing over those that nobody has room for: a bounded number of looks, read in the disk
+ * lane. The caller goes on behind found->end. Rows that somebody holds in memory are given too. */
+typedef void queue_found_fn(void *owner, const struct queue_found *found);
+void queue_search(struct queue *q, struct text key, const struct queue_wish *wish, queue_found_fn *on_found, void *owner);
 
 /* Loads recipients of a message as a work (those that are gone, held or under another key are left out; with
  * none left ERR_NOT_FOUND). ERR_DAMAGED: the message was set aside, never to be sent; the recipients left the

@@ -58,15 +58,20 @@ static enum err make_ready(struct mail_data *m, struct outbox *o, size_t (*unsen
 enum err mail_data_send(struct mail_data *m, struct outbox *o, size_t (*unsent)(void *owner), void *owner)
 {
 	enum err err = ERR_OK;
-	struct text end;
 
 	while (!err && mail_data_left(m) > 0) {
 		err = make_ready(m, o, unsent, owner);
 		if (!err)
 			err = add_slice(m, o);
 	}
-	if (!err)
-		err = data_encode_end(&m->encoder, &end);
+	return err;
+}
+
+enum err mail_data_end(struct mail_data *m, struct outbox *o)
+{
+	struct text end;
+	enum err err = data_encode_end(&m->encoder, &end);
+
 	if (!err)
 		outbox_copy(o, end);
 	return err;

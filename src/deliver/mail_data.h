@@ -29,11 +29,14 @@ struct mail_data {
 void mail_data_init(struct mail_data *m, struct body_source *source, bool is_binary);
 uint64_t mail_data_left(const struct mail_data *m); /* octets not in the outbox yet */
 
-/* As much as goes now. ERR_OK: all of it is in the outbox, with its end. ERR_BUSY: the stream takes no more for
+/* As much as goes now. ERR_OK: all of it is in the outbox, and mail_data_end comes next. ERR_BUSY: the stream takes no more for
  * now; ERR_MORE: the source gives no more for now: come again. ERR_SYNTAX: a bare CR or LF, which must not leave;
  * others: the source failed. After those the end must never be sent. */
 MUST_USE enum err mail_data_send(struct mail_data *m, struct outbox *o, size_t (*unsent)(void *owner),
                                  void *owner);
+
+/* The end: a last line without its own gets one, and the dot. ERR_SYNTAX: a CR that is no part of a line end stands last. */
+MUST_USE enum err mail_data_end(struct mail_data *m, struct outbox *o);
 
 /* How many chunks the message makes: one at least. */
 size_t mail_data_chunks(const struct mail_data *m);

@@ -191,7 +191,7 @@ void transactions_end(struct session *s, enum session_end why, const char *words
 		} else {
 			r = lost_result(s, t, why, words);
 		}
-		if (why != SESSION_END_ABORT && is_reused(s, t) && t->heard == 0) {
+		if (why != SESSION_END_ABORT && is_reused(s, t) && t->heard == 0 && !t->called_off && !t->gate_shut) {
 			r.untouched = reply || !transaction_dot_is_out(t);
 			learn_cuts(s, t);
 		}

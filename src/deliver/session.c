@@ -602,6 +602,8 @@ void session_open_gate(struct session *s, struct deliver_job *job, bool may)
 		return;
 	session_enter(s);
 	transactions_open_gate(s, job, may);
+	if (!may)
+		s->o.out->later(s->o.owner);
 	session_leave(s);
 }
 

@@ -71,6 +71,9 @@ struct transaction {
 	bool early;       /* its one chunk goes behind the envelope, and waits for no reply */
 	bool in_chunk;    /* the command of a chunk is out, its octets are not */
 	bool lone_dot;    /* no recipient was accepted: the 354 gets an empty message */
+	bool gate_asked, gate_open; /* of a gated job */
+	bool gate_shut;   /* the end of its mail data may not leave */
+	bool called_off;  /* nobody wants it done any longer, and the end of its mail data has not left */
 	bool failed_here; /* not to be sent: refusal_* say why */
 	enum deliver_kind refusal_kind;
 	enum reason refusal_reason;
@@ -122,6 +125,9 @@ void transactions_reply(struct session *s, const struct reply *reply);
 /* Gives every job in hand its results, because the connection ends: by reply, which speaks of the
  * connection and whose line stands in s->line, or, without one, as words say ("the connection was lost"). */
 void transactions_end(struct session *s, enum session_end why, const char *words, const struct reply *reply);
+void transactions_open_gate(struct session *s, const struct deliver_job *job, bool may);
+/* False: too late. What it does is done by the next transactions_advance from session_later. */
+bool transactions_call_off(struct session *s, const struct deliver_job *job);
 /* How long what is awaited now may take; 0: nothing is awaited. */
 int64_t transactions_wait_ms(const struct session *s);
 size_t transactions_in_hand(const struct session *s);

@@ -72,20 +72,16 @@ static int by_key(const void *a, const void *b)
 	return order ? order : ((*left)->n > (*right)->n) - ((*left)->n < (*right)->n);
 }
 
-/* Nobody took it: the claim that it was written with is taken back with some later commit. */
+/* Nobody took it: the claim that it was written with is taken back. */
 static void release(struct queue *q, struct id id, const struct queue_recipient *r, size_t count)
 {
-	struct claim_op *op = calloc(1, sizeof(*op) + count * sizeof(op->ns[0]));
+	AUTO(free_memory) uint32_t *ns = calloc(count, sizeof(*ns));
 
-	if (!op)
-		return; /* then it stays marked: at worst told as an unknown outcome after an unclean stop */
-	op->op.kind = OP_RELEASE;
-	op->op.lazy = true;
-	op->id = id;
-	op->count = count;
+	if (!ns)
+		return; /* as in queue_release */
 	for (size_t i = 0; i < count; i++)
-		op->ns[i] = r[i].n;
-	writer_add(q, &op->op);
+		ns[i] = r[i].n;
+	queue_release(q, id, ns, count);
 }
 
 /* One delivery key's recipients, which stand together. */
@@ -99,6 +95,7 @@ static void announce_key(struct queue *q, const struct newcomer *in, const struc
 		work = work_new(id, r[0].key, r, count, in->sender, in->message);
 	if (work) {
 		work->through = !in->message->stored;
+		work->about = in->about;
 		queue_message_ref(work->message);
 		q->events->on_fresh(q->events_owner, &work);
 		if (!work)

@@ -8,7 +8,7 @@
  *   group.c    one transaction of the writer
  *   apply.c    operations as changes of rows in it
  *   aside.c    what is damaged, out of the way of the rest
- *   reader.c   jobs of the disk lane, many requests in one read transaction: load.c, scan.c, each.c
+ *   reader.c   jobs of the disk lane, many requests in one read transaction: load.c, scan.c, search.c, each.c
  *   body.c     the octets of a message from memory, from its row, from its file
  *   memory.c   messages in memory, and the budget for their bodies
  *   space.c    how much may still be taken in; the reserve
@@ -123,6 +123,7 @@ struct newcomer {
 	struct queue_recipient *recipients; /* as they begin; one block */
 	size_t recipient_count;
 	uint64_t sender;
+	struct id about; /* of a notice: whose settle brought it */
 };
 MUST_USE enum err newcomer_init(struct newcomer *in, struct message *message, const struct text *keys,
                                 const bool *held, const enum config_class *classes, int64_t now_time);
@@ -140,7 +141,7 @@ struct accept_op {
 void newcomers_free(struct queue *q, struct newcomer **list, size_t *count);
 /* Copies; appends to a list of newcomers. */
 MUST_USE enum err notices_add(struct queue *q, struct newcomer **list, size_t *count,
-                              const struct queue_notice *notices, size_t notice_count);
+                              const struct queue_settlement *s);
 
 struct settle_op {
 	struct op op;
@@ -300,6 +301,9 @@ struct reader {
 
 void reader_add(struct queue *q, struct read_request *r);
 
+/* A due row and its recipient, of which damaged is also one that is not there. scan.c */
+MUST_USE enum err due_row_read(struct reading *reading, const struct store_row *from, struct queue_row *row);
+
 /* ---------------------------------------------------------------- space: space.c */
 
 struct space {
@@ -351,9 +355,10 @@ MUST_USE enum err space_make_reserve(const struct shared *s, uint64_t bytes);
 struct answer {
 	struct io_later later;
 	struct queue *queue;
-	queue_settled_fn *on_settled; /* one of the three */
+	queue_settled_fn *on_settled; /* one of the four */
 	queue_loaded_fn *on_loaded;
 	queue_rows_fn *on_rows;
+	queue_found_fn *on_found;
 	void *owner;
 	enum err err;
 	bool spare, used;

@@ -62,21 +62,20 @@ static enum err copy_notice(struct queue *q, const struct queue_notice *from, st
 	return err;
 }
 
-enum err notices_add(struct queue *q, struct newcomer **list, size_t *count,
-                     const struct queue_notice *notices, size_t notice_count)
+enum err notices_add(struct queue *q, struct newcomer **list, size_t *count, const struct queue_settlement *s)
 {
 	enum err err = ERR_OK;
 
-	if (notice_count == 0)
+	if (s->notice_count == 0)
 		return ERR_OK;
-	struct newcomer *moved = realloc(*list, (*count + notice_count) * sizeof(*moved));
+	struct newcomer *moved = realloc(*list, (*count + s->notice_count) * sizeof(*moved));
 
 	if (!moved)
 		return ERR_NOMEM;
 	*list = moved;
-	for (size_t i = 0; i < notice_count && !err; i++) {
-		moved[*count] = (struct newcomer){ 0 };
-		err = copy_notice(q, &notices[i], &moved[*count]);
+	for (size_t i = 0; i < s->notice_count && !err; i++) {
+		moved[*count] = (struct newcomer){ .about = s->id };
+		err = copy_notice(q, &s->notices[i], &moved[*count]);
 		*count += !err;
 	}
 	return err;
@@ -180,7 +179,7 @@ struct settle_op *settle_make(struct queue *q, const struct queue_settlement *s,
 	enum err err = op ? copy_outcomes(op, s) : ERR_NOMEM;
 
 	if (!err)
-		err = notices_add(q, &op->notices, &op->notice_count, s->notices, s->notice_count);
+		err = notices_add(q, &op->notices, &op->notice_count, s);
 	if (!err)
 		return op;
 	if (op)
@@ -236,6 +235,20 @@ void queue_claim(struct queue *q, struct id id, const uint32_t *ns, size_t count
 	op->count = count;
 	op->on_settled = on_settled;
 	op->owner = owner;
+	memcpy(op->ns, ns, count * sizeof(ns[0]));
+	writer_add(q, &op->op);
+}
+
+void queue_release(struct queue *q, struct id id, const uint32_t *ns, size_t count)
+{
+	struct claim_op *op = calloc(1, sizeof(*op) + count * sizeof(op->ns[0]));
+
+	if (!op)
+		return; /* then it stays marked: at worst told as an unknown outcome after an unclean stop */
+	op->op.kind = OP_RELEASE;
+	op->op.lazy = true;
+	op->id = id;
+	op->count = count;
 	memcpy(op->ns, ns, count * sizeof(ns[0]));
 	writer_add(q, &op->op);
 }

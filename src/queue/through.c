@@ -64,6 +64,13 @@ bool through_has(struct queue *q, struct id id)
 	return find(q, id) != NULL;
 }
 
+bool queue_has_client(const struct queue *q, struct id id)
+{
+	struct map_item *found = q->volatiles.count ? map_find(&q->volatiles, id_key(&id)) : NULL;
+
+	return found && CONTAINER_OF(found, struct through, item)->phase != PHASE_STORING;
+}
+
 static struct op *take_late(struct through *t)
 {
 	struct list *first = list_shift(&t->late);
@@ -547,7 +554,7 @@ bool through_settle(struct queue *q, const struct queue_settlement *s, queue_set
 	enum err err = note_outcomes(t, s);
 
 	if (!err && t->phase != PHASE_DEAD)
-		err = notices_add(q, &t->notices, &t->notice_count, s->notices, s->notice_count);
+		err = notices_add(q, &t->notices, &t->notice_count, s);
 	queue_tell_later(q, on_settled, owner, err);
 	io_later_run(q->io, &t->later, consider, t);
 	return true;
