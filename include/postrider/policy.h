@@ -80,7 +80,7 @@ void policy_cancel(struct policy_lookup **slot); /* *slot may be NULL */
 /* Who says so. */
 enum policy_by { POLICY_BY_NOBODY, POLICY_BY_ROUTE, POLICY_BY_DANE, POLICY_BY_MTA_STS, POLICY_BY_MESSAGE };
 
-struct policy_question {
+struct policy_facts {
 	enum config_tls tls; /* of the route: NONE is its last word, but for a message that requires TLS */
 	bool requires_tls;   /* the message: REQUIRETLS (RFC 8689) */
 	bool tls_optional;   /* the message: "TLS-Required: No": DANE and MTA-STS do not count; nor does this with REQUIRETLS */
@@ -108,7 +108,7 @@ struct policy_demand {
 };
 
 /* Points into itself, and borrows from the question: it is not to be moved. */
-void policy_demand_of(const struct policy_question *q, struct policy_demand *out);
+void policy_demand_of(const struct policy_facts *q, struct policy_demand *out);
 
 /* ---------------------------------------------------------------- reports (RFC 8460) */
 

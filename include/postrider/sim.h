@@ -126,8 +126,9 @@ struct text sim_peer_message(const struct sim_peer *p, unsigned n);
 struct text sim_peer_transcript(const struct sim_peer *p);
 
 /* A name server that answers from lines as in a zone file, names absolute: "example.com. 300 MX 10 mx.example.com.".
- * A name with "SERVFAIL", "REFUSED" or "SILENCE" in the place of a type answers so to everything. What it does not know
- * is NXDOMAIN, or no data when the name has other records. */
+ * A name with "SERVFAIL", "REFUSED" or "SILENCE" in the place of a TTL answers so to everything, or to questions for the type
+ * behind it. What it does not know is NXDOMAIN, or no data when the name has other records. With "SECURE" everything from
+ * that name down has the AD bit, with "INSECURE" nothing, the nearest line counts; a chain has it when each name has. */
 struct sim_names;
 
 MUST_USE enum err sim_names_new(struct sim *s, struct ip_port at, const char *zone, struct sim_names **out);

@@ -46,7 +46,7 @@ bool proof_find(struct proof *p, struct search *s, enum config_tls tls, bool req
 {
 	const struct target_host *host = search_host(s);
 	bool by_policy = is_direct(s) || s->upstream->dane;
-	struct policy_question q = {
+	struct policy_facts q = {
 		.tls = tls,
 		.requires_tls = requires_tls && by_policy, /* else an upstream's name is, as the configuration has it */
 		.tls_optional = p->relaxed,

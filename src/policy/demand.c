@@ -41,7 +41,7 @@ static void add_name(struct policy_demand *d, struct text name)
 
 /* RFC 7672 section 3.2.2: under an issuer's record the certificate is for the base domain, or for the domain whose mail
  * it takes. */
-static void demand_dane(const struct policy_question *q, struct policy_demand *d)
+static void demand_dane(const struct policy_facts *q, struct policy_demand *d)
 {
 	const struct policy_host *h = q->host;
 
@@ -63,7 +63,7 @@ static void demand_dane(const struct policy_question *q, struct policy_demand *d
 	add_name(d, q->domain_canonical);
 }
 
-static void demand_name(const struct policy_question *q, struct policy_demand *d, enum policy_by by)
+static void demand_name(const struct policy_facts *q, struct policy_demand *d, enum policy_by by)
 {
 	demand_tls(d, by);
 	d->by = by;
@@ -72,7 +72,7 @@ static void demand_name(const struct policy_question *q, struct policy_demand *d
 	add_name(d, q->host_name);
 }
 
-static void demand_sts(const struct policy_question *q, struct policy_demand *d)
+static void demand_sts(const struct policy_facts *q, struct policy_demand *d)
 {
 	if (!policy_domain_allows(q->domain, q->host_name)) {
 		refuse(d, false, "the MTA-STS policy of %.*s does not allow the mail host %.*s",
@@ -84,7 +84,7 @@ static void demand_sts(const struct policy_question *q, struct policy_demand *d)
 }
 
 /* RFC 8689 section 4.2.1: the name of the host must be proved, and the host. */
-static void demand_proof(const struct policy_question *q, struct policy_demand *d)
+static void demand_proof(const struct policy_facts *q, struct policy_demand *d)
 {
 	demand_tls(d, POLICY_BY_MESSAGE);
 	if (d->proves || d->refusal.len > 0)
@@ -99,7 +99,7 @@ static void demand_proof(const struct policy_question *q, struct policy_demand *
 }
 
 /* A person wants this host to be proved by its records. */
-static void demand_records(const struct policy_question *q, struct policy_demand *d)
+static void demand_records(const struct policy_facts *q, struct policy_demand *d)
 {
 	if (d->expect.proof != TLS_PROOF_DANE)
 		refuse(d, false,
@@ -107,7 +107,7 @@ static void demand_records(const struct policy_question *q, struct policy_demand
 		       TEXT_ARGS(q->host_name));
 }
 
-void policy_demand_of(const struct policy_question *q, struct policy_demand *out)
+void policy_demand_of(const struct policy_facts *q, struct policy_demand *out)
 {
 	bool optional = q->tls_optional && !q->requires_tls;
 	bool none = q->tls == CONFIG_TLS_NONE && !q->requires_tls;

@@ -21,6 +21,7 @@ struct server {
 	struct schedule *schedule;
 	struct auth *auth;
 	struct policy_service *policy; /* NULL: none was ever configured */
+	struct policy *tls_policy;     /* DANE and MTA-STS */
 	struct memory_watch *memory_watch;
 	struct receive *receive;
 	struct admin *admin;

@@ -157,6 +157,30 @@ static enum err open_admin(struct server *s, struct buf *problem)
 	return err;
 }
 
+/* What is known of other domains' TLS is kept beside the queue. */
+static enum err open_policy(struct server *s)
+{
+	AUTO(buf_fini) struct buf directory = BUF(4096);
+	struct policy_options options = {
+		.io = s->io,
+		.dns = s->dns,
+		.config = s->config,
+		.observe = s->observe,
+		.disk = s->disk,
+		.queue = s->queue,
+		.newest_id_time = queue_newest_time(s->queue),
+		.seed = io_random_u64(s->io),
+		.client_context = s->options.client_context ? s->options.client_context
+		                                            : client_context_with_ca,
+		.client_context_owner = s->options.client_context ? s->options.tls_owner : s,
+	};
+
+	buf_add(&directory, s->config->spool.path);
+	buf_add_string(&directory, "/policy");
+	options.directory = buf_text(&directory);
+	return buf_err(&directory) ? buf_err(&directory) : policy_new(&options, &s->tls_policy);
+}
+
 static enum err open_rooms(struct server *s, struct buf *problem)
 {
 	struct deliver_options deliver = { .io = s->io,
@@ -175,12 +199,23 @@ static enum err open_rooms(struct server *s, struct buf *problem)
 		                           .problem = problem };
 	struct schedule_options schedule;
 	struct receive_options receive;
-	enum err err = deliver_new(&deliver, &s->deliver);
+	enum err err = open_policy(s);
 
+	deliver.policy = s->tls_policy;
+	if (!err)
+		err = deliver_new(&deliver, &s->deliver);
 	if (err)
 		return err;
 	schedule = (struct schedule_options){
-		s->io, s->queue, s->deliver, s->observe, s->config, io_random_u64(s->io), outbound_share(s)
+		.io = s->io,
+		.queue = s->queue,
+		.deliver = s->deliver,
+		.observe = s->observe,
+		.config = s->config,
+		.disk = s->disk,
+		.spool = s->config->spool.path,
+		.seed = io_random_u64(s->io),
+		.max_connections = outbound_share(s),
 	};
 	err = schedule_new(&schedule, &s->schedule);
 	if (err)
@@ -238,6 +273,7 @@ static void give_up(struct server *s)
 	policy_service_free(&s->policy);
 	schedule_free(&s->schedule);
 	deliver_free(&s->deliver);
+	policy_free(&s->tls_policy);
 	dns_free(&s->dns);
 	if (s->queue)
 		queue_close(&s->queue, on_closed, NULL);
@@ -405,6 +441,7 @@ enum err server_reload(struct server *s, const struct config *config, struct buf
 		return err;
 	}
 	schedule_configure(s->schedule, config);
+	policy_configure(s->tls_policy, config);
 	if (s->admin)
 		admin_configure(s->admin, config);
 	s->config = config_ref(config);
@@ -455,6 +492,7 @@ static void on_admin_closed(void *owner)
 	policy_service_free(&s->policy);
 	schedule_free(&s->schedule);
 	deliver_free(&s->deliver);
+	policy_free(&s->tls_policy);
 	dns_free(&s->dns);
 	io_timer_stop(s->io, &s->watch);
 	s->waits = s->history ? 2 : 1;

@@ -46,6 +46,7 @@ struct answer_parts {
 	bool name_exists;
 	unsigned rcode;
 	bool silent;
+	bool insecure; /* a name on the way is in no signed zone */
 };
 
 #define SERVFAIL 2
@@ -59,6 +60,39 @@ static void add_record(struct answer_parts *parts, const struct zone_line *line,
 			(struct dns_record){ line->name, line->type, ttl, line->data, DNS_SECTION_ANSWER };
 }
 
+static bool is_under(struct text name, struct text zone)
+{
+	if (name.len <= zone.len)
+		return text_eq_nocase(name, zone);
+	return text_ends_nocase(name, zone) && name.at[name.len - zone.len - 1] == '.';
+}
+
+/* The nearest line above a name says whether its zone is signed. */
+static bool is_signed(struct text zone, struct text name)
+{
+	struct text rest = zone;
+	struct zone_line line;
+	size_t nearest = 0;
+	bool found = false;
+
+	while (next_line(&rest, &line)) {
+		struct text owner = without_dot(line.name);
+		bool says = text_eq(line.ttl, TEXT("SECURE")) || text_eq(line.ttl, TEXT("INSECURE"));
+
+		if (!says || !is_under(name, owner) || owner.len < nearest)
+			continue;
+		nearest = owner.len;
+		found = text_eq(line.ttl, TEXT("SECURE"));
+	}
+	return found;
+}
+
+/* Of one type, or of all. */
+static bool is_for(const struct zone_line *line, struct text type)
+{
+	return line->type.len == 0 || text_eq_nocase(line->type, type);
+}
+
 static void collect(struct text zone, struct text name, struct text type, unsigned depth,
                     struct answer_parts *parts)
 {
@@ -66,16 +100,17 @@ static void collect(struct text zone, struct text name, struct text type, unsign
 	struct zone_line line;
 	uint64_t ttl;
 
+	parts->insecure |= !is_signed(zone, name);
 	while (depth < 8 && next_line(&rest, &line)) {
 		if (!text_eq_nocase(without_dot(line.name), name))
 			continue;
 		parts->name_exists = true;
 		if (text_eq(line.ttl, TEXT("SERVFAIL")))
-			parts->rcode = SERVFAIL;
+			parts->rcode = is_for(&line, type) ? SERVFAIL : parts->rcode;
 		else if (text_eq(line.ttl, TEXT("REFUSED")))
-			parts->rcode = REFUSED;
+			parts->rcode = is_for(&line, type) ? REFUSED : parts->rcode;
 		else if (text_eq(line.ttl, TEXT("SILENCE")))
-			parts->silent = true;
+			parts->silent |= is_for(&line, type);
 		else if (text_to_u64(line.ttl, UINT32_MAX, &ttl))
 			continue;
 		else if (text_eq_nocase(line.type, type))
@@ -103,6 +138,8 @@ static void answer(void *owner, struct text query, struct buf *out)
 	reply.rcode = parts.rcode ? parts.rcode : parts.name_exists ? 0 : NXDOMAIN;
 	reply.count = reply.rcode ? 0 : parts.count;
 	reply.limit_bytes = q.udp_bytes;
+	reply.authentic =
+		q.authentic_wanted && !parts.insecure && reply.rcode != SERVFAIL && reply.rcode != REFUSED;
 	if (dns_message_build_reply(query, &reply, out))
 		buf_reset(out);
 }
