@@ -67,7 +67,8 @@ static void check_upstreams(struct load *load)
 			continue;
 		if (upstream->hosts.count)
 			check_hosts(load, upstream, hosts ? &hosts->spot : &origin->spot);
-		else if (!upstream->provider.len || hosts)
+		else if (hosts || !origin_find_format(load->snapshot, "upstreams.%.*s.provider",
+		                                      TEXT_ARGS(upstream->name)))
 			load_expected(load,
 			              load_error(load, hosts ? &hosts->spot : &origin->spot,
 			                         "this upstream has no hosts"),

@@ -187,7 +187,8 @@ static void check_exposure(struct load *load, const struct config_upstream *u)
 		               SHOWN(u->name));
 		load_detail(load, f, "%s", why);
 		load_hint(load, f, "%s",
-		          u->verify && u->mx ? "server_name:" : "tls: require with verify: true; or auth_plaintext: true");
+		          u->verify && u->mx ? "server_name:"
+		                             : "tls: require with verify: true; or auth_plaintext: true");
 		return;
 	}
 }
@@ -282,7 +283,8 @@ static void check_region(struct load *load, const struct config_upstream *u)
 		load_expected(load,
 		              load_error(load, spot_of(load, u, "region"), "a region belongs to a provider"),
 		              "provider:");
-	else if (p && p->any_region && !u->region.len && !u->hosts.count)
+	else if (p && p->any_region && !u->hosts.count &&
+	         !origin_find_format(load->snapshot, "upstreams.%.*s.region", TEXT_ARGS(u->name)))
 		load_expected(
 			load,
 			load_error(load, spot_of(load, u, "provider"), "provider %s needs a region", p->name),

@@ -115,6 +115,12 @@ static void complete_upstream(struct load *load, struct config_upstream *upstrea
 	else
 		upstream->retry = config->retry;
 	complete_login(load, buf_text(&table), &upstream->login);
+	const struct provider *provider = provider_find(upstream->provider);
+
+	/* some write the token for both: then the name is a secret, and login_of puts it there again */
+	if (provider && provider->username_is_password &&
+	    text_eq(upstream->login.username, upstream->login.secret))
+		upstream->login.username = TEXT_EMPTY;
 }
 
 void complete_upstreams(struct load *load)

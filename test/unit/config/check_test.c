@@ -183,6 +183,162 @@ static const struct {
 	  "  expected: spool.max_size, without its reserve, above access.max_message_size\n"
 	  "\n"
 	  "1 error; nothing was started or changed.\n" },
+	{ "a mechanism without what it takes", "upstreams: {a: {hosts: [a.example:587], auth: plain}}\n",
+	  "c.yaml:1:47: error: this mechanism needs a name and a password\n"
+	  "    1 | upstreams: {a: {hosts: [a.example:587], auth: plain}}\n"
+	  "      |                                               ^^^^^\n"
+	  "  expected: username: and password_file:\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "tokens from nowhere", "upstreams: {a: {hosts: [a.example:587], username: u, auth: xoauth2}}\n",
+	  "c.yaml:1:60: error: this mechanism needs a name and tokens\n"
+	  "    1 | upstreams: {a: {hosts: [a.example:587], username: u, auth: xoauth2}}\n"
+	  "      |                                                            ^^^^^^^\n"
+	  "  expected: username: and oauth2:\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "tokens from two places",
+	  "upstreams: {a: {hosts: [a.example:587], username: u, oauth2: {token_file: /t, token_command: c}}}\n",
+	  "c.yaml:1:62: error: more than one source of tokens\n"
+	  "    1 | upstreams: {a: {hosts: [a.example:587], username: u, oauth2: {token_file: /t, token_command: c}}}\n"
+	  "      |                                                              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
+	  "  expected: one of token_url, token_file, token_command\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "a token for nothing",
+	  "upstreams: {a: {hosts: [a.example:587], username: u, oauth2: {token_url: https://i.example/, client_id: c}}}\n",
+	  "c.yaml:1:74: error: nothing that a token would be given for\n"
+	  "    1 | upstreams: {a: {hosts: [a.example:587], username: u, oauth2: {token_url: https://i.example/, client_...\n"
+	  "      |                                                                          ^^^^^^^^^^^^^^^^^^\n"
+	  "  expected: client_secret_file:, or refresh_token_file:\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "a username alone", "upstreams: {a: {hosts: [a.example:587], username: u}}\n",
+	  "c.yaml:1:51: error: a username without a password and without tokens\n"
+	  "    1 | upstreams: {a: {hosts: [a.example:587], username: u}}\n"
+	  "      |                                                   ^\n"
+	  "  expected: password_file: or oauth2:\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "a login by a certificate that is not there", "upstreams: {a: {hosts: [a.example:587], auth: external}}\n",
+	  "c.yaml:1:47: error: external means the certificate that we show\n"
+	  "    1 | upstreams: {a: {hosts: [a.example:587], auth: external}}\n"
+	  "      |                                               ^^^^^^^^\n"
+	  "  expected: cert: and key:\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "half of a certificate of ours", "upstreams: {a: {hosts: [a.example:587], key: /k}}\n",
+	  "c.yaml:1:46: error: a key without its certificate\n"
+	  "    1 | upstreams: {a: {hosts: [a.example:587], key: /k}}\n"
+	  "      |                                              ^^\n"
+	  "  expected: cert:\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "a proof that is not wanted", "upstreams: {a: {hosts: [a.example:587], dane: true, verify: false}}\n",
+	  "c.yaml:1:47: error: verify: false takes any certificate, and dane does not\n"
+	  "    1 | upstreams: {a: {hosts: [a.example:587], dane: true, verify: false}}\n"
+	  "      |                                               ^^^^\n"
+	  "  expected: one of the two\n"
+	  "\n"
+	  "c.yaml:1:61: warning: the certificate of upstream \"a\" is not checked\n"
+	  "    1 | upstreams: {a: {hosts: [a.example:587], dane: true, verify: false}}\n"
+	  "      |                                                             ^^^^^\n"
+	  "  anyone between us and it can read and change the mail\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "MX hosts of an address", "upstreams: {a: {hosts: ['192.0.2.1:25'], mx: true}}\n",
+	  "c.yaml:1:24: error: an address has no MX hosts: 192.0.2.1:25\n"
+	  "    1 | upstreams: {a: {hosts: ['192.0.2.1:25'], mx: true}}\n"
+	  "      |                        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
+	  "  expected: a domain, or mx: false\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "another user without a password",
+	  "upstreams: {a: {hosts: [a.example:587]}}\n"
+	  "routes: [{via: a, username: u}]\n",
+	  "c.yaml:2:29: error: a username without a password\n"
+	  "    2 | routes: [{via: a, username: u}]\n"
+	  "      |                             ^\n"
+	  "  expected: password_file:\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "another user where nobody is logged in",
+	  "upstreams: {a: {hosts: [a.example:587], auth: none}}\n"
+	  "routes: [{via: a, username: u, password: p}]\n",
+	  "c.yaml:2:29: error: upstream \"a\" takes no passwords\n"
+	  "    2 | routes: [{via: a, username: u, password: ***\n"
+	  "      |                             ^\n"
+	  "  expected: auth: auto there, or an upstream of its own with other credentials\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "no message is of that size", "routes: [{min_size: 2MB, max_size: 1MB, via: hold}, {via: direct}]\n",
+	  "c.yaml:1:21: error: no message is larger than min_size and smaller than max_size\n"
+	  "    1 | routes: [{min_size: 2MB, max_size: 1MB, via: hold}, {via: direct}]\n"
+	  "      |                     ^^^\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "an own schedule without times", "routes: [{via: direct, retry: {schedule: []}}]\n",
+	  "c.yaml:1:42: error: a schedule without times\n"
+	  "    1 | routes: [{via: direct, retry: {schedule: []}}]\n"
+	  "      |                                          ^^^^^\n"
+	  "  expected: schedule: [1m, 5m, 15m, 1h, 4h]\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "everybody's provider", "limits: {any: {match_mx: .google.com}}\n",
+	  "c.yaml:1:26: error: match_mx is for a provider's limits, not for `any`\n"
+	  "    1 | limits: {any: {match_mx: .google.com}}\n"
+	  "      |                          ^^^^^^^^^^^\n"
+	  "  expected: limits: {gmail.com: {match_mx: .google.com}}\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "a rule to nowhere", "rules: [{reply: '450', do: other-route}]\n",
+	  "c.yaml:1:28: error: other-route needs an upstream\n"
+	  "    1 | rules: [{reply: '450', do: other-route}]\n"
+	  "      |                            ^^^^^^^^^^^\n"
+	  "  expected: via: and the name of an upstream\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "a rule to another way than it goes", "rules: [{reply: '450', do: slow, via: b}]\n",
+	  "c.yaml:1:39: error: via belongs to do: other-route\n"
+	  "    1 | rules: [{reply: '450', do: slow, via: b}]\n"
+	  "      |                                       ^\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "a rule for somebody who is not there", "rules: [{reply: '450', upstream: [direct, ses], do: slow}]\n",
+	  "c.yaml:1:34: error: there is no upstream \"ses\"\n"
+	  "    1 | rules: [{reply: '450', upstream: [direct, ses], do: slow}]\n"
+	  "      |                                  ^^^^^^^^^^^^^^^^^^^^^^^^^\n"
+	  "  expected: the name of an upstream, or direct\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "a login that others may see",
+	  "upstreams: {a: {hosts: [a.example:25], tls: opportunistic, username: u, password: p}}\n",
+	  "c.yaml:1:45: error: the login at upstream \"a\" would be shown to whoever answers there\n"
+	  "    1 | upstreams: {a: {hosts: [a.example:25], tls: opportunistic, username: u, password: ***\n"
+	  "      |                                             ^^^^^^^^^^^^^\n"
+	  "  TLS is not demanded\n"
+	  "  hint: tls: require with verify: true; or auth_plaintext: true\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "a login for whoever the DNS names",
+	  "upstreams: {a: {hosts: [a.example:25], mx: true, username: u, password: p}}\n",
+	  "c.yaml:1:13: error: the login at upstream \"a\" would be shown to whoever answers there\n"
+	  "    1 | upstreams: {a: {hosts: [a.example:25], mx: true, username: u, password: ***\n"
+	  "      |             ^\n"
+	  "  the DNS says which host it is (mx: true), and that is what its certificate is compared with\n"
+	  "  hint: server_name:\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "a login of a route that others may see",
+	  "upstreams: {a: {hosts: [a.example:587], username: u, password: p}}\n"
+	  "routes: [{from: x.example, via: a, tls: opportunistic}, {via: a}]\n",
+	  "c.yaml:1:13: error: the login at upstream \"a\" would be shown to whoever answers there\n"
+	  "    1 | upstreams: {a: {hosts: [a.example:587], username: u, password: ***\n"
+	  "      |             ^\n"
+	  "  TLS is not demanded\n"
+	  "  hint: tls: require with verify: true; or auth_plaintext: true\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
 };
 
 /* Legal and odd: a warning, and it loads. */
@@ -253,6 +409,78 @@ static const struct {
 	  "      |                     ^^\n"
 	  "  hint: warn_after: never says the same\n"
 	  "\n" },
+	{ "a route by size that is never reached",
+	  "routes:\n"
+	  "  - {min_size: 1MB, via: hold}\n"
+	  "  - {min_size: 2MB, user: ann, header: {X-Stream: bulk}, via: direct}\n",
+	  "c.yaml:3:5: warning: this route is never reached: route #1 matches all that it would\n"
+	  "    3 |   - {min_size: 2MB, user: ann, header: {X-Stream: bulk}, via: direct}\n"
+	  "      |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
+	  "  hint: put the narrower route first (defined at c.yaml:2)\n"
+	  "\n" },
+	{ "a route by user and header field that is never reached",
+	  "routes:\n"
+	  "  - {user: any, header: {x-stream: '*'}, via: hold}\n"
+	  "  - {user: ann, header: {X-Stream: bulk, List-Id: a}, via: direct}\n",
+	  "c.yaml:3:5: warning: this route is never reached: route #1 matches all that it would\n"
+	  "    3 |   - {user: ann, header: {X-Stream: bulk, List-Id: a}, via: direct}\n"
+	  "      |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
+	  "  hint: put the narrower route first (defined at c.yaml:2)\n"
+	  "\n" },
+	{ "a road for what does not leave", "routes: [{to: a.example, via: hold, helo: a.example}, {via: direct}]\n",
+	  "c.yaml:1:43: warning: helo has no meaning via hold\n"
+	  "    1 | routes: [{to: a.example, via: hold, helo: a.example}, {via: direct}]\n"
+	  "      |                                           ^^^^^^^^^\n"
+	  "\n" },
+	{ "a login for MX hosts", "routes: [{via: direct, username: ann}]\n",
+	  "c.yaml:1:34: warning: username has no meaning via direct\n"
+	  "    1 | routes: [{via: direct, username: ann}]\n"
+	  "      |                                  ^^^\n"
+	  "\n" },
+	{ "a size that is never taken", "routes: [{min_size: 1GB, via: hold}, {via: direct}]\n",
+	  "c.yaml:1:21: warning: no message of that size is taken: access.max_message_size is smaller\n"
+	  "    1 | routes: [{min_size: 1GB, via: hold}, {via: direct}]\n"
+	  "      |                     ^^^\n"
+	  "\n" },
+	{ "weights that do not count", "upstreams: {a: {hosts: ['a.example:587*2', b.example:587]}}\n",
+	  "c.yaml:1:24: warning: weights have no meaning with balance: order\n"
+	  "    1 | upstreams: {a: {hosts: ['a.example:587*2', b.example:587]}}\n"
+	  "      |                        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
+	  "  hint: balance: weighted\n"
+	  "\n" },
+	{ "a proof that is not looked at", "upstreams: {a: {hosts: [a.example:25], tls: none, ca_file: /ca}}\n",
+	  "c.yaml:1:60: warning: ca_file is not looked at without `tls: require` or `implicit`\n"
+	  "    1 | upstreams: {a: {hosts: [a.example:25], tls: none, ca_file: /ca}}\n"
+	  "      |                                                            ^^^\n"
+	  "  hint: tls: require\n"
+	  "\n" },
+	{ "a login that others may see, by choice",
+	  "upstreams: {a: {hosts: [a.example:25], tls: none, username: u, auth_plaintext: true, password: p}}\n",
+	  "c.yaml:1:80: warning: the login at upstream \"a\" is shown to whoever answers there\n"
+	  "    1 | upstreams: {a: {hosts: [a.example:25], tls: none, username: u, auth_plaintext: true, password: ***\n"
+	  "      |                                                                                ^^^^\n"
+	  "  TLS is not demanded\n"
+	  "\n" },
+	{ "a rule that is never reached",
+	  "rules:\n"
+	  "  - {reply: 4*, text: many, do: slow}\n"
+	  "  - {reply: 421 4.7.0, text: Too Many messages, do: suspend}\n",
+	  "c.yaml:3:5: warning: this rule is never reached: rule #1 matches all that it would\n"
+	  "    3 |   - {reply: 421 4.7.0, text: Too Many messages, do: suspend}\n"
+	  "      |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
+	  "  hint: put the narrower rule first (defined at c.yaml:2)\n"
+	  "\n" },
+	{ "a time that nothing lasts", "rules: [{reply: '550', do: bounce, for: 5m}]\n",
+	  "c.yaml:1:41: warning: `for` has a meaning with slow and suspend only\n"
+	  "    1 | rules: [{reply: '550', do: bounce, for: 5m}]\n"
+	  "      |                                         ^^\n"
+	  "\n" },
+	{ "an upstream's own retries", "upstreams: {a: {hosts: [a.example:587], retry: {warn_after: 6d}}}\n",
+	  "c.yaml:1:61: warning: mail is given up before anyone is warned\n"
+	  "    1 | upstreams: {a: {hosts: [a.example:587], retry: {warn_after: 6d}}}\n"
+	  "      |                                                             ^^\n"
+	  "  hint: warn_after: never says the same\n"
+	  "\n" },
 };
 
 /* Legal, and nothing to say about it. */
@@ -286,6 +514,22 @@ static const struct {
 	{ "an upstream called default needs none",
 	  "upstreams: {b: {hosts: [b.example:25]}, default: {hosts: [a.example:25]}}\n"
 	  "routes: [{to: x.example, via: b}, {via: default}]\n" },
+	{ "routes whose conditions on the message differ",
+	  "routes: [{user: ann, via: hold}, {user: bob, via: hold}, {header: {X-A: b*}, via: hold}, "
+	  "{header: {X-A: bc}, via: hold}, {max_size: 1MB, via: hold}, {max_size: 2MB, via: hold}, "
+	  "{min_size: 2MB, via: hold}, {min_size: 1MB, via: hold}, {user: any, via: hold}, {via: direct}]\n" },
+	{ "rules that differ",
+	  "rules: [{reply: '421', do: slow}, {reply: 42*, do: slow}, {reply: '* 4.7.1', do: slow}, "
+	  "{reply: 450 4.7.*, to: a.example, do: slow}, {reply: 450 4.7.2, do: slow}, "
+	  "{reply: '550', text: spam, do: retry}, {reply: '550', do: retry}]\n" },
+	{ "a login over TLS", "upstreams: {a: {hosts: [a.example:587], username: u, password: p}}\n" },
+	{ "a login on this machine, without TLS",
+	  "upstreams: {a: {hosts: ['127.0.0.1:25'], tls: none, username: u, password: p}}\n" },
+	{ "MX hosts by a domain's name",
+	  "upstreams: {a: {hosts: [a.example:25], mx: true, server_name: mx.a.example, username: u, password: p}}\n" },
+	{ "a login for some", "upstreams: {a: {hosts: [a.example:587]}}\n"
+	                      "routes: [{from: x.example, via: a, username: u, password: p}, {via: a}]\n" },
+	{ "a class for mail that leaves", "routes: [{from: x.example, via: direct, class: bulk}, {via: direct}]\n" },
 };
 
 static void errors_read_as_promised(void **state)
