@@ -102,6 +102,8 @@ struct queue_recipient {
 	struct text key;                 /* delivery key */
 	enum config_class class;         /* how soon it goes among those of its key, as far as was known when its row was written */
 	bool unknown_outcome;            /* the last attempt may have delivered it */
+	/* Of fresh mail, not kept on disk: its row is not claimed, since queue_mark notes each attempt before it can deliver. */
+	bool unclaimed;
 	bool warned;                     /* a delay warning went out */
 	bool late_told;                  /* that the sender's time is over (DELIVERBY with N) was told */
 	bool released;                   /* a person let it go: neither a route nor a release time holds it again */
@@ -162,6 +164,7 @@ struct queue_submission {
 	const struct text *keys;                 /* delivery key of each recipient, in order; copied */
 	const bool *held;                        /* NULL: none; else those that begin held */
 	const enum config_class *classes;        /* NULL: all normal; else of each recipient */
+	const bool *strict;                      /* NULL: none; else those whose attempts are noted by queue_mark */
 	enum queue_mode mode;
 	int64_t budget_ms;                       /* of the THROUGH modes; 0: without end */
 };
@@ -241,6 +244,19 @@ void queue_claim(struct queue *q, struct id id, const uint32_t *ns, size_t count
 
 /* Takes such a mark back, also that of fresh mail, when nothing was begun: joins some later commit. */
 void queue_release(struct queue *q, struct id id, const uint32_t *ns, size_t count);
+
+/* The line of the ledger: from here on this attempt may have delivered. The recipients are claimed, with the attempt counted,
+ * its time and its host in their rows; on_marked says when that is on disk, or why not. It asks for a commit. For a THROUGH
+ * entry nothing is written. After an unclean stop they come back with unknown_outcome, and those that were never marked
+ * without. */
+struct queue_mark {
+	struct id id;
+	const uint32_t *ns;
+	size_t count;
+	struct text remote;                      /* as in queue_recipient */
+	int64_t time;
+};
+void queue_mark(struct queue *q, const struct queue_mark *m, queue_settled_fn *on_marked, void *owner);
 
 /* ---------------------------------------------------------------- what waits */
 

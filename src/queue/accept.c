@@ -310,6 +310,8 @@ struct queue_ticket *queue_accept(struct queue *q, struct queue_draft **draft,
 
 	if (!err)
 		err = newcomer_init(&t->accept.in, m, s->keys, s->held, s->classes, io_now_time(q->io));
+	for (size_t i = 0; i < t->accept.in.recipient_count && s->strict; i++)
+		t->accept.in.recipients[i].unclaimed = s->strict[i];
 	if (err)
 		message_unref(q, &m);
 	if (!err && s->mode == QUEUE_STORE)

@@ -57,13 +57,16 @@ static enum err put_newcomer(struct group *g, const struct newcomer *in)
 
 	for (size_t i = 0; i < in->recipient_count && !err; i++) {
 		const struct queue_recipient *r = &in->recipients[i];
+		bool claimed = r->state == QUEUE_CLAIMED && !r->unclaimed;
 		struct recipient_row row = {
 			.public = *r,
-			.run = r->state == QUEUE_CLAIMED ? g->shared->meta.run : 0,
+			.run = claimed ? g->shared->meta.run : 0,
 			.sender = in->sender,
 			.unknown_fields = TEXT_EMPTY,
 		};
 
+		if (r->state == QUEUE_CLAIMED && !claimed)
+			row.public.state = QUEUE_WAITING;
 		err = group_put_recipient(g, id, &row);
 		if (!err && r->state != QUEUE_HELD)
 			err = group_put_due(g, r, id, in->sender);
@@ -236,7 +239,42 @@ static enum err claim_one(struct group *g, struct id id, uint32_t n, bool releas
 		return ERR_OK;
 	row.public.state = release ? QUEUE_WAITING : QUEUE_CLAIMED;
 	row.run = release ? 0 : g->shared->meta.run;
+	row.marked = false;
 	return group_put_recipient(g, id, &row);
+}
+
+/* An attempt that begins anew on another connection is the same attempt. */
+static enum err mark_one(struct group *g, const struct claim_op *op, uint32_t n)
+{
+	struct row_key row_key;
+	struct recipient_row row;
+
+	recipient_key(&row_key, op->id, n);
+	enum err err = copy_value(g, TABLE_RECIPIENT, row_key_text(&row_key));
+
+	if (!err)
+		err = recipient_decode(row_key_text(&row_key), buf_text(&g->value), &row, &g->unknown);
+	if (err)
+		return err == ERR_NOMEM ? err : ERR_OK; /* gone, or damaged: its settle makes it anew */
+	recipient_row_join_run(g->shared, &row);
+	if (row.public.state == QUEUE_HELD)
+		return ERR_OK;
+	row.public.attempts += !row.marked;
+	row.public.state = QUEUE_CLAIMED;
+	row.public.last_attempt_time = op->time;
+	row.public.remote = text_of(op->remote, op->remote_len);
+	row.run = g->shared->meta.run;
+	row.marked = true;
+	return group_put_recipient(g, op->id, &row);
+}
+
+static enum err apply_mark(struct group *g, const struct claim_op *op)
+{
+	enum err err = ERR_OK;
+
+	for (size_t i = 0; i < op->count && !err; i++)
+		err = mark_one(g, op, op->ns[i]);
+	return err;
 }
 
 static enum err apply_claim(struct group *g, const struct claim_op *op)
@@ -260,6 +298,8 @@ enum err group_apply(struct group *g, struct op *op)
 	case OP_CLAIM:
 	case OP_RELEASE:
 		return apply_claim(g, CONTAINER_OF(op, const struct claim_op, op));
+	case OP_MARK:
+		return apply_mark(g, CONTAINER_OF(op, const struct claim_op, op));
 	case OP_ASIDE:
 		return group_apply_aside(g, CONTAINER_OF(op, struct aside_op, op));
 	case OP_MEND:

@@ -187,10 +187,23 @@ enum err group_put_recipient(struct group *g, struct id id, const struct recipie
 
 void recipient_row_join_run(const struct shared *s, struct recipient_row *r)
 {
-	if (r->public.state != QUEUE_CLAIMED || r->run == s->meta.run)
+	struct queue_recipient *p = &r->public;
+
+	if (p->state != QUEUE_CLAIMED || r->run == s->meta.run)
 		return;
-	r->public.unknown_outcome = r->public.unknown_outcome || meta_was_unclean(&s->meta, r->run);
-	r->public.state = QUEUE_WAITING;
+	bool marked = r->marked;
+
+	p->state = QUEUE_WAITING;
+	r->marked = false;
+	if (!meta_was_unclean(&s->meta, r->run))
+		return;
+	p->unknown_outcome = true;
+	p->reason = REASON_UNKNOWN_OUTCOME;
+	p->stage = STAGE_DOT;
+	p->reply = marked ? TEXT("the relay ended while its host had the message in hand: it may have been delivered")
+	                     : TEXT("the relay ended while it was being delivered, or about to be: it may have been delivered");
+	if (!marked)
+		p->remote = TEXT_EMPTY;
 }
 
 /* ---------------------------------------------------------------- counts */

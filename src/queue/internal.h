@@ -101,7 +101,7 @@ struct queue_work *work_new(struct id id, struct text key, const struct queue_re
 
 /* ---------------------------------------------------------------- operations */
 
-enum op_kind { OP_ACCEPT, OP_SETTLE, OP_CLAIM, OP_RELEASE, OP_ASIDE, OP_MEND };
+enum op_kind { OP_ACCEPT, OP_SETTLE, OP_CLAIM, OP_RELEASE, OP_MARK, OP_ASIDE, OP_MEND };
 
 /* One wish for a transaction. The writer lane's from the start of its group until the group is done. */
 struct op {
@@ -157,11 +157,14 @@ struct settle_op {
 	bool ours; /* on_settled is the queue's own: told also while it closes */
 };
 
-struct claim_op { /* also OP_RELEASE */
+struct claim_op { /* also OP_RELEASE and OP_MARK */
 	struct op op;
 	struct id id;
 	queue_settled_fn *on_settled;
 	void *owner;
+	char *remote; /* of a mark: to whom, and when */
+	size_t remote_len;
+	int64_t time;
 	size_t count;
 	uint32_t ns[];
 };

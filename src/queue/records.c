@@ -192,6 +192,7 @@ enum {
 #define FLAG_WARNED BIT(1)
 #define FLAG_RELEASED BIT(2)
 #define FLAG_LATE_TOLD BIT(3)
+#define FLAG_MARKED BIT(4)
 
 static void add_nonzero(struct buf *b, unsigned tag, uint64_t value)
 {
@@ -217,7 +218,8 @@ void recipient_encode(struct buf *b, struct text row_key, const struct recipient
 {
 	const struct queue_recipient *p = &r->public;
 	unsigned flags = (p->unknown_outcome ? FLAG_UNKNOWN_OUTCOME : 0) | (p->warned ? FLAG_WARNED : 0) |
-	                 (p->released ? FLAG_RELEASED : 0) | (p->late_told ? FLAG_LATE_TOLD : 0);
+	                 (p->released ? FLAG_RELEASED : 0) | (p->late_told ? FLAG_LATE_TOLD : 0) |
+	                 (r->marked ? FLAG_MARKED : 0);
 
 	record_begin(b, RECORD_FORMAT);
 	record_add_u64(b, RECIPIENT_STATE, p->state);
@@ -282,6 +284,7 @@ static void read_recipient_field(struct record_reader *reader, const struct reco
 		p->warned = flags & FLAG_WARNED;
 		p->released = flags & FLAG_RELEASED;
 		p->late_told = flags & FLAG_LATE_TOLD;
+		r->marked = flags & FLAG_MARKED;
 		break;
 	case RECIPIENT_RUN:
 		r->run = record_u64(reader, f, UINT64_MAX);

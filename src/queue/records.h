@@ -70,6 +70,7 @@ MUST_USE enum err record_unseal(struct text row_key, struct text value, struct t
 struct recipient_row {
 	struct queue_recipient public; /* n is not in the record; texts point into it */
 	uint64_t run;                  /* of the claim: which run of the daemon made it */
+	bool marked;                   /* by queue_mark: this very attempt may have delivered */
 	uint64_t sender;
 	struct text unknown_fields; /* of later versions, as they stand; for the next writing */
 };

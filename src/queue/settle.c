@@ -239,6 +239,45 @@ void queue_claim(struct queue *q, struct id id, const uint32_t *ns, size_t count
 	writer_add(q, &op->op);
 }
 
+static void announce_marked(struct queue *q, struct op *base)
+{
+	struct claim_op *op = CONTAINER_OF(base, struct claim_op, op);
+
+	(void)q;
+	free(op->remote);
+	free(op);
+}
+
+void queue_mark(struct queue *q, const struct queue_mark *m, queue_settled_fn *on_marked, void *owner)
+{
+	struct claim_op *op;
+
+	if (through_has(q, m->id)) {
+		queue_tell_later(q, on_marked, owner, ERR_OK);
+		return;
+	}
+	op = calloc(1, sizeof(*op) + m->count * sizeof(op->ns[0]));
+	if (op)
+		op->remote = text_dup(m->remote);
+	if (!op || !op->remote) {
+		free(op);
+		queue_tell_later(q, on_marked, owner, ERR_NOMEM);
+		return;
+	}
+	op->op.kind = OP_MARK;
+	op->op.decide = decide_claimed;
+	op->op.announce = announce_marked;
+	op->op.weight_bytes = (200 + m->remote.len) * m->count;
+	op->id = m->id;
+	op->remote_len = m->remote.len;
+	op->time = m->time;
+	op->count = m->count;
+	op->on_settled = on_marked;
+	op->owner = owner;
+	memcpy(op->ns, m->ns, m->count * sizeof(m->ns[0]));
+	writer_add(q, &op->op);
+}
+
 void queue_release(struct queue *q, struct id id, const uint32_t *ns, size_t count)
 {
 	struct claim_op *op = calloc(1, sizeof(*op) + count * sizeof(op->ns[0]));

@@ -214,6 +214,8 @@ static enum err keep_the_rest(struct through *t)
 		rest[n] = is ? o->recipient : in->recipients[i];
 		if (is)
 			rest[n].state = o->verdict == QUEUE_ON_HOLD ? QUEUE_HELD : QUEUE_WAITING;
+		else
+			rest[n].unclaimed = false; /* it is under way, and no mark was written for it */
 		if (rest[n].key.len == 0)
 			rest[n].key = in->recipients[i].key;
 		n++;
