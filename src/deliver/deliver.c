@@ -65,7 +65,7 @@ enum err deliver_configure(struct deliver *d, const struct config *config)
 
 void deliver_forgive_logins(struct deliver *d)
 {
-	logins_forgive(&d->logins);
+	logins_forgive(&d->logins, io_now_at(d->o.io));
 }
 
 struct text deliver_problem(const struct deliver *d)

@@ -12,7 +12,7 @@ struct login_record {
 	struct list by_use;
 	struct list seated, waiting; /* of struct login_seat */
 	unsigned failures;           /* in a row */
-	int64_t until_at;            /* with failures: not tried before */
+	int64_t failed_at, until_at; /* with failures: not tried before */
 	int64_t good_at;             /* the last success; 0: none since the last failure */
 	unsigned passed;
 	int code;
@@ -197,6 +197,7 @@ void logins_failed(struct logins *l, struct login_seat *seat, const struct deliv
 
 		r->until_at = now_at + waits_ms[MIN((size_t)r->failures, ARRAY_LEN(waits_ms) - 1)];
 		r->failures++;
+		r->failed_at = now_at;
 		r->good_at = 0;
 		r->passed = 0;
 		r->code = result->code;
@@ -227,8 +228,12 @@ unsigned logins_passed(struct logins *l, const struct config_way *way)
 	return r ? r->passed : 0;
 }
 
-void logins_forgive(struct logins *l)
+void logins_forgive(struct logins *l, int64_t now_at)
 {
-	for (LIST_EACH(it, &l->by_use))
-		LIST_ITEM(it, struct login_record, by_use)->until_at = 0;
+	for (LIST_EACH(it, &l->by_use)) {
+		struct login_record *r = LIST_ITEM(it, struct login_record, by_use);
+
+		if (now_at - r->failed_at >= LOGINS_MOMENT_MS)
+			r->until_at = now_at;
+	}
 }

@@ -62,7 +62,8 @@ bool logins_refusal(struct logins *l, const struct config_way *way, int64_t now_
                     struct login_refusal *out);
 /* Mechanisms that were refused where another one was then taken: not to be tried first. */
 unsigned logins_passed(struct logins *l, const struct config_way *way);
-/* All may be tried at once. */
-void logins_forgive(struct logins *l);
+/* All may be tried at once, but for what failed a moment ago: whoever asks for a thousand messages to be retried asks once. */
+#define LOGINS_MOMENT_MS (10 * INT64_C(1000))
+void logins_forgive(struct logins *l, int64_t now_at);
 
 #endif

@@ -46,6 +46,10 @@ static enum err withdraw(struct schedule *s, struct id id, const struct queue_re
 	}
 	task_leave_ready(t);
 	t->state = TASK_WITHDRAWN;
+	t->more_due_time = MIN(t->has_more_rows ? t->more_due_time : r->due_time, r->due_time);
+	if (t->due_time)
+		t->more_due_time = MIN(t->more_due_time, t->due_time);
+	t->more_is_mixed = true;
 	t->has_more_rows = true;
 	t->acts++;
 	*out = t;
@@ -75,6 +79,8 @@ static void on_settled(void *owner, enum err err)
 	/* a person who says "now" means now: the destination's pause ends too */
 	if ((a->verb == SCHEDULE_RETRY || a->verb == SCHEDULE_RELEASE) && !err && d)
 		destination_try_now(d);
+	if (a->verb == SCHEDULE_RETRY && !err)
+		deliver_forgive_logins(a->schedule->deliver);
 	a->on_done(a->owner, err);
 	free(a);
 }

@@ -16,16 +16,17 @@ static const struct config_login password = { .username = LIT("user"), .secret =
 static const struct config_login token = { .username = LIT("user"), .oauth2 = { .token_file = LIT("/t") } };
 static const struct config_login nobody = { .mechanism = CONFIG_MECHANISM_EXTERNAL };
 
-#define HELLO(list)                 \
-	"S: 220 mx\n"               \
-	"C> EHLO relay.example\n"   \
+#define HELLO(list)               \
+	"S: 220 mx\n"             \
+	"C> EHLO relay.example\n" \
 	"S: 250-mx / 250 AUTH " list "\n"
 #define UP "up\nready\n"
 
 static void script(const struct config_login *login, const char *text)
 {
-	session_script(&(struct session_script_options){ .tls = CONFIG_TLS_NONE, .login = login, .proves = true },
-	               text);
+	session_script(
+		&(struct session_script_options){ .tls = CONFIG_TLS_NONE, .login = login, .proves = true },
+		text);
 }
 
 /* ---------------------------------------------------------------- one mechanism each */
@@ -43,17 +44,18 @@ static void plain(void **state)
 static void plain_is_said_again_when_it_is_asked_for(void **state)
 {
 	(void)state;
-	script(&password, HELLO("PLAIN") "asks to log in\n"
-	                                 "may log in\n"
-	                                 "C> AUTH PLAIN " PLAIN_IR "\n"
-	                                 "S: 334 \n"
-	                                 "C> " PLAIN_IR "\n"
-	                                 "S: 334 \n"
-	                                 "C> *\n"
-	                                 "S: 501 5.7.0 cancelled\n"
-	                                 "failed reply: transient 0 4.7.0 auth auth ~goes on where its reply is due\n"
-	                                 "C> QUIT\n"
-	                                 "finished\n");
+	script(&password,
+	       HELLO("PLAIN") "asks to log in\n"
+	                      "may log in\n"
+	                      "C> AUTH PLAIN " PLAIN_IR "\n"
+	                      "S: 334 \n"
+	                      "C> " PLAIN_IR "\n"
+	                      "S: 334 \n"
+	                      "C> *\n"
+	                      "S: 501 5.7.0 cancelled\n"
+	                      "failed reply: transient 0 4.7.0 auth auth ~goes on where its reply is due\n"
+	                      "C> QUIT\n"
+	                      "finished\n");
 }
 
 static void login(void **state)
@@ -81,19 +83,20 @@ static void login(void **state)
 static void login_that_asks_for_a_third_thing(void **state)
 {
 	(void)state;
-	script(&password, HELLO("LOGIN") "asks to log in\n"
-	                                 "may log in\n"
-	                                 "C> AUTH LOGIN\n"
-	                                 "S: 334 VXNlcm5hbWU6\n"
-	                                 "C> " USER64 "\n"
-	                                 "S: 334 UGFzc3dvcmQ6\n"
-	                                 "C> " PENCIL64 "\n"
-	                                 "S: 334 VG9rZW46\n"
-	                                 "C> *\n"
-	                                 "S: 501 cancelled\n"
-	                                 "failed reply: transient 0 4.7.0 auth auth ~more than a name and a password\n"
-	                                 "C> QUIT\n"
-	                                 "finished\n");
+	script(&password,
+	       HELLO("LOGIN") "asks to log in\n"
+	                      "may log in\n"
+	                      "C> AUTH LOGIN\n"
+	                      "S: 334 VXNlcm5hbWU6\n"
+	                      "C> " USER64 "\n"
+	                      "S: 334 UGFzc3dvcmQ6\n"
+	                      "C> " PENCIL64 "\n"
+	                      "S: 334 VG9rZW46\n"
+	                      "C> *\n"
+	                      "S: 501 cancelled\n"
+	                      "failed reply: transient 0 4.7.0 auth auth ~more than a name and a password\n"
+	                      "C> QUIT\n"
+	                      "finished\n");
 }
 
 /* RFC 2195 section 2 */
@@ -112,7 +115,9 @@ static void cram_md5(void **state)
 
 static void external(void **state)
 {
-	struct session_script_options o = { .tls = CONFIG_TLS_REQUIRE, .login = &nobody, .has_certificate = true };
+	struct session_script_options o = { .tls = CONFIG_TLS_REQUIRE,
+		                            .login = &nobody,
+		                            .has_certificate = true };
 
 	(void)state;
 	/* nothing is shown that the handshake has not shown: the host need not have proved its name */
@@ -135,9 +140,9 @@ static void tokens(void **state)
 {
 	(void)state;
 	script(&token, HELLO("PLAIN LOGIN XOAUTH2 OAUTHBEARER") "asks for a token\n"
-	                                                         "may token abc\n"
-	                                                         "C> AUTH XOAUTH2 " XOAUTH2_OF_ABC "\n"
-	                                                         "S: 235 ok\n" UP);
+	                                                        "may token abc\n"
+	                                                        "C> AUTH XOAUTH2 " XOAUTH2_OF_ABC "\n"
+	                                                        "S: 235 ok\n" UP);
 	script(&token, HELLO("PLAIN OAUTHBEARER") "asks for a token\n"
 	                                          "may token abc\n"
 	                                          "C> AUTH OAUTHBEARER " BEARER_OF_ABC "\n"
@@ -150,9 +155,11 @@ static void tokens(void **state)
 /* n,,n=user,r=NONCE64 */
 #define SCRAM_FIRST "biwsbj11c2VyLHI9WldsbmFIUmxaVzRnYjJOMFpYUnpMaTR1"
 /* r=NONCE64+server,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096 */
-#define SCRAM_CHALLENGE "cj1aV2xuYUhSbFpXNGdiMk4wWlhSekxpNHVzZXJ2ZXIscz1XMjJaYUowU05ZN3NvRXNVRWpiNmdRPT0saT00MDk2"
+#define SCRAM_CHALLENGE \
+	"cj1aV2xuYUhSbFpXNGdiMk4wWlhSekxpNHVzZXJ2ZXIscz1XMjJaYUowU05ZN3NvRXNVRWpiNmdRPT0saT00MDk2"
 /* c=biws,r=NONCE64+server,p=..., and v=..., as Python's hashlib has worked them out */
-#define SCRAM_FINAL "Yz1iaXdzLHI9WldsbmFIUmxaVzRnYjJOMFpYUnpMaTR1c2VydmVyLHA9RDJtc3ZCbXNNdzM1VmF4d3BnbmZnTGdkRUhDbS81dXRHYmFZdUd3cVQ1MD0="
+#define SCRAM_FINAL \
+	"Yz1iaXdzLHI9WldsbmFIUmxaVzRnYjJOMFpYUnpMaTR1c2VydmVyLHA9RDJtc3ZCbXNNdzM1VmF4d3BnbmZnTGdkRUhDbS81dXRHYmFZdUd3cVQ1MD0="
 #define SCRAM_SIGNATURE "dj1uYTZHN3Y0ZmFRY3JwNTM1bkZ4NGg4MnRLbmN1NGwva0VjNlh2TDFVRjZNPQ=="
 
 struct scram_case {
@@ -173,7 +180,8 @@ static const struct scram_case bad_firsts[] = {
 	/* r=NONCE64server,s=AAAA,i=4095 */
 	{ "cj1aV2xuYUhSbFpXNGdiMk4wWlhSekxpNHVzZXJ2ZXIscz1BQUFBLGk9NDA5NQ==", "less than 4096 iterations" },
 	/* i=1000001 */
-	{ "cj1aV2xuYUhSbFpXNGdiMk4wWlhSekxpNHVzZXJ2ZXIscz1BQUFBLGk9MTAwMDAwMQ==", "more than 1000000 iterations" },
+	{ "cj1aV2xuYUhSbFpXNGdiMk4wWlhSekxpNHVzZXJ2ZXIscz1BQUFBLGk9MTAwMDAwMQ==",
+	  "more than 1000000 iterations" },
 	/* s=A */
 	{ "cj1aV2xuYUhSbFpXNGdiMk4wWlhSekxpNHVzZXJ2ZXIscz1BLGk9NDA5Ng==", "salt is not base64" },
 	/* s= */
@@ -232,41 +240,44 @@ static void scram_host_that_proves_nothing_is_left(void **state)
 	                                    "failed no_login: transient 0 4.7.0 auth auth ~cannot prove that it knows us\n"
 	                                    "closed\n");
 	/* none */
-	script(&password, HELLO("SCRAM-SHA-256 PLAIN") "asks to log in\n"
-	                                               "may log in\n"
-	                                               "C> AUTH SCRAM-SHA-256 " SCRAM_FIRST "\n"
-	                                               "S: 334 " SCRAM_CHALLENGE "\n"
-	                                               "derives 4096\n"
-	                                               "worked out\n"
-	                                               "C> " SCRAM_FINAL "\n"
-	                                               "S: 235 ok\n"
-	                                               "failed no_login: transient 0 4.7.0 auth auth ~has not proved\n"
-	                                               "closed\n");
+	script(&password,
+	       HELLO("SCRAM-SHA-256 PLAIN") "asks to log in\n"
+	                                    "may log in\n"
+	                                    "C> AUTH SCRAM-SHA-256 " SCRAM_FIRST "\n"
+	                                    "S: 334 " SCRAM_CHALLENGE "\n"
+	                                    "derives 4096\n"
+	                                    "worked out\n"
+	                                    "C> " SCRAM_FINAL "\n"
+	                                    "S: 235 ok\n"
+	                                    "failed no_login: transient 0 4.7.0 auth auth ~has not proved\n"
+	                                    "closed\n");
 	/* at once */
-	script(&password, HELLO("SCRAM-SHA-256") "asks to log in\n"
-	                                         "may log in\n"
-	                                         "C> AUTH SCRAM-SHA-256 " SCRAM_FIRST "\n"
-	                                         "S: 235 ok\n"
-	                                         "failed no_login: transient 0 4.7.0 auth auth ~has not proved\n"
-	                                         "closed\n");
+	script(&password,
+	       HELLO("SCRAM-SHA-256") "asks to log in\n"
+	                              "may log in\n"
+	                              "C> AUTH SCRAM-SHA-256 " SCRAM_FIRST "\n"
+	                              "S: 235 ok\n"
+	                              "failed no_login: transient 0 4.7.0 auth auth ~has not proved\n"
+	                              "closed\n");
 }
 
 static void scram_error_and_then_the_code(void **state)
 {
 	(void)state;
-	script(&password, HELLO("SCRAM-SHA-256") "asks to log in\n"
-	                                         "may log in\n"
-	                                         "C> AUTH SCRAM-SHA-256 " SCRAM_FIRST "\n"
-	                                         "S: 334 " SCRAM_CHALLENGE "\n"
-	                                         "derives 4096\n"
-	                                         "worked out\n"
-	                                         "C> " SCRAM_FINAL "\n"
-	                                         "S: 334 ZT1pbnZhbGlkLXByb29m\n"
-	                                         "C>\n"
-	                                         "S: 535 5.7.8 no\n"
-	                                         "failed login: transient 535 4.7.8 auth auth peer ~535 5.7.8 no (invalid-proof)\n"
-	                                         "C> QUIT\n"
-	                                         "finished\n");
+	script(&password,
+	       HELLO("SCRAM-SHA-256") "asks to log in\n"
+	                              "may log in\n"
+	                              "C> AUTH SCRAM-SHA-256 " SCRAM_FIRST "\n"
+	                              "S: 334 " SCRAM_CHALLENGE "\n"
+	                              "derives 4096\n"
+	                              "worked out\n"
+	                              "C> " SCRAM_FINAL "\n"
+	                              "S: 334 ZT1pbnZhbGlkLXByb29m\n"
+	                              "C>\n"
+	                              "S: 535 5.7.8 no\n"
+	                              "failed login: transient 535 4.7.8 auth auth peer ~535 5.7.8 no (invalid-proof)\n"
+	                              "C> QUIT\n"
+	                              "finished\n");
 }
 
 /* "y": we could bind, and the host did not offer it. */
@@ -276,14 +287,20 @@ static void scram_says_that_it_could_have_bound(void **state)
 
 	(void)state;
 	o.has_binding = true;
-	session_script(&o, "starttls\n"
-	                   "tls ok\n" HELLO("SCRAM-SHA-256") "asks to log in\n"
-	                                                     "may log in\n"
-	                                                     "C> AUTH SCRAM-SHA-256 eSwsbj11c2VyLHI9WldsbmFIUmxaVzRnYjJOMFpYUnpMaTR1\n");
-	session_script(&o, "starttls\n"
-	                   "tls ok\n" HELLO("SCRAM-SHA-256 SCRAM-SHA-256-PLUS") "asks to log in\n"
-	                                                                        "may log in\n"
-	                                                                        "C> AUTH SCRAM-SHA-256-PLUS cD10bHMtZXhwb3J0ZXIsLG49dXNlcixyPVpXbG5hSFJsWlc0Z2IyTjBaWFJ6TGk0dQ==\n");
+	session_script(
+		&o,
+		"starttls\n"
+		"tls ok\n" HELLO(
+			"SCRAM-SHA-256") "asks to log in\n"
+					 "may log in\n"
+					 "C> AUTH SCRAM-SHA-256 eSwsbj11c2VyLHI9WldsbmFIUmxaVzRnYjJOMFpYUnpMaTR1\n");
+	session_script(
+		&o,
+		"starttls\n"
+		"tls ok\n" HELLO(
+			"SCRAM-SHA-256 SCRAM-SHA-256-PLUS") "asks to log in\n"
+							    "may log in\n"
+							    "C> AUTH SCRAM-SHA-256-PLUS cD10bHMtZXhwb3J0ZXIsLG49dXNlcixyPVpXbG5hSFJsWlc0Z2IyTjBaWFJ6TGk0dQ==\n");
 }
 
 int main(void)
