@@ -38,6 +38,28 @@ void json_free(struct json **v)
 	*v = NULL;
 }
 
+/* As deep as json_parse reads, which is bounded. */
+static void wipe_texts(json_t *v)
+{
+	json_t *child;
+	const char *key;
+	size_t i;
+
+	if (json_is_string(v))
+		explicit_bzero((char *)(uintptr_t)json_string_value(v), json_string_length(v));
+	json_array_foreach(v, i, child)
+		wipe_texts(child);
+	json_object_foreach(v, key, child)
+		wipe_texts(child);
+}
+
+void json_wipe(struct json **v)
+{
+	if (*v)
+		wipe_texts((json_t *)(void *)*v);
+	json_free(v);
+}
+
 enum json_kind json_kind_of(const struct json *v)
 {
 	if (!v)

@@ -50,6 +50,8 @@ enum json_kind {
  * ERR_NOMEM. Whoever calls has bounded t. */
 MUST_USE enum err json_parse(struct text t, struct json **out, struct buf *problem);
 void json_free(struct json **v);
+/* The same, and clears the texts that it holds: one of them is a secret. What reading left behind elsewhere is not. */
+void json_wipe(struct json **v);
 
 /* All of these take NULL (a missing value) and values of another kind, and give what is in their comment then. What they
  * return lives as long as the value it was found in. */
