@@ -110,6 +110,7 @@ struct deliver_result {
 	bool lacking;
 	/* DELIVER_DELIVERED: the host offers DSN, and DELIVERBY: what was asked for is its business now. */
 	bool keeps_dsn, keeps_by;
+	bool is_final; /* DELIVER_DELIVERED: it is in the mailbox (LMTP), nobody will report on it any more */
 };
 
 /* One mail transaction: recipients of one message for one target. The caller's memory, untouched until

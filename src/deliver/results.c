@@ -46,6 +46,7 @@ void result_give(struct session *s, struct transaction *t, size_t index, struct 
 	t->open--;
 	r.ms = times(s, t);
 	r.reused = is_reused(s, t);
+	r.is_final = s->o.lmtp;
 	r.keeps_dsn = s->keywords & EHLO_DSN;
 	r.keeps_by = s->keywords & EHLO_DELIVERBY;
 	s->o.out->result(s->o.owner, t->job, index, &r);

@@ -9,7 +9,7 @@
  *   WITHDRAWN a person changes rows of its message: nothing starts with it until that is on disk; then it is gone
  *
  * A destination is what shares a window of connections: one delivery key. What it has on disk beyond its tasks is known
- * only as "something is due at disk_due_time". */
+ * only by places (backlog.h), and as "something is due at disk_due_time". */
 #ifndef SCHEDULE_INTERNAL_H
 #define SCHEDULE_INTERNAL_H
 
@@ -20,6 +20,7 @@
 
 #include "limits.h"
 #include "rate_state.h"
+#include "backlog.h"
 #include "ready.h"
 
 enum task_state { TASK_READY, TASK_LOADING, TASK_IN_FLIGHT, TASK_SETTLING, TASK_WITHDRAWN };
@@ -27,7 +28,8 @@ enum task_state { TASK_READY, TASK_LOADING, TASK_IN_FLIGHT, TASK_SETTLING, TASK_
 enum notice_kind {
 	NOTICE_FAILED,
 	NOTICE_DELAYED,
-	NOTICE_RELAYED, /* handed to a host that will not report on it (RFC 3461 section 5.2.2) */
+	NOTICE_RELAYED,   /* handed to a host that will not report on it (RFC 3461 section 5.2.2) */
+	NOTICE_DELIVERED, /* it is in the mailbox (RFC 3461 section 5.2.4) */
 	NOTICE_KINDS
 };
 
@@ -56,7 +58,11 @@ struct task {
 	size_t settled;          /* those before have their outcome on disk */
 	bool claimed;            /* the queue's mark is there */
 	bool called_off;         /* its client keeps the message: nothing of it may be tried any more */
-	bool has_more_rows;      /* a scan met rows of its message that it does not hold */
+	struct pile *pile;       /* whose rows it was made of; NULL: of none */
+	int64_t due_time;        /* of those rows; 0: not known */
+	bool has_more_rows;      /* there are rows of its message that it does not hold: */
+	bool more_is_mixed;      /* not all of its pile */
+	int64_t more_due_time;   /* the earliest of them */
 	size_t counted_bytes; /* of its content, in destination->content_bytes: the queue may forget the content itself */
 	unsigned
 		failure_number; /* was ready at this failure of its destination, and comes to the same; 0: none */
@@ -126,11 +132,10 @@ struct destination {
 	size_t loading_of[READY_CLASSES]; /* of those, by class */
 	size_t content_bytes; /* of contents held in memory by tasks */
 
-	int64_t disk_due_time; /* INT64_MAX: nothing known beyond the tasks */
+	int64_t disk_due_time; /* of what lies behind the fronts; INT64_MAX: nothing known */
 	struct io_timer disk_timer;
 	bool scanning;
-	int64_t scan_until_time; /* of the scan that runs */
-	struct queue_cursor cursor;
+	struct backlog backlog;
 	bool far; /* the clock was set back: rows may wait for times of the old one */
 	struct queue_cursor far_cursor;
 
@@ -184,7 +189,6 @@ struct schedule {
 #define TASKS_AT_LEAST \
 	8 /* for each destination, whatever the others have: so that none waits for another's */
 #define CONTENT_PER_DESTINATION (8u << 20)
-#define SCAN_ROWS 500
 #define ORIGINAL_BYTES (64u << 10) /* of a message on disk, for a report */
 #define HOSTS_LEARNT_MAX 20 /* MX hosts of a domain */
 #define IDLE_CONNECTION_MS (10 * SECOND_MS)
@@ -195,8 +199,9 @@ struct destination *destination_get(struct schedule *s, struct text key); /* mak
 void destination_free(struct destination *d);
 void destination_pump_later(struct destination *d);
 bool destination_has_room(const struct destination *d);             /* for one more task */
-void destination_disk_due(struct destination *d, int64_t due_time); /* news: a row that no task holds */
-void destination_wait_for_disk(struct destination *d);              /* for what is known to lie there */
+/* In backlog.c. News: a row that no task holds; and waiting for what is known to lie there. */
+void destination_disk_due(struct destination *d, int64_t due_time);
+void destination_wait_for_disk(struct destination *d);
 void destination_succeeded(struct destination *d);
 void destination_try_now(struct destination *d); /* a person says so: no pause any more */
 /* A connection of this way failed; others_work: one like it is open. */

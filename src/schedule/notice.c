@@ -49,6 +49,7 @@ static const enum dsn_action actions[NOTICE_KINDS] = {
 	[NOTICE_FAILED] = DSN_FAILED,
 	[NOTICE_DELAYED] = DSN_DELAYED,
 	[NOTICE_RELAYED] = DSN_RELAYED,
+	[NOTICE_DELIVERED] = DSN_DELIVERED,
 };
 
 static size_t fill_recipients(const struct task *t, enum notice_kind kind,
@@ -128,8 +129,10 @@ size_t notice_wanted_bytes(const struct schedule *s, const struct envelope *e, s
 }
 
 /* A report is as urgent as what it is about (RFC 6710 section 4.1), and travels as it had to (RFC 8689 section 5). */
-static enum err make_envelope(struct schedule *s, const struct envelope *original, struct envelope **out)
+static enum err make_envelope(struct schedule *s, const struct envelope *original, enum notice_kind kind,
+                              struct envelope **out)
 {
+	const struct config_texts *copies = &s->config->bounce.copy_to;
 	AUTO(envelope_free) struct envelope *e = envelope_new(64u << 10);
 
 	if (!e)
@@ -144,26 +147,41 @@ static enum err make_envelope(struct schedule *s, const struct envelope *origina
 	if (envelope_add_recipient(e, original->reverse_path, TEXT_EMPTY) ||
 	    envelope_set(e, &e->protocol, TEXT("LOCAL")) || envelope_set(e, &e->client, TEXT("local")))
 		return ERR_NOMEM;
+	for (size_t i = 0; kind == NOTICE_FAILED && i < copies->count; i++)
+		if (envelope_add_recipient(e, copies->items[i], TEXT_EMPTY))
+			return ERR_NOMEM;
 	*out = TAKE(e);
 	return ERR_OK;
 }
 
-static enum err choose_way(struct schedule *s, const struct envelope *e, struct arena *arena,
-                           struct queue_notice *out)
+/* ERR_SYNTAX: the first recipient, whom it is for, cannot be reached. A copy that leads nowhere waits under the same key and
+ * comes to nothing there. */
+static enum err choose_ways(struct schedule *s, const struct envelope *e, struct arena *arena,
+                            struct queue_notice *out)
 {
 	const struct route_message message = { .is_received = true };
-	struct route_choice choice;
-	struct text *key = arena_alloc(arena, sizeof(*key));
-	enum config_class *class = arena_alloc(arena, sizeof(*class));
+	struct text *keys = arena_alloc(arena, e->recipient_count * sizeof(*keys));
+	enum config_class *classes = arena_alloc(arena, e->recipient_count * sizeof(*classes));
 
-	if (!key || !class)
+	if (!keys || !classes)
 		return ERR_NOMEM;
-	if (route_find(s->config, &message, e->recipients[0].forward_path, &choice))
-		return ERR_SYNTAX;
-	*class = route_class(choice.route, e->priority);
-	out->classes = class;
-	out->keys = key;
-	return arena_text(arena, route_key(&choice), key);
+	for (size_t i = 0; i < e->recipient_count; i++) {
+		struct route_choice choice;
+
+		if (route_find(s->config, &message, e->recipients[i].forward_path, &choice)) {
+			if (i == 0)
+				return ERR_SYNTAX;
+			keys[i] = keys[0];
+			classes[i] = classes[0];
+			continue;
+		}
+		classes[i] = route_class(choice.route, e->priority);
+		if (arena_text(arena, route_key(&choice), &keys[i]))
+			return ERR_NOMEM;
+	}
+	out->keys = keys;
+	out->classes = classes;
+	return ERR_OK;
 }
 
 /* It is on disk: what its story begins with. */
@@ -175,7 +193,7 @@ void notice_say(struct schedule *s, const struct queue_work *w)
 
 	event.has_id = true;
 	event.id = e->id;
-	event.recipients = 1;
+	event.recipients = (int64_t)e->recipient_count;
 	event.from = TEXT("");
 	event.to = e->recipients[0].forward_path;
 	event.size = (int64_t)e->content_bytes;
@@ -201,7 +219,7 @@ enum err notice_build(struct schedule *s, struct task *t, enum notice_kind kind,
 
 	if (!recipients)
 		return ERR_NOMEM;
-	err = make_envelope(s, original, envelope);
+	err = make_envelope(s, original, kind, envelope);
 	if (err)
 		return err;
 	dsn = (struct dsn){ .id = (*envelope)->id,
@@ -231,7 +249,7 @@ enum err notice_build(struct schedule *s, struct task *t, enum notice_kind kind,
 	if (!err)
 		err = arena_text(arena, buf_text(&b), &out->content);
 	if (!err)
-		err = choose_way(s, *envelope, arena, out);
+		err = choose_ways(s, *envelope, arena, out);
 	buf_fini(&b);
 	return err;
 }

@@ -263,6 +263,11 @@ static void judge_success(struct task *t, struct task_outcome *o, const struct d
 	uint32_t n = o->outcome.recipient.n;
 
 	o->outcome.verdict = QUEUE_DELIVERED;
+	if (r->is_final) {
+		o->told[NOTICE_DELIVERED] = wants(e, n, ENVELOPE_NOTIFY_SUCCESS, false) ||
+		                            (e->by_trace && wants(e, n, ~0u, true));
+		return;
+	}
 	o->told[NOTICE_RELAYED] = (!r->keeps_dsn && wants(e, n, ENVELOPE_NOTIFY_SUCCESS, false)) ||
 	                          (e->by && (!r->keeps_by || e->by_trace) && wants(e, n, ~0u, true));
 }
@@ -333,10 +338,7 @@ void outcome_add(struct task *t, size_t index, const struct deliver_result *resu
 /* No memory to decide anything: nothing was changed on disk, and the rows are read again shortly. */
 static void come_back(struct task *t)
 {
-	struct destination *d = t->destination;
-
-	d->cursor.set = false;
-	destination_disk_due(d, io_now_time(d->schedule->io) + SETTLE_AGAIN_MS);
+	backlog_put_back(t, SETTLE_AGAIN_MS);
 	t->state = TASK_SETTLING;
 	task_free(t);
 }
@@ -588,7 +590,7 @@ static enum err add_notice(struct task *t, enum notice_kind kind, struct arena *
 /* What fails for its only recipient its client is told, and nobody else. */
 static bool is_told(const struct task *t, enum notice_kind kind)
 {
-	if (kind != NOTICE_RELAYED && t->work->message->envelope->recipient_count == 1 && client_waits(t))
+	if ((kind == NOTICE_FAILED || kind == NOTICE_DELAYED) && t->work->message->envelope->recipient_count == 1 && client_waits(t))
 		return false;
 	for (size_t i = 0; i < t->outcome_count; i++)
 		if (t->outcomes[i].told[kind])
