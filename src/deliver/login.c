@@ -4,19 +4,6 @@
 
 #define WORDS_MAX 1024
 
-/* until the room auth has them */
-__attribute__((weak)) enum err auth_tokens_get(struct auth_tokens *t, const struct config_login *login, uint64_t refused,
-                                               struct auth_token_wait **slot, auth_token_fn *on_token, void *owner)
-{
-	(void)t, (void)login, (void)refused, (void)slot, (void)on_token, (void)owner;
-	return ERR_UNSUPPORTED;
-}
-
-__attribute__((weak)) void auth_tokens_cancel(struct auth_token_wait **slot)
-{
-	*slot = NULL;
-}
-
 void login_init(struct login *l, struct deliver *d, const struct config_way *way)
 {
 	*l = (struct login){ .d = d, .way = way };

@@ -47,29 +47,84 @@ static void check_listener(struct checking *c, const struct config_listener *l)
 	tls_files_free(&files);
 }
 
-static void check_upstream(struct checking *c, const struct config_upstream *u)
+/* A file of an upstream, as far as the configuration names one. False: problem says why it cannot be read. */
+static bool read_pem(struct text path, struct buf *out, struct buf *problem)
 {
-	AUTO(buf_fini) struct buf ca = BUF(1u << 20), problem = BUF(PROBLEM_MAX), where = BUF(PROBLEM_MAX);
 	AUTO(buf_fini) struct buf detail = BUF(1024), hint = BUF(1024);
 	struct config_sources sources = { 0 };
-	struct tls_context *context = NULL;
 	char name[256];
 
-	if (u->ca_file.len == 0 || u->tls == CONFIG_TLS_NONE)
+	if (path.len == 0)
+		return true;
+	server_use_system(&sources, name);
+	if (sources.read_file(sources.owner, path, out, &detail, &hint) == ERR_OK)
+		return true;
+	buf_add_format(problem, "cannot read %.*s: %.*s", TEXT_ARGS(path), TEXT_ARGS(buf_text(&detail)));
+	return false;
+}
+
+static void try_context(struct checking *c, const struct tls_client_options *options,
+                        const struct config_upstream *u, struct buf *problem)
+{
+	AUTO(buf_fini) struct buf detail = BUF(1024);
+	struct tls_context *context = NULL;
+
+	if (tls_client_context_new(c->io, options, &context, &detail)) {
+		if (options->certificate.len)
+			buf_add_format(problem, "cert %.*s with key %.*s", TEXT_ARGS(u->cert),
+			               TEXT_ARGS(u->key));
+		else
+			buf_add_format(problem, "ca_file %.*s", TEXT_ARGS(u->ca_file));
+		buf_add_format(problem, " cannot be used: %.*s", TEXT_ARGS(buf_text(&detail)));
+	}
+	tls_context_unref(&context);
+}
+
+static void check_upstream(struct checking *c, const struct config_upstream *u)
+{
+	AUTO(buf_fini)
+	struct buf ca = BUF(1u << 20), cert = BUF(1u << 20), problem = BUF(PROBLEM_MAX),
+		   where = BUF(PROBLEM_MAX);
+	struct buf key = BUF(1u << 20);
+	struct tls_client_options options = { .verify = false };
+
+	if (u->tls == CONFIG_TLS_NONE)
 		return;
 	config_place_add(&where, u->place);
-	server_use_system(&sources, name);
-	if (sources.read_file(sources.owner, u->ca_file, &ca, &detail, &hint))
-		buf_add_format(&problem, "cannot read %.*s: %.*s", TEXT_ARGS(u->ca_file),
-		               TEXT_ARGS(buf_text(&detail)));
-	else if (tls_client_context_new(c->io,
-	                                &(struct tls_client_options){ .verify = true, .ca = buf_text(&ca) },
-	                                &context, &detail))
-		buf_add_format(&problem, "ca_file %.*s cannot be used: %.*s", TEXT_ARGS(u->ca_file),
-		               TEXT_ARGS(buf_text(&detail)));
+	if (u->ca_file.len && read_pem(u->ca_file, &ca, &problem))
+		try_context(c, &(struct tls_client_options){ .verify = true, .ca = buf_text(&ca) }, u,
+		            &problem);
+	if (problem.len == 0 && u->cert.len && u->key.len && read_pem(u->cert, &cert, &problem) &&
+	    read_pem(u->key, &key, &problem)) {
+		options.certificate = buf_text(&cert);
+		options.key = buf_text(&key);
+		try_context(c, &options, u, &problem);
+	}
+	if (key.at)
+		explicit_bzero(key.at, key.room);
+	buf_fini(&key);
 	if (problem.len)
 		c->found(c->owner, buf_text(&where), buf_text(&problem), TEXT_EMPTY);
-	tls_context_unref(&context);
+}
+
+/* Secrets are read when a token is wanted; that they cannot be is better known before. */
+static void check_oauth2(struct checking *c, const struct config_upstream *u)
+{
+	const struct config_oauth2 *o = &u->login.oauth2;
+	const struct text secrets[] = { o->client_secret_file, o->refresh_token_file };
+	AUTO(buf_fini) struct buf ca = BUF(1u << 20), problem = BUF(PROBLEM_MAX), where = BUF(PROBLEM_MAX);
+
+	config_place_add(&where, u->place);
+	if (o->ca_file.len && read_pem(o->ca_file, &ca, &problem))
+		try_context(c, &(struct tls_client_options){ .verify = true, .ca = buf_text(&ca) },
+		            "oauth2.ca_file %.*s%.*s", o->ca_file, TEXT_EMPTY, &problem);
+	for (size_t i = 0; i < ARRAY_LEN(secrets) && problem.len == 0; i++) {
+		AUTO(buf_wipe) struct buf secret = BUF(64u << 10);
+
+		(void)read_pem(secrets[i], &secret, &problem);
+	}
+	if (problem.len)
+		c->found(c->owner, buf_text(&where), buf_text(&problem), TEXT_EMPTY);
 }
 
 static void check_users(struct checking *c)
@@ -88,8 +143,10 @@ static void check_all(void *owner)
 
 	for (size_t i = 0; i < c->config->listen.count; i++)
 		check_listener(c, &c->config->listen.items[i]);
-	for (size_t i = 0; i < c->config->upstreams.count; i++)
+	for (size_t i = 0; i < c->config->upstreams.count; i++) {
 		check_upstream(c, &c->config->upstreams.items[i]);
+		check_oauth2(c, &c->config->upstreams.items[i]);
+	}
 	check_users(c);
 	io_uv_stop(c->io);
 }
