@@ -19,6 +19,8 @@ struct schedule_options {
 	struct deliver *deliver;
 	struct observe *observe;
 	const struct config *config;     /* referenced */
+	struct io_disk *disk;            /* with spool: what rates have given is kept there; NULL: it is not */
+	struct text spool;               /* a directory that is there; copied */
 	uint64_t seed;                   /* jitter, ids of notices */
 	unsigned max_connections;        /* outbound, over all destinations */
 };

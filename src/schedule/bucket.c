@@ -176,6 +176,7 @@ void bucket_take(struct bucket *b, uint64_t cost, bool halved, int64_t now_at)
 		b->next_us = MAX(b->next_us, now_at * 1000 - lag_us(b)) + even;
 	else
 		log_add(&b->burst, number, cost);
+	b->taken_since += cost;
 	if (b->granted != UINT64_MAX)
 		b->granted -= MIN(b->granted, cost);
 }
@@ -195,7 +196,7 @@ bool bucket_is_long(const struct bucket *b)
 
 uint64_t bucket_grant(const struct bucket *b)
 {
-	return MAX(b->most / 16, UINT64_C(1));
+	return MAX(MAX(b->most / 16, b->grant_wanted), UINT64_C(1));
 }
 
 bool bucket_slot_at(const struct bucket *b, size_t place, int64_t *at, uint64_t *count)

@@ -4,14 +4,20 @@
 #define SHARE_OF_MESSAGES 20u
 #define LEAVING_AT_ONCE 4
 
-static const struct config_pace *pace(const struct destination *d)
+static const struct config_pace *pace(const struct share *h)
 {
-	return route_pace(d->schedule->config, d->by_key.key);
+	const struct destination *d = h->destination;
+
+	return h->limit_count ? h->limits[0]->pace : route_pace(d->schedule->config, d->by_key.key);
 }
 
 unsigned destination_window(const struct destination *d)
 {
-	return (unsigned)MAX(pace(d)->connections, UINT64_C(1));
+	const struct share *h = LIST_FIRST(&d->shares, const struct share, link);
+
+	return h && h->limit_count
+	               ? share_window(h)
+	               : (unsigned)MAX(route_pace(d->schedule->config, d->by_key.key)->connections, UINT64_C(1));
 }
 
 /* From here on it is given nothing any more. */
@@ -23,6 +29,7 @@ static bool leave(struct connection *c)
 		return false;
 	c->finishing = true;
 	s->leaving_count++;
+	share_leaves(c->share);
 	io_timer_stop(s->io, &c->idle);
 	list_remove(&c->idle_link);
 	return true;
@@ -41,15 +48,24 @@ static void on_idle(void *owner)
 
 /* ---------------------------------------------------------------- what a connection reports */
 
+/* Who hosts a domain is known once its MX was looked up. */
+static void learn_hosts(struct connection *c, const struct deliver_connection *wire)
+{
+	struct text hosts[HOSTS_LEARNT_MAX];
+
+	if (!c->way->upstream)
+		destination_learn_hosts(c->destination, hosts, deliver_hosts(wire, hosts, ARRAY_LEN(hosts)));
+}
+
 static void on_ready(void *owner, struct deliver_connection *wire)
 {
 	struct connection *c = owner;
 	struct destination *d = c->destination;
 
-	(void)wire;
 	if (!c->was_ready) {
 		c->was_ready = true;
 		d->opening_count--;
+		learn_hosts(c, wire);
 		destination_succeeded(d);
 	}
 	destination_pump_later(d);
@@ -58,11 +74,8 @@ static void on_ready(void *owner, struct deliver_connection *wire)
 static void on_result(void *owner, struct deliver_connection *wire, struct deliver_job *job, size_t index,
                       const struct deliver_result *result)
 {
-	struct task *t = job->owner;
-
-	(void)owner;
 	(void)wire;
-	outcome_add(t, t->job_first + index, result);
+	answer_take(owner, job->owner, index, result);
 }
 
 static void on_done(void *owner, struct deliver_connection *wire, struct deliver_job *job)
@@ -70,8 +83,12 @@ static void on_done(void *owner, struct deliver_connection *wire, struct deliver
 	struct task *t = job->owner;
 	struct destination *d = t->destination;
 
-	(void)owner;
+	struct connection *c = owner;
+
 	(void)wire;
+	if (c->took)
+		share_succeeded(c->share);
+	c->took = false;
 	t->connection = NULL;
 	d->flight_count--;
 	t->next = t->job_first + job->recipient_count;
@@ -102,18 +119,22 @@ static void on_closed(void *owner, struct deliver_connection *wire, const struct
 	struct destination *d = c->destination;
 	struct schedule *s = d->schedule;
 
-	(void)wire;
+	if (!c->was_ready)
+		learn_hosts(c, wire);
 	io_timer_stop(s->io, &c->idle);
 	list_remove(&c->idle_link);
 	list_remove(&c->link);
 	d->connection_count--;
 	s->connection_count--;
 	s->leaving_count -= c->finishing;
+	share_disconnected(c->share, c->finishing);
 	if (!c->was_ready)
 		d->opening_count--;
 	if (failure && !c->was_ready && !c->finishing && !s->stopping) {
 		if (failure->lacking)
 			tasks_lack(d, &c->needs, c->way, failure);
+		else if (answer_failure(c, failure))
+			destination_expire(d, failure);
 		else
 			destination_failed(d, failure, c->way, has_working(d, c->way));
 	}
@@ -160,20 +181,26 @@ static size_t within_domains(const struct task *t, size_t count, size_t domains)
 static size_t how_many(const struct connection *c, const struct task *t)
 {
 	struct deliver_limits theirs = deliver_limits(c->wire);
-	size_t count = MIN(t->end - t->next, (size_t)pace(t->destination)->recipients_per_message);
+	size_t count = MIN(t->end - t->next, (size_t)pace(c->share)->recipients_per_message);
 
+	count = MIN(count, (size_t)share_recipients_max(c->share));
 	return within_domains(t, MIN(count, theirs.recipients), theirs.domains);
 }
 
 /* What it takes of its sender's share: of what is scarce here. */
 #define COST_BYTES (16u << 10)
-static uint64_t cost_of(const struct task *t, size_t recipients)
+static uint64_t cost_of(const struct connection *c, const struct task *t, size_t recipients)
 {
-	const struct config_pace *p = pace(t->destination);
+	const struct config_pace *p = pace(c->share);
 
 	if (p->byte_rate.count > 0 && p->rate.count == 0 && p->recipient_rate.count == 0)
 		return (t->work->message->content_bytes + COST_BYTES - 1) / COST_BYTES;
 	return recipients;
+}
+
+static struct limit_cost limit_cost(const struct task *t, size_t recipients)
+{
+	return (struct limit_cost){ 1, recipients, t->work->message->prepended.len + t->work->message->content_bytes };
 }
 
 static bool send_task(struct connection *c, struct task *t)
@@ -181,8 +208,11 @@ static bool send_task(struct connection *c, struct task *t)
 	struct destination *d = t->destination;
 	struct schedule *s = d->schedule;
 	size_t count = how_many(c, t);
+	struct limit_cost cost = limit_cost(t, count);
 	struct body_source *body;
 
+	if (!share_allows(c->share, &cost))
+		return false; /* its destination is called when it does */
 	if (outcome_reserve(t, count))
 		return false;
 	free(t->job_recipients); /* of an attempt that is made again */
@@ -203,8 +233,10 @@ static bool send_task(struct connection *c, struct task *t)
 		                       .owner = t };
 	t->job_first = t->next;
 	t->wait_ms = MAX(0, io_now_time(s->io) - t->work->due_time);
+	share_take(c->share, &cost);
+	c->recipient_count += count;
 	task_leave_ready(t);
-	ready_sent(&d->ready, &t->item, cost_of(t, count));
+	ready_sent(&d->ready, &t->item, cost_of(c, t, count));
 	t->state = TASK_IN_FLIGHT;
 	t->connection = c;
 	d->flight_count++;
@@ -236,7 +268,7 @@ static struct task *next_task(struct destination *d, struct connection *c)
 {
 	struct ready_item *item;
 
-	d->ready.rest_hundredths = pace(d)->rest_hundredths;
+	d->ready.rest_hundredths = pace(c->share)->rest_hundredths;
 	item = ready_next(&d->ready, fits, c);
 	return item ? CONTAINER_OF(item, struct task, item) : NULL;
 }
@@ -253,16 +285,19 @@ static bool gives_way(const struct connection *c)
 {
 	const struct destination *d = c->destination;
 
-	return others_starve(d) && d->schedule->leaving_count < LEAVING_AT_ONCE &&
-	       deliver_sent_count(c->wire) >= (d->connection_count > 1 ? 1u : SHARE_OF_MESSAGES);
+	return (others_starve(d) || share_others_hungry(c->share)) &&
+	       d->schedule->leaving_count < LEAVING_AT_ONCE &&
+	       deliver_sent_count(c->wire) >= (c->share->connection_count > 1 ? 1u : SHARE_OF_MESSAGES);
 }
 
 static bool has_done_enough(const struct connection *c)
 {
-	size_t most =
-		MIN((size_t)pace(c->destination)->messages_per_connection, deliver_limits(c->wire).messages);
+	const struct config_pace *p = pace(c->share);
+	size_t most = MIN((size_t)p->messages_per_connection, deliver_limits(c->wire).messages);
 
-	return deliver_sent_count(c->wire) >= most || gives_way(c);
+	if (p->recipients_per_connection && c->recipient_count >= p->recipients_per_connection)
+		return true;
+	return deliver_sent_count(c->wire) >= most || share_is_over(c->share) || gives_way(c);
 }
 
 static void rest(struct connection *c)
@@ -271,7 +306,7 @@ static void rest(struct connection *c)
 
 	if (deliver_in_flight(c->wire) || io_timer_runs(&c->idle))
 		return;
-	if (others_starve(c->destination) ||
+	if (others_starve(c->destination) || share_others_hungry(c->share) ||
 	    io_timer_start(s->io, &c->idle, io_now_at(s->io) + IDLE_CONNECTION_MS, on_idle, c))
 		finish(c);
 	else
@@ -319,7 +354,7 @@ static struct deliver_target target_of(const struct destination *d, const struct
 		                        t->needs };
 }
 
-static enum err open_one(struct destination *d, const struct task *t)
+static enum err open_one(struct destination *d, struct share *h, const struct task *t)
 {
 	struct schedule *s = d->schedule;
 	struct deliver_target target = target_of(d, t);
@@ -330,6 +365,8 @@ static enum err open_one(struct destination *d, const struct task *t)
 		return ERR_NOMEM;
 	c->destination = d;
 	c->way = t->choice.way;
+	c->share = h;
+	c->opened_at = io_now_at(s->io);
 	c->needs = t->needs;
 	list_init(&c->idle_link);
 	err = deliver_open(s->deliver, &target, &connection_events, c, &c->wire);
@@ -341,6 +378,7 @@ static enum err open_one(struct destination *d, const struct task *t)
 	d->connection_count++;
 	d->opening_count++;
 	s->connection_count++;
+	share_connected(h);
 	return ERR_OK;
 }
 
@@ -392,23 +430,56 @@ static void grow_hungry(struct destination *d)
 		finish(resting);
 }
 
-/* One more connection for t, if there may be one. False: no more now. */
+/* Somebody else of those who share the limit has one that it does not use. */
+static void finish_resting(const struct share *h)
+{
+	struct schedule *s = h->destination->schedule;
+
+	for (LIST_EACH(it, &s->idle)) {
+		struct connection *c = LIST_ITEM(it, struct connection, idle_link);
+
+		for (unsigned i = 0; c->share != h && i < h->limit_count; i++)
+			if (c->share->limits[0] == h->limits[i] ||
+			    c->share->limits[c->share->limit_count - 1] == h->limits[i]) {
+				finish(c);
+				return;
+			}
+	}
+}
+
+static void make_room(struct destination *d, const struct share *h, const struct task *t)
+{
+	if (d->opening_count == 0)
+		finish_another_kind(d, t);
+	if (!share_is_suspended(h))
+		finish_resting(h);
+}
+
+/* One more connection for t, if there may be one. False: no more now. What another login may not have this one may. */
 static bool add_connection(struct destination *d, const struct task *t)
 {
 	struct schedule *s = d->schedule;
+	struct share *h = share_get(d, t->choice.way);
+	struct limit_cost cost = limit_cost(t, 1);
+	bool alone = d->shares.next->next == &d->shares;
 
 	if (d->opening_count >= opening_max(d))
 		return false;
-	if (d->connection_count >= destination_window(d)) {
-		if (d->opening_count == 0)
-			finish_another_kind(d, t);
+	if (!h) {
+		destination_pause_opening(d);
 		return false;
 	}
+	if (!share_may_open(h)) {
+		make_room(d, h, t);
+		return !alone;
+	}
+	if (!share_allows(h, &cost))
+		return !alone;
 	if (s->connection_count >= s->max_connections) {
 		grow_hungry(d);
 		return false;
 	}
-	if (open_one(d, t)) {
+	if (open_one(d, h, t)) {
 		destination_pause_opening(d);
 		return false;
 	}
