@@ -3,6 +3,7 @@
 #ifndef POSTRIDER_SERVER_H
 #define POSTRIDER_SERVER_H
 
+#include <postrider/auth/tokens.h>
 #include <postrider/config.h>
 #include <postrider/io/disk.h>
 #include <postrider/observe/observe.h>
@@ -40,6 +41,7 @@ struct server_options {
 	/* Sockets that are there before their listeners: see receive.h; may be NULL. */
 	enum err (*find_socket)(void *owner, const struct config_listener *l, struct receive_socket *out, struct buf *problem);
 	void *socket_owner;
+	struct auth_commands commands; /* for token_command; run NULL: they fail */
 	bool has_folders;            /* the drop and the pick-up directory, in the real file system */
 	/* The control socket, for a process of this user; false: none. */
 	bool has_admin;

@@ -4,6 +4,7 @@
 
 #include <postrider/admin.h>
 #include <postrider/auth.h>
+#include <postrider/auth/tokens.h>
 #include <postrider/deliver.h>
 #include <postrider/dns.h>
 #include <postrider/server.h>
@@ -20,6 +21,7 @@ struct server {
 	struct deliver *deliver;
 	struct schedule *schedule;
 	struct auth *auth;
+	struct auth_tokens *tokens;
 	struct policy_service *policy; /* NULL: none was ever configured */
 	struct policy *tls_policy;     /* DANE and MTA-STS */
 	struct memory_watch *memory_watch;
@@ -57,6 +59,9 @@ enum err server_mark_file(void *owner, struct text path, struct auth_file_mark *
 MUST_USE enum err server_open_auth(struct server *s, struct buf *problem);
 /* The same of no server, to see whether the users file can be read. */
 MUST_USE enum err server_read_users(struct io *io, const struct config *config, struct auth **out, struct buf *problem);
+
+/* tokens.c */
+MUST_USE enum err server_open_tokens(struct server *s, struct buf *problem);
 
 /* question.c: whom to ask about recipients. Everything is as before after an error. */
 MUST_USE enum err server_question(struct server *s, const struct config *config, struct buf *problem);

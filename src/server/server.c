@@ -201,7 +201,10 @@ static enum err open_rooms(struct server *s, struct buf *problem)
 	struct receive_options receive;
 	enum err err = open_policy(s);
 
+	if (!err)
+		err = server_open_tokens(s, problem);
 	deliver.policy = s->tls_policy;
+	deliver.tokens = s->tokens;
 	if (!err)
 		err = deliver_new(&deliver, &s->deliver);
 	if (err)
@@ -273,6 +276,7 @@ static void give_up(struct server *s)
 	policy_service_free(&s->policy);
 	schedule_free(&s->schedule);
 	deliver_free(&s->deliver);
+	auth_tokens_free(&s->tokens);
 	policy_free(&s->tls_policy);
 	dns_free(&s->dns);
 	if (s->queue)
@@ -397,9 +401,12 @@ static enum err change_rooms(struct server *s, const struct config *config, stru
 	}
 	err = server_names(s, config);
 	if (!err)
+		err = auth_tokens_configure(s->tokens, config, problem);
+	if (!err)
 		err = change_intake(s, config, problem);
 	/* the last one left everything as it was: only those before it have to go back */
-	if (err && (deliver_configure(s->deliver, s->config) || server_names(s, s->config)))
+	if (err && (deliver_configure(s->deliver, s->config) || server_names(s, s->config) ||
+	            auth_tokens_configure(s->tokens, s->config, NULL)))
 		buf_add_string(problem,
 		               "; and the old configuration could not be restored in whole: restart soon");
 	return err;
@@ -492,6 +499,7 @@ static void on_admin_closed(void *owner)
 	policy_service_free(&s->policy);
 	schedule_free(&s->schedule);
 	deliver_free(&s->deliver);
+	auth_tokens_free(&s->tokens);
 	policy_free(&s->tls_policy);
 	dns_free(&s->dns);
 	io_timer_stop(s->io, &s->watch);
