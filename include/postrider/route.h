@@ -85,6 +85,12 @@ MUST_USE enum err route_find(const struct config *config, const struct route_mes
  * urgent by the sender's MT-PRIORITY (RFC 6710): from 4 up, below 0 down. */
 enum config_class route_class(const struct config_route *route, int priority);
 
+/* Whether an attempt is noted on disk before it can deliver; route may be NULL. */
+static inline bool route_is_strict(const struct config_route *route)
+{
+	return route && route->ledger == CONFIG_LEDGER_STRICT;
+}
+
 /* The limits of a domain: of the longest that matches, else `any`. Never NULL. */
 const struct config_limit *route_limit(const struct config *config, struct text domain);
 /* The upstream that a delivery key names; NULL: a domain's or an address's key, or of one that is configured no more. */

@@ -21,7 +21,7 @@ struct handed_in {
 	const struct config *config;
 	struct envelope *envelope;
 	struct text *keys;
-	bool *held;
+	bool *held, *strict;
 	enum config_class *classes;
 	size_t room;
 	struct queue_draft *draft;
@@ -97,6 +97,7 @@ void handed_in_free(struct handed_in **slot)
 	envelope_free(&h->envelope);
 	free(h->keys);
 	free(h->held);
+	free(h->strict);
 	free(h->classes);
 	config_unref(&h->config);
 	free(h);
@@ -164,6 +165,11 @@ static enum err make_room(struct handed_in *h)
 	if (!held)
 		return ERR_NOMEM;
 	h->held = held;
+	bool *strict = realloc(h->strict, room * sizeof(*strict));
+
+	if (!strict)
+		return ERR_NOMEM;
+	h->strict = strict;
 	enum config_class *classes = realloc(h->classes, room * sizeof(*classes));
 
 	if (!classes)
@@ -186,6 +192,7 @@ static enum err add_recipient(struct handed_in *h, struct text given, struct tex
 	    envelope_add_recipient(e, path, text_eq(given, path) ? TEXT_EMPTY : given))
 		return ERR_NOMEM;
 	h->held[n] = choice->via == CONFIG_VIA_HOLD;
+	h->strict[n] = route_is_strict(choice->route);
 	h->provisional = h->provisional || choice->provisional;
 	h->classes[n] = route_class(choice->route, e->priority);
 	return ERR_OK;
@@ -326,6 +333,7 @@ static enum err look_again(struct handed_in *h, struct buf *problem)
 		    arena_text(&e->arena, route_key(&choice), &h->keys[i]))
 			return ERR_NOMEM;
 		h->held[i] = choice.via == CONFIG_VIA_HOLD;
+		h->strict[i] = route_is_strict(choice.route);
 		h->classes[i] = route_class(choice.route, e->priority);
 		rejected += choice.via == CONFIG_VIA_REJECT;
 	}
@@ -457,6 +465,7 @@ enum err handed_in_commit(struct handed_in *h, struct text fields, struct observ
 		                               .keys = h->keys,
 		                               .held = h->held,
 		                               .classes = h->classes,
+		                               .strict = h->strict,
 		                               .mode = QUEUE_STORE };
 
 	h->observe = observe;

@@ -279,6 +279,7 @@ void receive_transaction_go_on(struct receive_session *s)
 			                               .keys = t->keys,
 			                               .held = t->held,
 			                               .classes = t->classes,
+			                               .strict = t->strict,
 			                               .mode = modes[s->listener->hand_over],
 			                               .budget_ms = s->listener->hand_over_timeout_ms };
 

@@ -113,7 +113,7 @@ struct transaction {
 	struct text *keys; /* of each recipient; their octets in envelope->arena */
 	uint32_t *hashes;  /* of its forward-path */
 	enum config_class *classes; /* for what else waits for the same destination */
-	bool *held;
+	bool *held, *strict;
 	size_t key_room;
 	struct data_decoder decoder;
 	struct data_repairer repairer;

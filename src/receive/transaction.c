@@ -257,7 +257,7 @@ static bool recipient_is_welcome(struct receive_session *s, struct text path)
 	return false;
 }
 
-/* Keys, hashes, classes and holds are one block, which begins with the keys. */
+/* Keys, hashes, classes, holds and ledgers are one block, which begins with the keys. */
 static enum err make_room(struct transaction *t)
 {
 	size_t room = t->key_room ? t->key_room * 2 : 2, count = t->envelope->recipient_count;
@@ -265,24 +265,27 @@ static enum err make_room(struct transaction *t)
 
 	if (count < t->key_room)
 		return ERR_OK;
-	keys = malloc(room * (sizeof(*t->keys) + sizeof(*t->hashes) + sizeof(*t->classes) + sizeof(*t->held)));
+	keys = malloc(room * (sizeof(*t->keys) + sizeof(*t->hashes) + sizeof(*t->classes) + sizeof(*t->held) +
+	                      sizeof(*t->strict)));
 	if (!keys)
 		return ERR_NOMEM;
 	uint32_t *hashes = (uint32_t *)(void *)(keys + room);
 	enum config_class *classes = (enum config_class *)(void *)(hashes + room);
-	bool *held = (bool *)(void *)(classes + room);
+	bool *held = (bool *)(void *)(classes + room), *strict = held + room;
 
 	if (count) {
 		memcpy(keys, t->keys, count * sizeof(*keys));
 		memcpy(hashes, t->hashes, count * sizeof(*hashes));
 		memcpy(classes, t->classes, count * sizeof(*classes));
 		memcpy(held, t->held, count * sizeof(*held));
+		memcpy(strict, t->strict, count * sizeof(*strict));
 	}
 	free(t->keys);
 	t->keys = keys;
 	t->hashes = hashes;
 	t->classes = classes;
 	t->held = held;
+	t->strict = strict;
 	t->key_room = room;
 	return ERR_OK;
 }
@@ -307,6 +310,7 @@ static enum err add_recipient(struct receive_session *s, struct text given, stru
 	t->hashes[n] = (uint32_t)text_hash(path);
 	t->classes[n] = route_class(choice->route, e->priority);
 	t->held[n] = choice->via == CONFIG_VIA_HOLD;
+	t->strict[n] = route_is_strict(choice->route);
 	t->provisional = t->provisional || choice->provisional;
 	return ERR_OK;
 }
@@ -404,6 +408,7 @@ bool receive_transaction_reroute(struct receive_session *s)
 			break;
 		}
 		t->held[i] = choice.via == CONFIG_VIA_HOLD;
+		t->strict[i] = route_is_strict(choice.route);
 		t->classes[i] = route_class(choice.route, e->priority);
 		t->err = arena_text(&e->arena, route_key(&choice), &t->keys[i]);
 		rejected += choice.via == CONFIG_VIA_REJECT;
