@@ -13,6 +13,11 @@
 static const char good_hello[WORD_BYTES + 1] = "\x16SIM+OK\n";
 static const char bad_hello[WORD_BYTES + 1] = "\x16SIM+NO\n";
 
+static bool is_hello(struct text word)
+{
+	return text_eq(word, text_from(good_hello)) || text_eq(word, text_from(bad_hello));
+}
+
 struct sim_tls_context {
 	struct tls_context base;
 	struct sim *sim;
@@ -157,7 +162,7 @@ static void judge(struct sim_layer *l, struct text word, struct text about)
 	if (c->server && !c->script.handshake_fails)
 		say_hello(l);
 	fill_info(l);
-	if (c->script.handshake_fails || (!peer_is_good && !text_eq(word, text_from(bad_hello)))) {
+	if (c->script.handshake_fails || !is_hello(word)) {
 		l->err = ERR_TLS;
 		l->info.fault = TLS_FAULT_HANDSHAKE;
 		l->info.problem = TEXT("the script lets the handshake fail");
@@ -169,11 +174,13 @@ static void judge(struct sim_layer *l, struct text word, struct text about)
 	sim_event_at(l->sim, &l->decision, l->sim->now_at + c->script.delay_ms, on_decision);
 }
 
-/* How long a hello is; 0: that is not known yet. */
+/* How long a hello is; 0: that is not known yet. What is none ends with its word. */
 static size_t hello_size(struct text so_far)
 {
 	size_t about = 0;
 
+	if (so_far.len >= WORD_BYTES && !is_hello(text_head(so_far, WORD_BYTES)))
+		return WORD_BYTES;
 	if (so_far.len < HELLO_BYTES)
 		return 0;
 	for (size_t i = WORD_BYTES; i < HELLO_BYTES; i++)
@@ -186,7 +193,10 @@ static void take_hello(struct sim_layer *l, struct text *bytes)
 {
 	while (!l->is_judged && bytes->len > 0) {
 		size_t size = hello_size(buf_text(&l->hello));
-		size_t want = (size ? size : HELLO_BYTES) - l->hello.len;
+		size_t want = (size                        ? size
+		               : l->hello.len < WORD_BYTES ? WORD_BYTES
+		                                           : HELLO_BYTES) -
+		              l->hello.len;
 
 		buf_add(&l->hello, text_head(*bytes, MIN(want, bytes->len)));
 		*bytes = text_skip(*bytes, MIN(want, bytes->len));
