@@ -63,20 +63,15 @@ static bool read_pem(struct text path, struct buf *out, struct buf *problem)
 	return false;
 }
 
-static void try_context(struct checking *c, const struct tls_client_options *options,
-                        const struct config_upstream *u, struct buf *problem)
+static void try_context(struct checking *c, const struct tls_client_options *options, const char *what,
+                        struct text file, struct text key, struct buf *problem)
 {
 	AUTO(buf_fini) struct buf detail = BUF(1024);
 	struct tls_context *context = NULL;
 
-	if (tls_client_context_new(c->io, options, &context, &detail)) {
-		if (options->certificate.len)
-			buf_add_format(problem, "cert %.*s with key %.*s", TEXT_ARGS(u->cert),
-			               TEXT_ARGS(u->key));
-		else
-			buf_add_format(problem, "ca_file %.*s", TEXT_ARGS(u->ca_file));
-		buf_add_format(problem, " cannot be used: %.*s", TEXT_ARGS(buf_text(&detail)));
-	}
+	if (tls_client_context_new(c->io, options, &context, &detail))
+		buf_add_format(problem, "%s %.*s%s%.*s cannot be used: %.*s", what, TEXT_ARGS(file),
+		               key.len ? " with key " : "", TEXT_ARGS(key), TEXT_ARGS(buf_text(&detail)));
 	tls_context_unref(&context);
 }
 
@@ -85,24 +80,21 @@ static void check_upstream(struct checking *c, const struct config_upstream *u)
 	AUTO(buf_fini)
 	struct buf ca = BUF(1u << 20), cert = BUF(1u << 20), problem = BUF(PROBLEM_MAX),
 		   where = BUF(PROBLEM_MAX);
-	struct buf key = BUF(1u << 20);
+	AUTO(buf_wipe) struct buf key = BUF(1u << 20);
 	struct tls_client_options options = { .verify = false };
 
 	if (u->tls == CONFIG_TLS_NONE)
 		return;
 	config_place_add(&where, u->place);
 	if (u->ca_file.len && read_pem(u->ca_file, &ca, &problem))
-		try_context(c, &(struct tls_client_options){ .verify = true, .ca = buf_text(&ca) }, u,
-		            &problem);
+		try_context(c, &(struct tls_client_options){ .verify = true, .ca = buf_text(&ca) }, "ca_file",
+		            u->ca_file, TEXT_EMPTY, &problem);
 	if (problem.len == 0 && u->cert.len && u->key.len && read_pem(u->cert, &cert, &problem) &&
 	    read_pem(u->key, &key, &problem)) {
 		options.certificate = buf_text(&cert);
 		options.key = buf_text(&key);
-		try_context(c, &options, u, &problem);
+		try_context(c, &options, "cert", u->cert, u->key, &problem);
 	}
-	if (key.at)
-		explicit_bzero(key.at, key.room);
-	buf_fini(&key);
 	if (problem.len)
 		c->found(c->owner, buf_text(&where), buf_text(&problem), TEXT_EMPTY);
 }
@@ -117,7 +109,7 @@ static void check_oauth2(struct checking *c, const struct config_upstream *u)
 	config_place_add(&where, u->place);
 	if (o->ca_file.len && read_pem(o->ca_file, &ca, &problem))
 		try_context(c, &(struct tls_client_options){ .verify = true, .ca = buf_text(&ca) },
-		            "oauth2.ca_file %.*s%.*s", o->ca_file, TEXT_EMPTY, &problem);
+		            "oauth2.ca_file", o->ca_file, TEXT_EMPTY, &problem);
 	for (size_t i = 0; i < ARRAY_LEN(secrets) && problem.len == 0; i++) {
 		AUTO(buf_wipe) struct buf secret = BUF(64u << 10);
 
