@@ -18,8 +18,10 @@ static void give_answer(void *owner)
 			given.on_settled(given.owner, given.err);
 		else if (given.on_loaded)
 			given.on_loaded(given.owner, given.err, NULL);
-		else
+		else if (given.on_rows)
 			given.on_rows(given.owner, given.err, NULL, 0, INT64_MAX);
+		else
+			given.on_found(given.owner, &(struct queue_found){ .err = given.err });
 	}
 	queue_job_ended(q);
 }
@@ -48,6 +50,7 @@ void queue_answer_later(struct queue *q, const struct answer *answer)
 	a->on_settled = answer->on_settled;
 	a->on_loaded = answer->on_loaded;
 	a->on_rows = answer->on_rows;
+	a->on_found = answer->on_found;
 	a->owner = answer->owner;
 	a->err = answer->err;
 	queue_job_begun(q);

@@ -145,10 +145,25 @@ static void decide(struct queue *q, struct op *base)
 		op->then(op->owner, base->err);
 }
 
+/* Whoever looks for what is due may have come by already. */
+static void announce_mended(struct queue *q, const struct aside_op *op)
+{
+	struct text key;
+	struct id id;
+	uint32_t n;
+	int64_t due_time;
+
+	if (due_key_read(text_of(op->row_key, op->row_key_len), &key, &due_time, &id, &n) && q->events &&
+	    q->events->on_due && !q->closing)
+		q->events->on_due(q->events_owner, key, due_time);
+}
+
 static void announce(struct queue *q, struct op *base)
 {
 	struct aside_op *op = CONTAINER_OF(base, struct aside_op, op);
 
+	if (!base->err && base->kind == OP_MEND)
+		announce_mended(q, op);
 	if (!base->err && op->found && q->events && q->events->on_aside && !q->closing)
 		q->events->on_aside(q->events_owner, op->id, text_from(op->what));
 	free(op);

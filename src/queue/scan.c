@@ -36,8 +36,7 @@ static enum err add_row(struct scan *s, const struct queue_row *row)
 	return ERR_OK;
 }
 
-/* Damaged is also a row whose recipient is not there. */
-static enum err read_row(struct reading *reading, const struct store_row *from, struct queue_row *row)
+enum err due_row_read(struct reading *reading, const struct store_row *from, struct queue_row *row)
 {
 	struct row_key key;
 	struct text value;
@@ -78,7 +77,7 @@ static enum err take_row(struct scan *s, struct reading *reading, const struct s
 		s->next_due_time = row.due_time;
 		return ERR_NOT_FOUND;
 	}
-	enum err err = read_row(reading, from, &row);
+	enum err err = due_row_read(reading, from, &row);
 
 	if (err == ERR_DAMAGED || err == ERR_UNSUPPORTED) {
 		note_damaged(s, from->key);

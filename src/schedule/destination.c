@@ -26,7 +26,7 @@ static void pump(void *owner)
 		connections_assign(d);
 		connections_open(d);
 	}
-	if (d->far || !io_timer_runs(&d->disk_timer))
+	if (!io_timer_runs(&d->disk_timer))
 		destination_wait_for_disk(d);
 	/* a place that was kept for this one and is not taken goes to the next */
 	schedule_feed_hungry(d->schedule);
@@ -61,6 +61,7 @@ struct destination *destination_get(struct schedule *s, struct text key)
 	}
 	d->schedule = s;
 	ready_init(&d->ready, random_u64(&s->random));
+	backlog_init(&d->backlog, random_u64(&s->random));
 	list_init(&d->connections);
 	list_init(&d->shares);
 	arena_init(&d->mx_arena, 16384);
@@ -87,6 +88,7 @@ void destination_free(struct destination *d)
 	map_remove(&s->destinations, &d->by_key);
 	map_fini(&d->tasks);
 	ready_fini(&d->ready);
+	backlog_fini(&d->backlog);
 	arena_fini(&d->failure_arena);
 	arena_fini(&d->mx_arena);
 	free((char *)d->by_key.key.at);
@@ -125,185 +127,15 @@ void destination_learn_hosts(struct destination *d, const struct text *hosts, si
  * learned by failing is forgotten only when the suspension is over. */
 void destination_forget_if_empty(struct destination *d)
 {
-	if (d->tasks.count == 0 && list_is_empty(&d->connections) && d->disk_due_time == INT64_MAX &&
-	    !d->far && !d->scanning && !destination_is_suspended(d))
+	if (d->tasks.count == 0 && list_is_empty(&d->connections) && backlog_is_empty(d) &&
+	    !d->scanning && !destination_is_suspended(d))
 		destination_free(d);
 }
-
-/* ---------------------------------------------------------------- what waits on disk */
 
 bool destination_has_room(const struct destination *d)
 {
 	return d->tasks.count < TASKS_AT_LEAST ||
 	       (d->tasks.count < TASKS_PER_DESTINATION && d->schedule->task_count < TASKS_IN_ALL);
-}
-
-static void scan(void *owner);
-
-/* Starts the timer for what is known to lie on disk. Without room for a task the next one that goes comes here again,
- * without memory for a timer the schedule's watch does. A suspended destination is not asked for more than it has: its
- * tasks share the failure, what is on disk waits for the probe. */
-void destination_wait_for_disk(struct destination *d)
-{
-	struct schedule *s = d->schedule;
-	int64_t at = d->far ? 0 : io_at_of_time(s->io, d->disk_due_time);
-
-	if ((d->disk_due_time == INT64_MAX && !d->far) || s->stopping || d->scanning ||
-	    !destination_has_room(d))
-		return;
-	if (destination_is_suspended(d))
-		at = MAX(at, d->suspended_until_at);
-	if (io_timer_start(s->io, &d->disk_timer, at, scan, d))
-		return;
-}
-
-void destination_disk_due(struct destination *d, int64_t due_time)
-{
-	if (due_time <= d->cursor.due_time)
-		d->cursor.set = false; /* it may lie before what was read last */
-	d->disk_due_time = MIN(d->disk_due_time, due_time);
-	destination_wait_for_disk(d);
-}
-
-/* Rows of one message follow each other when they have the same due time: they become one task. */
-static size_t rows_of_one_message(const struct queue_row *rows, size_t count)
-{
-	size_t n = 1;
-
-	while (n < count && id_eq(rows[n].id, rows[0].id))
-		n++;
-	return n;
-}
-
-static void skip_rows(struct task *t, const struct queue_row *rows, size_t count)
-{
-	for (size_t i = 0; i < count && !t->has_more_rows; i++)
-		t->has_more_rows = !task_holds(t, rows[i].n);
-}
-
-static bool add_rows(struct destination *d, const struct queue_row *rows, size_t count)
-{
-	struct map_item *there = map_find(&d->tasks, id_key(&rows[0].id));
-	struct task *t;
-
-	if (there) {
-		skip_rows(CONTAINER_OF(there, struct task, by_id), rows, count);
-		return true;
-	}
-	if (task_new(d, rows[0].id, rows[0].class, rows[0].sender, &t))
-		return false;
-	t->ns = calloc(count, sizeof(*t->ns));
-	if (!t->ns) {
-		task_free(t);
-		return false;
-	}
-	for (size_t i = 0; i < count; i++)
-		t->ns[i] = rows[i].n;
-	t->n_count = count;
-	task_make_ready(t, false);
-	return true;
-}
-
-/* Makes tasks of rows from the front as long as there is room, and moves the cursor behind them. Returns how many. */
-static size_t take_rows(struct destination *d, const struct queue_row *rows, size_t count,
-                        struct queue_cursor *cursor)
-{
-	size_t used = 0;
-
-	while (used < count && destination_has_room(d)) {
-		size_t n = rows_of_one_message(rows + used, count - used);
-		const struct queue_row *last = &rows[used + n - 1];
-
-		if (!add_rows(d, rows + used, n))
-			break;
-		*cursor = (struct queue_cursor){ last->due_time, last->id, last->n, true };
-		used += n;
-	}
-	return used;
-}
-
-static void on_rows(void *owner, enum err err, const struct queue_row *rows, size_t count,
-                    int64_t next_due_time)
-{
-	struct destination *d = owner;
-	int64_t now = io_now_time(d->schedule->io), news = d->disk_due_time;
-	bool missed = news <= d->scan_until_time; /* it came while the scan ran, which may not have seen it */
-	size_t used;
-
-	d->scanning = false;
-	if (d->schedule->stopping) {
-		schedule_check_stopped(d->schedule);
-		return;
-	}
-	used = take_rows(d, rows, count, &d->cursor);
-	d->disk_due_time = used < count ? rows[used].due_time : next_due_time;
-	if (err)
-		d->disk_due_time = now + SECOND_MS;
-	/* at the end of what is due the next scan begins at the front */
-	if (err || missed || (used == count && next_due_time > d->scan_until_time))
-		d->cursor.set = false;
-	d->disk_due_time = MIN(d->disk_due_time, news);
-	destination_wait_for_disk(d);
-	destination_pump_later(d);
-}
-
-/* No attempt is put off for longer than the schedule's longest step. */
-static int64_t longest_wait_ms(const struct schedule *s)
-{
-	int64_t longest = route_longest_step_ms(s->config);
-
-	return longest + longest / 10 + MINUTE_MS;
-}
-
-static void on_far_rows(void *owner, enum err err, const struct queue_row *rows, size_t count,
-                        int64_t next_due_time)
-{
-	struct destination *d = owner;
-	size_t used;
-
-	d->scanning = false;
-	if (d->schedule->stopping) {
-		schedule_check_stopped(d->schedule);
-		return;
-	}
-	if (err)
-		return; /* the watch comes back to it */
-	used = take_rows(d, rows, count, &d->far_cursor);
-	if (used == count && next_due_time == INT64_MAX) {
-		d->far = false;
-		d->far_cursor.set = false;
-	}
-	destination_wait_for_disk(d);
-	destination_pump_later(d);
-}
-
-/* After the clock was set back rows may wait for a time of the old one, hours or years away: they are due now. */
-static void scan_far(struct destination *d)
-{
-	struct schedule *s = d->schedule;
-
-	if (!d->far_cursor.set)
-		d->far_cursor = (struct queue_cursor){ .due_time = io_now_time(s->io) + longest_wait_ms(s),
-			                               .set = true };
-	d->scan_until_time = INT64_MIN;
-	queue_scan(s->queue, d->by_key.key, &d->far_cursor, INT64_MAX, SCAN_ROWS, on_far_rows, d);
-}
-
-static void scan(void *owner)
-{
-	struct destination *d = owner;
-	struct schedule *s = d->schedule;
-
-	if (d->scanning || s->stopping || !destination_has_room(d))
-		return;
-	d->scanning = true;
-	if (d->far) {
-		scan_far(d);
-		return;
-	}
-	d->disk_due_time = INT64_MAX;
-	d->scan_until_time = io_now_time(s->io);
-	queue_scan(s->queue, d->by_key.key, &d->cursor, d->scan_until_time, SCAN_ROWS, on_rows, d);
 }
 
 /* ---------------------------------------------------------------- failure and healing */

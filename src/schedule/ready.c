@@ -355,3 +355,16 @@ struct ready_item *ready_any(struct ready *r, const struct ready_item *after)
 	next = LIST_ITEM(f->link.next, const struct ready_flow, link);
 	return LIST_FIRST(&next->items, struct ready_item, link);
 }
+
+struct ready_flow *ready_longest(struct ready *r, enum config_class class)
+{
+	struct ready_flow *longest = NULL;
+
+	for (LIST_EACH(it, &r->classes[class].line)) {
+		struct ready_flow *f = LIST_ITEM(it, struct ready_flow, link);
+
+		if (!longest || f->count > longest->count)
+			longest = f;
+	}
+	return longest;
+}

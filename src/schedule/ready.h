@@ -90,6 +90,9 @@ struct ready_item *ready_walk_next(struct ready_walk *w);
  * for (it = ready_any(r, NULL); it; it = next) { next = ready_any(r, it); ... } */
 struct ready_item *ready_any(struct ready *r, const struct ready_item *after);
 
+/* The flow of a class that has most ready; NULL: none has any. */
+struct ready_flow *ready_longest(struct ready *r, enum config_class class);
+
 /* Classes in the order in which they go. */
 extern const enum config_class ready_order[READY_CLASSES];
 

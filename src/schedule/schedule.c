@@ -16,11 +16,16 @@ static void on_fresh(void *owner, struct queue_work **work)
 		notice_say(s, w);
 	if (!d)
 		return;
-	if ((!w->through && (!destination_has_room(d) || fields_lie_on_disk(s, NULL, w->message))) || map_find(&d->tasks, id_key(&w->id)) ||
+	if (!w->through && !fields_lie_on_disk(s, NULL, w->message) && !backlog_admit(d, w))
+		return;
+	if ((!w->through && fields_lie_on_disk(s, NULL, w->message)) || map_find(&d->tasks, id_key(&w->id)) ||
 	    task_new(d, w->id, CONFIG_CLASS_NORMAL, w->sender, &t)) {
 		destination_disk_due(d, w->due_time);
 		return;
 	}
+	t->due_time = w->due_time;
+	if (!w->through)
+		backlog_join(t, w->recipients[0].class, w->sender);
 	t->claimed = true;
 	if (!task_take_work(t, work) || (task_is_through(t) && through_is_hopeless(t)))
 		return;
@@ -289,7 +294,7 @@ void schedule_each_destination(struct schedule *s, schedule_destination_fn *each
 			                             .in_flight = recipients_in(d, true),
 			                             .connections = d->connection_count,
 			                             .window = destination_window(d),
-			                             .next_due_time = d->disk_due_time,
+			                             .next_due_time = backlog_next_due_time(d),
 			                             .suspended_until_time =
 			                                     wall_time(s, d->suspended_until_at) };
 

@@ -54,11 +54,13 @@ bool task_holds(const struct task *t, uint32_t n)
 void task_free(struct task *t)
 {
 	struct destination *d = t->destination;
-	bool was_full = !destination_has_room(d), has_more_rows = t->has_more_rows;
 
 	assert(t->state != TASK_LOADING && t->state != TASK_IN_FLIGHT);
 	task_leave_ready(t);
 	ready_part(&d->ready, &t->item);
+	if (t->has_more_rows)
+		backlog_put_back_more(t);
+	backlog_part(t);
 	count_content(t, false);
 	io_timer_stop(d->schedule->io, &t->settle_retry);
 	io_timer_stop(d->schedule->io, &t->by_timer);
@@ -74,12 +76,7 @@ void task_free(struct task *t)
 	free(t->ns);
 	free(t->job_recipients);
 	free(t);
-	if (has_more_rows) {
-		d->cursor.set = false;
-		destination_disk_due(d, io_now_time(d->schedule->io));
-	} else if (was_full) {
-		destination_wait_for_disk(d);
-	}
+	destination_wait_for_disk(d);
 	destination_pump_later(d);
 }
 
@@ -221,6 +218,16 @@ static bool agree(const struct route_choice *a, const struct route_choice *b)
 	                  x->ledger == y->ledger && x->unknown == y->unknown);
 }
 
+/* Those that go another way keep their rows, which may be of another class. */
+static void has_more(struct task *t)
+{
+	if (task_is_through(t))
+		return;
+	t->more_due_time = t->has_more_rows ? MIN(t->more_due_time, t->due_time) : t->due_time;
+	t->more_is_mixed = true;
+	t->has_more_rows = true;
+}
+
 /* All recipients of a task share a key; whether they still share one under a new configuration is asked of each. The first
  * run of recipients that agree decides what is done with the whole: those that differ get their own row and come again. */
 bool task_route(struct task *t)
@@ -245,7 +252,7 @@ bool task_route(struct task *t)
 		if (find_way(t, i, &other) || !agree(&other, &t->choice)) {
 			/* they keep their rows and come when this task is done */
 			t->end = i;
-			t->has_more_rows = !task_is_through(t);
+			has_more(t);
 			break;
 		}
 	}
@@ -385,8 +392,7 @@ void task_loaded(struct task *t, enum err err, struct queue_work *work)
 	if (d->schedule->stopping || (err && err != ERR_NOT_FOUND && err != ERR_DAMAGED)) {
 		/* read again in a while; nothing was changed on disk */
 		queue_work_free(d->schedule->queue, &work);
-		d->cursor.set = false;
-		destination_disk_due(d, io_now_time(d->schedule->io) + 5 * SECOND_MS);
+		backlog_put_back(t, 5 * SECOND_MS);
 		task_free(t);
 		return;
 	}

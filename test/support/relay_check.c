@@ -66,6 +66,27 @@ static bool has_next_event(const struct destination *d)
 	       !list_is_empty(&d->hungry) || !list_is_empty(&d->pump.link);
 }
 
+/* Each task counts for its pile, and each pile is there for something. */
+static void check_backlog(const struct destination *d)
+{
+	const struct backlog *b = &d->backlog;
+	size_t in_piles = 0, with_pile = 0, piles = 0;
+
+	for (struct map_item *it = map_next(&d->tasks, NULL); it; it = map_next(&d->tasks, it))
+		with_pile += CONTAINER_OF(it, const struct task, by_id)->pile != NULL;
+	for (struct map_item *it = map_next(&b->piles, NULL); it; it = map_next(&b->piles, it)) {
+		const struct pile *p = CONTAINER_OF(it, const struct pile, by_name);
+
+		in_piles += p->count;
+		assert_true(p->count > 0 || p->lies || p->sought);
+		assert_true(!p->sought || d->scanning);
+	}
+	for (unsigned i = 0; i < READY_CLASSES; i++)
+		piles += b->pile_count[i];
+	assert_int_equal(in_piles, with_pile);
+	assert_int_equal(piles, b->piles.count);
+}
+
 static void check_destination(const struct destination *d)
 {
 	struct sums sums = { 0 };
@@ -82,6 +103,7 @@ static void check_destination(const struct destination *d)
 	assert_int_equal(sums.content, d->content_bytes);
 	assert_int_equal(connections, d->connection_count);
 	assert_int_equal(opening, d->opening_count);
+	check_backlog(d);
 	assert_true(!destination_is_suspended(d) || io_timer_runs(&d->resume_timer));
 	if (d->ready.count && !has_next_event(d))
 		fail_msg("%.*s: %zu tasks are ready and nothing is going to happen", TEXT_ARGS(d->by_key.key),
@@ -131,13 +153,19 @@ struct search {
 	unsigned round;
 };
 
-static int compare_places(const struct queue_row *r, const struct queue_cursor *c)
+/* And that is going to be filled, or has enough in memory for now. */
+static bool lies_on_its_pile(const struct destination *d, const struct queue_row *r)
 {
-	int order = (r->due_time > c->due_time) - (r->due_time < c->due_time);
+	const struct queue_cursor place = { r->due_time, r->id, r->n, true };
+	struct pile_name name = { r->sender, r->class };
+	struct map_item *item = map_find(&d->backlog.piles, text_of((const char *)&name, sizeof(name)));
+	const struct pile *p = item ? CONTAINER_OF(item, const struct pile, by_name) : NULL;
 
-	if (!order)
-		order = id_compare(r->id, c->id);
-	return order ? order : (r->n > c->n) - (r->n < c->n);
+	if (!p || !p->lies || queue_cursor_compare(&place, &p->from) <= 0)
+		return false;
+	if (p->count == 0 && list_is_empty(&p->link))
+		fail_msg("a pile waits for nothing");
+	return p->count > 0 || io_timer_runs(&d->disk_timer) || !destination_has_room(d);
 }
 
 /* NULL: somebody is going to come for it. */
@@ -147,21 +175,25 @@ static const char *what_is_wrong(const struct relay_world *w, struct schedule *s
 	struct destination *d = destination_find(s, key);
 	struct map_item *item = d ? map_find(&d->tasks, id_key(&r->id)) : NULL;
 	const struct task *t = item ? CONTAINER_OF(item, const struct task, by_id) : NULL;
+	const struct queue_cursor place = { r->due_time, r->id, r->n, true };
 	int64_t at;
 
 	if (!d)
 		return "its destination is not known";
 	if ((t && (task_holds(t, r->n) || t->has_more_rows)) || d->scanning || d->far)
 		return NULL;
-	if (d->cursor.set && compare_places(r, &d->cursor) <= 0)
-		return "it lies before the cursor";
 	if (w->clock_set_at && io_now_at(s->io) < w->clock_set_at + CLOCK_NOTICED_MS)
 		return NULL; /* timers are of the clock as it was */
-	if (!destination_has_room(d))
-		return NULL; /* the next task that goes starts the timer */
+	if (lies_on_its_pile(d, r))
+		return NULL;
+	if (queue_cursor_compare(&place, &d->backlog.front[r->class]) <= 0)
+		return "the front is past it, and it lies on no pile";
+	if (d->backlog.full[r->class])
+		return d->backlog.pile_count[r->class] ? NULL : "nothing wakes its class";
 	if (!io_timer_runs(&d->disk_timer))
 		return "no timer runs for it";
 	at = MAX(MAX(io_at_of_time(s->io, r->due_time), io_now_at(s->io)), d->suspended_until_at);
+	at = MAX(at, d->backlog.not_before_at);
 	if (d->disk_timer.due.key > at)
 		return "the timer runs for something later";
 	return NULL;
