@@ -12,6 +12,8 @@
 #include <mbedtls/entropy.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/rsa.h>
+#include <mbedtls/sha256.h>
+#include <mbedtls/sha512.h>
 #include <mbedtls/x509_crt.h>
 #include <psa/crypto.h>
 
@@ -104,9 +106,11 @@ static void describe(struct maker *m, const struct certificate_options *o, const
 	assert_int_equal(mbedtls_x509write_crt_set_issuer_name(&m->writer, issuer), 0);
 	assert_int_equal(mbedtls_x509write_crt_set_validity(&m->writer, "20200101000000",
 	                                                    o->expired ? "20210101000000" : "20990101000000"), 0);
-	assert_int_equal(mbedtls_x509write_crt_set_basic_constraints(&m->writer, !o->ca, -1), 0);
-	assert_int_equal(mbedtls_x509write_crt_set_key_usage(&m->writer, o->ca ? MBEDTLS_X509_KU_DIGITAL_SIGNATURE :
-	                                                     MBEDTLS_X509_KU_KEY_CERT_SIGN), 0);
+	assert_int_equal(mbedtls_x509write_crt_set_basic_constraints(&m->writer, !o->ca || o->is_issuer, -1), 0);
+	assert_int_equal(mbedtls_x509write_crt_set_key_usage(&m->writer, o->ca && !o->is_issuer ? MBEDTLS_X509_KU_DIGITAL_SIGNATURE :
+	                                                     o->ca ? MBEDTLS_X509_KU_KEY_CERT_SIGN :
+	                                                     MBEDTLS_X509_KU_KEY_CERT_SIGN |
+	                                                     MBEDTLS_X509_KU_DIGITAL_SIGNATURE), 0);
 	assert_int_equal(mbedtls_x509write_crt_set_subject_key_identifier(&m->writer), 0);
 	assert_int_equal(mbedtls_x509write_crt_set_authority_key_identifier(&m->writer), 0);
 }
@@ -122,13 +126,33 @@ void certificate_make(struct certificate *out, const struct certificate_options 
 	if (o->ca)
 		read_issuer_key(&m, o->ca);
 	describe(&m, o, subject, o->ca ? o->ca->issuer : subject);
-	if (o->ca && !o->only_common_name)
+	if (o->ca && !o->is_issuer && !o->only_common_name)
 		add_names(&m, o);
 	assert_int_equal(mbedtls_x509write_crt_pem(&m.writer, (unsigned char *)out->certificate,
 	                                           sizeof(out->certificate), mbedtls_ctr_drbg_random, &m.random), 0);
 	assert_int_equal(mbedtls_pk_write_key_pem(&m.key, (unsigned char *)out->key, sizeof(out->key)), 0);
 	snprintf(out->issuer, sizeof(out->issuer), "%s", subject);
 	maker_fini(&m);
+}
+
+void certificate_add_tlsa(const struct certificate *c, unsigned selector, unsigned matching, struct buf *out)
+{
+	mbedtls_x509_crt parsed;
+	unsigned char digest[64];
+
+	mbedtls_x509_crt_init(&parsed);
+	assert_int_equal(mbedtls_x509_crt_parse(&parsed, (const unsigned char *)c->certificate, strlen(c->certificate) + 1), 0);
+	mbedtls_x509_buf part = selector ? parsed.pk_raw : parsed.raw;
+
+	if (matching == 1)
+		assert_int_equal(mbedtls_sha256(part.p, part.len, digest, 0), 0);
+	if (matching == 2)
+		assert_int_equal(mbedtls_sha512(part.p, part.len, digest, 0), 0);
+	if (matching == 1 || matching == 2)
+		buf_add_bytes(out, digest, matching == 1 ? 32 : 64);
+	else
+		buf_add_bytes(out, part.p, part.len);
+	mbedtls_x509_crt_free(&parsed);
 }
 
 void certificates_make(struct certificates *out)

@@ -2,7 +2,7 @@
 #ifndef TEST_SUPPORT_CERTIFICATES_H
 #define TEST_SUPPORT_CERTIFICATES_H
 
-#include <postrider/base/text.h>
+#include <postrider/base/buf.h>
 
 #define CERTIFICATE_PEM_MAX 4096
 
@@ -19,12 +19,16 @@ struct certificate_options {
 	const char *mailbox;                      /* the first of the names, without second_name and address; or NULL */
 	const unsigned char *address;             /* 4 octets of IPv4, or NULL */
 	const struct certificate *ca;             /* who signs; NULL: itself, and it may sign others */
+	bool is_issuer;                           /* with ca: it may sign others all the same */
 	bool only_common_name;                    /* no alternative names, as certificates once were */
 	bool expired, rsa;                        /* rsa: 2048 bits, which takes a while; else ECDSA on P-256 */
 };
 
 /* Fails the test when something goes wrong. */
 void certificate_make(struct certificate *out, const struct certificate_options *o);
+
+/* The data of a TLSA record for it (RFC 6698 section 2.1): selector 0 or 1, matching 0, 1 or 2. */
+void certificate_add_tlsa(const struct certificate *c, unsigned selector, unsigned matching, struct buf *out);
 
 /* What most tests need. */
 struct certificates {
