@@ -81,8 +81,8 @@ static void commit(void *owner, const struct queue_submission *submission)
 	buf_add(&b->trace, submission->prepended);
 	buf_add_format(&all, "<%.*s>", TEXT_ARGS(e->reverse_path));
 	for (size_t i = 0; i < e->recipient_count; i++)
-		buf_add_format(&all, " %.*s(%.*s)", TEXT_ARGS(e->recipients[i].forward_path),
-		               TEXT_ARGS(submission->keys[i]));
+		buf_add_format(&all, " %.*s(%.*s)%s", TEXT_ARGS(e->recipients[i].forward_path),
+		               TEXT_ARGS(submission->keys[i]), submission->held[i] ? " held" : "");
 	snprintf(b->recipients, sizeof(b->recipients), "%.*s", TEXT_ARGS(buf_text(&all)));
 	buf_fini(&all);
 }

@@ -15,7 +15,7 @@ struct bench {
 	struct buf stored;  /* the last message that was committed */
 	struct buf trace;
 	struct envelope *envelope; /* of it: a copy */
-	char recipients[512];      /* of it: "<from> to(key) to(key)" */
+	char recipients[512];      /* of it: "<from> to(key) to(key) held" */
 	bool has_draft, committed, closed, tls_asked, rested;
 	enum err open_err, write_err;
 	bool busy;
