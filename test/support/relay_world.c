@@ -109,6 +109,8 @@ void relay_world_start(struct relay_world *w)
 		                          .observe = w->observe,
 		                          .in_memory = true,
 		                          .memory = w->memory,
+		                          .fault = w->fault,
+		                          .fault_owner = w->fault_owner,
 		                          .on_failed = on_failed,
 		                          .owner = w,
 		                          .max_descriptors = 10000,

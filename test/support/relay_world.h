@@ -26,6 +26,9 @@ struct relay_world {
 	bool failed;                 /* it stopped by itself */
 	unsigned crashes;
 	int64_t clock_set_at; /* by relay_world_set_clock; 0: never */
+	/* Before relay_world_start: numbered places of the queue (queue_options.fault); NULL: none. */
+	enum err (*fault)(void *owner, unsigned point);
+	void *fault_owner;
 };
 
 /* 127.0.0.1:2525 is the relay, 10.0.0.53:53 the name server. */
