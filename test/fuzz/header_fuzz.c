@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include <postrider/mail/dsn.h>
+#include <postrider/base/auto.h>
 #include <postrider/mail/header.h>
 #include <postrider/mail/trace.h>
 #include <postrider/smtp/data.h>

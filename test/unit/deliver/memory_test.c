@@ -180,7 +180,10 @@ static void on_closed(void *owner, struct deliver_connection *connection,
 	io_uv_stop(c->world->io);
 }
 
-static const struct deliver_events events = { on_ready, on_result, on_done, on_closed };
+static const struct deliver_events events = { .on_ready = on_ready,
+	                                      .on_result = on_result,
+	                                      .on_done = on_done,
+	                                      .on_closed = on_closed };
 
 static void deliver_some(struct world *w, struct courier *c)
 {
