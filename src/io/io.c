@@ -106,7 +106,8 @@ enum err io_timer_start(struct io *io, struct io_timer *timer, int64_t at_ms, vo
 		return err;
 	timer->fn = fn;
 	timer->owner = owner;
-	if (!io->in_turn && heap_first(&io->timers) == &timer->due)
+	/* what was put off wakes the world before any timer */
+	if (!io->in_turn && heap_first(&io->timers) == &timer->due && list_is_empty(&io->later))
 		io->ops->wake_at(io, timer->due.key);
 	return ERR_OK;
 }

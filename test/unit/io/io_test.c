@@ -190,6 +190,19 @@ static void what_is_put_off_in_a_turn_waits_for_the_next(void **state)
 	assert_true(w->wake_at == INT64_MAX);
 }
 
+static void a_timer_puts_off_nothing_that_waits_for_the_next_turn(void **state)
+{
+	struct world *w = *state;
+	struct io_later later = { 0 };
+	struct io_timer timer = { 0 };
+
+	io_later_run(&w->io, &later, run, w);
+	assert_int_equal(io_timer_start(&w->io, &timer, 9000, run, w), ERR_OK);
+	assert_int_equal(w->wake_at, 5000);
+	io_later_cancel(&w->io, &later);
+	io_timer_stop(&w->io, &timer);
+}
+
 static void shared_things_are_found_by_their_key(void **state)
 {
 	struct world *w = *state;
@@ -222,6 +235,7 @@ int main(void)
 		TEST(the_world_hears_of_the_first_timer_only),
 		TEST(a_timer_for_the_past_is_due_now),
 		TEST(what_is_put_off_in_a_turn_waits_for_the_next),
+		TEST(a_timer_puts_off_nothing_that_waits_for_the_next_turn),
 		TEST(shared_things_are_found_by_their_key),
 	};
 
