@@ -184,13 +184,15 @@ static enum err choose_ways(struct schedule *s, const struct envelope *e, struct
 	return ERR_OK;
 }
 
-/* It is on disk: what its story begins with. */
+/* It is on disk: what its story begins with. Said once, with the part that goes to the sender: copies may go elsewhere. */
 void notice_say(struct schedule *s, const struct queue_work *w)
 {
 	const struct envelope *e = w->message->envelope;
 	struct id_text about = id_to_text(w->about);
 	struct event event = EVENT(EVENT_RECEIVED);
 
+	if (w->recipients[0].n != 0)
+		return;
 	event.has_id = true;
 	event.id = e->id;
 	event.recipients = (int64_t)e->recipient_count;
