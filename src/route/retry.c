@@ -2,10 +2,14 @@
 #include <postrider/route.h>
 
 #include <postrider/base/auto.h>
+#include <postrider/base/time.h>
 
+/* What is given up soon must be tried before: some eight times in its life, whatever the schedule says. */
 static int64_t step_of(const struct config_retry *retry, size_t failures)
 {
-	return retry->schedule.items[MIN(failures, retry->schedule.count - 1)];
+	int64_t step = retry->schedule.items[MIN(failures, retry->schedule.count - 1)];
+
+	return MIN(step, MAX(retry->give_up_after_ms / 8, SECOND_MS));
 }
 
 static int64_t longest_step(const struct config_retry *retry)
