@@ -9,6 +9,8 @@
 #include <postrider/dns.h>
 #include <postrider/server.h>
 
+#define SERVER_NAMES_MAX 8 /* name servers */
+
 struct server {
 	struct io *io;
 	struct io_disk *disk;
@@ -25,6 +27,9 @@ struct server {
 	struct policy_service *policy; /* NULL: none was ever configured */
 	struct policy *tls_policy;     /* DANE and MTA-STS */
 	struct memory_watch *memory_watch;
+	struct names_watch *names_watch; /* NULL: the system's files do not count */
+	struct ip_port name_servers[SERVER_NAMES_MAX];
+	size_t name_server_count;
 	struct receive *receive;
 	struct admin *admin;
 	struct certificates *certificates;
@@ -81,5 +86,11 @@ void server_close_doors(struct server *s, void (*on_closed)(void *owner)); /* ow
 
 /* names.c: where names are looked up */
 MUST_USE enum err server_names(struct server *s, const struct config *config);
+enum err server_try_file(const char *path); /* ERR_OK: it can be read */
+
+/* names_watch.c: the system's files of names, taken when they change */
+struct names_watch;
+MUST_USE enum err names_watch_new(struct server *s, struct names_watch **out);
+void names_watch_free(struct names_watch **slot);
 
 #endif

@@ -1,13 +1,12 @@
 /* Where names are looked up: the configuration's servers and hosts, else the system's. */
 #include "internal.h"
 
-#define SERVERS_MAX 8
 #define SYSTEM_FILE_MAX (4u << 20)
 #define HOSTS_MAX 100000
 
 struct names {
 	struct arena arena;
-	struct ip_port servers[SERVERS_MAX];
+	struct ip_port servers[SERVER_NAMES_MAX];
 	size_t server_count;
 	struct dns_static *statics;
 	size_t static_count, static_room;
@@ -50,6 +49,19 @@ static void on_host(void *owner, struct text name, struct ip ip)
 		add_static(n, name, &ip, 1);
 }
 
+enum err server_try_file(const char *path)
+{
+	struct config_sources sources = { 0 };
+	struct buf content = BUF(SYSTEM_FILE_MAX);
+	char name[256];
+
+	server_use_system(&sources, name);
+	enum err err = sources.read_file(sources.owner, text_from(path), &content, NULL, NULL);
+
+	buf_fini(&content);
+	return err;
+}
+
 static void read_system_file(const char *path, struct buf *out)
 {
 	struct config_sources sources = { 0 };
@@ -64,16 +76,16 @@ static void find_servers(struct server *s, const struct config *config, struct n
 {
 	struct buf file = BUF(SYSTEM_FILE_MAX);
 
-	for (size_t i = 0; i < config->dns.servers.count && n->server_count < SERVERS_MAX; i++)
+	for (size_t i = 0; i < config->dns.servers.count && n->server_count < SERVER_NAMES_MAX; i++)
 		n->servers[n->server_count++] = (struct ip_port){ config->dns.servers.items[i].ip,
 			                                          config->dns.servers.items[i].port };
 	for (size_t i = 0;
-	     n->server_count < SERVERS_MAX && !config->dns.servers.count && i < s->options.name_server_count;
+	     n->server_count < SERVER_NAMES_MAX && !config->dns.servers.count && i < s->options.name_server_count;
 	     i++)
 		n->servers[n->server_count++] = s->options.name_servers[i];
 	if (n->server_count == 0 && s->options.use_system_files) {
 		read_system_file("/etc/resolv.conf", &file);
-		if (dns_parse_resolv_conf(buf_text(&file), n->servers, SERVERS_MAX, &n->server_count))
+		if (dns_parse_resolv_conf(buf_text(&file), n->servers, SERVER_NAMES_MAX, &n->server_count))
 			n->server_count = 0;
 	}
 	if (n->server_count == 0) /* what resolv.conf(5) says of an empty file */
@@ -127,6 +139,10 @@ enum err server_names(struct server *s, const struct config *config)
 	err = n.err;
 	if (!err)
 		err = s->dns ? dns_configure(s->dns, &options) : dns_new(&options, &s->dns);
+	if (!err) {
+		memcpy(s->name_servers, n.servers, sizeof(n.servers));
+		s->name_server_count = n.server_count;
+	}
 	free(n.statics);
 	arena_fini(&n.arena);
 	return err;

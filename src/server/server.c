@@ -247,6 +247,8 @@ static enum err open_rooms(struct server *s, struct buf *problem)
 	err = receive_new(&receive, &s->receive);
 	if (!err && s->options.use_system_files)
 		err = memory_watch_new(s, &s->memory_watch);
+	if (!err && s->options.use_system_files)
+		err = names_watch_new(s, &s->names_watch);
 	if (!err)
 		err = schedule_start(s->schedule);
 	if (!err)
@@ -271,6 +273,7 @@ static void give_up(struct server *s)
 		admin_close(&s->admin, 0, on_closed, NULL);
 	certificates_free(&s->certificates);
 	memory_watch_free(&s->memory_watch);
+	names_watch_free(&s->names_watch);
 	receive_free(&s->receive);
 	auth_free(&s->auth);
 	policy_service_free(&s->policy);
@@ -494,6 +497,7 @@ static void on_admin_closed(void *owner)
 	struct server *s = owner;
 
 	memory_watch_free(&s->memory_watch);
+	names_watch_free(&s->names_watch);
 	receive_free(&s->receive);
 	auth_free(&s->auth);
 	policy_service_free(&s->policy);
