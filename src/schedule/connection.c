@@ -90,6 +90,7 @@ static void on_done(void *owner, struct deliver_connection *wire, struct deliver
 		share_succeeded(c->share);
 	c->took = false;
 	t->connection = NULL;
+	ledger_attempt_over(t);
 	d->flight_count--;
 	t->next = t->job_first + job->recipient_count;
 	if (t->again) {
@@ -102,12 +103,30 @@ static void on_done(void *owner, struct deliver_connection *wire, struct deliver
 	destination_pump_later(d);
 }
 
+static void on_gate(void *owner, struct deliver_connection *wire, struct deliver_job *job)
+{
+	(void)owner;
+	ledger_on_gate(job->owner, wire);
+}
+
 static bool has_working(const struct destination *d, const struct config_way *way)
 {
 	for (LIST_EACH(it, &d->connections)) {
 		const struct connection *c = LIST_ITEM(it, const struct connection, link);
 
 		if (c->was_ready && !c->finishing && c->way == way)
+			return true;
+	}
+	return false;
+}
+
+/* What no host can prove does not matter to mail that may go without TLS (RFC 8689 section 5). */
+static bool spares_some(struct destination *d, const struct connection *c, const struct deliver_result *failure)
+{
+	if (failure->reason != REASON_TLS_POLICY || c->needs.tls_optional)
+		return false;
+	for (READY_EACH_SAFE(t, d)) {
+		if (t->needs.tls_optional)
 			return true;
 	}
 	return false;
@@ -131,7 +150,8 @@ static void on_closed(void *owner, struct deliver_connection *wire, const struct
 	if (!c->was_ready)
 		d->opening_count--;
 	if (failure && !c->was_ready && !c->finishing && !s->stopping) {
-		if (failure->lacking)
+		/* that one certain host is away is nothing to those who may go to any */
+		if (failure->lacking || c->needs.only.name || spares_some(d, c, failure))
 			tasks_lack(d, &c->needs, c->way, failure);
 		else if (answer_failure(c, failure))
 			destination_expire(d, failure);
@@ -147,6 +167,7 @@ static const struct deliver_events connection_events = {
 	.on_ready = on_ready,
 	.on_result = on_result,
 	.on_done = on_done,
+	.on_gate = on_gate,
 	.on_closed = on_closed,
 };
 
@@ -230,7 +251,8 @@ static bool send_task(struct connection *c, struct task *t)
 		                       .recipients = t->job_recipients,
 		                       .recipient_count = count,
 		                       .body = body,
-		                       .owner = t };
+		                       .owner = t,
+		                       .gated = route_is_strict(t->choice.route) };
 	t->job_first = t->next;
 	t->wait_ms = MAX(0, io_now_time(s->io) - t->work->due_time);
 	share_take(c->share, &cost);
@@ -240,7 +262,8 @@ static bool send_task(struct connection *c, struct task *t)
 	t->state = TASK_IN_FLIGHT;
 	t->connection = c;
 	d->flight_count++;
-	if (!t->claimed) {
+	/* a gated one is marked instead, once it can deliver */
+	if (!t->claimed && !t->job.gated) {
 		t->claimed = true;
 		queue_claim(s->queue, t->id, t->job_recipients, count, NULL, NULL);
 	}
