@@ -107,6 +107,17 @@ enum err uv_world_adopt(struct io *io, int fd, const struct io_address *peer, co
 	return ERR_OK;
 }
 
+enum err io_uv_stream_open(struct io *io, int fd, const struct io_stream_events *events, void *owner,
+                           struct io_stream **out)
+{
+	const struct io_address nameless = { .peer_uid = UINT32_MAX, .peer_gid = UINT32_MAX };
+	enum err err = uv_world_adopt(io, fd, &nameless, &nameless, out);
+
+	if (!err)
+		io_stream_attach(*out, events, owner);
+	return err;
+}
+
 /* ---------------------------------------------------------------- connecting */
 
 static void on_connected(uv_connect_t *request, int status)

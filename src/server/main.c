@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "commands.h"
 #include "rights.h"
 
 #define EXIT_CONFIG 78
@@ -26,6 +27,7 @@ struct process {
 	struct observe_consumer to_log;
 	struct io_timer last_resort, alive;
 	struct rights rights;
+	struct commands *commands;
 	struct notify notify;
 	bool stopping, is_confined;
 	int code;
@@ -244,6 +246,7 @@ static enum err start(struct process *p, const struct config *config, struct buf
 		                          .has_folders = true,
 		                          .find_socket = p->is_confined ? rights_find_socket : NULL,
 		                          .socket_owner = &p->rights,
+		                          .commands = commands_face(p->commands),
 		                          .has_admin = true,
 		                          .uid = (uint32_t)geteuid(),
 		                          .gid = (uint32_t)getegid(),
@@ -277,6 +280,8 @@ static int run(struct process *p, const struct config *config)
 
 	if (!err)
 		err = watch_signals(p);
+	if (!err)
+		err = commands_new(p->io, &p->rights.runner, &p->commands);
 	if (!err)
 		err = start(p, config, &problem);
 	if (!err && p->is_confined)
@@ -321,6 +326,19 @@ static enum err confine(struct process *p, const struct config *config, const st
 	return err;
 }
 
+/* What is left of it where nothing is given away. */
+static enum err start_runner(struct process *p, const struct config *config)
+{
+	struct buf problem = BUF(16u << 10);
+	enum err err = runner_start(config, p->options->sources->environment, RUNNER_TIME_MS,
+	                           &p->rights.runner, &problem);
+
+	if (err)
+		complain("cannot start", &problem);
+	buf_fini(&problem);
+	return err;
+}
+
 static enum err prepare(struct process *p, const struct config **config)
 {
 	struct buf words = BUF(256u << 10);
@@ -334,7 +352,7 @@ static enum err prepare(struct process *p, const struct config **config)
 		keep_freed_memory();
 		notify_open(&p->notify, p->options->sources->environment, getpid());
 	}
-	if (!err && !p->options->is_open && confine(p, *config, &reading))
+	if (!err && (p->options->is_open ? start_runner(p, *config) : confine(p, *config, &reading)))
 		err = ERR_DENIED;
 	reading_fini(&reading);
 	return err;
@@ -342,7 +360,7 @@ static enum err prepare(struct process *p, const struct config **config)
 
 int server_main(const struct server_main_options *options)
 {
-	struct process p = { .options = options, .notify = { .fd = -1 } };
+	struct process p = { .options = options, .notify = { .fd = -1 }, .rights = { .runner = { .fd = -1 } } };
 	const struct config *config = NULL;
 	enum err err = prepare(&p, &config);
 	int code = EXIT_CONFIG;
@@ -366,6 +384,7 @@ int server_main(const struct server_main_options *options)
 	if (p.outlet)
 		io_outlet_free(&p.outlet, LOG_FLUSH_MS);
 	observe_free(&p.observe);
+	commands_free(&p.commands);
 	if (p.io)
 		io_uv_free(&p.io);
 	rights_fini(&p.rights);

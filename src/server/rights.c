@@ -101,7 +101,7 @@ enum err rights_settle(struct rights *r, const struct config *config, const stru
 {
 	const struct config_texts files = files_of(reading);
 
-	*r = (struct rights){ .sockets = { .items = NULL } };
+	*r = (struct rights){ .sockets = { .items = NULL }, .runner = { .fd = -1 } };
 	activation_read(&r->activation, environment, getpid());
 	activation_keep_private(&r->activation);
 	r->used = calloc(r->activation.count + 1, sizeof(*r->used));
@@ -121,13 +121,15 @@ enum err rights_settle(struct rights *r, const struct config *config, const stru
 		return err;
 	make_directories(config);
 	warm_up();
-	return sandbox_enter(config, &files, &r->sandbox, problem);
+	err = runner_start(config, environment, RUNNER_TIME_MS, &r->runner, problem);
+	return err ? err : sandbox_enter(config, &files, &r->sandbox, problem);
 }
 
 void rights_fini(struct rights *r)
 {
 	privilege_sockets_fini(&r->sockets);
 	sandbox_fini(&r->sandbox);
+	runner_fini(&r->runner);
 	free(r->used);
 	r->used = NULL;
 }
@@ -164,7 +166,9 @@ enum err rights_check(const struct rights *r, const struct config *config, const
 {
 	const struct config_texts files = files_of(reading);
 
-	return sandbox_check(&r->sandbox, config, &files, problem);
+	enum err err = runner_check(&r->runner, config, problem);
+
+	return err ? err : sandbox_check(&r->sandbox, config, &files, problem);
 }
 
 static void say(struct observe *observe, enum event_kind kind, enum event_level level,
@@ -203,6 +207,18 @@ static void say_user(const struct rights *r, const struct config *config, struct
 	say(observe, EVENT_WARNING, LEVEL_WARN, &words);
 }
 
+static void say_runner(const struct rights *r, struct observe *observe)
+{
+	AUTO(buf_fini) struct buf words = BUF(500);
+
+	if (r->runner.count == 0)
+		return;
+	buf_add_format(&words,
+	               "token_command: %zu command%s run by a process of its own, outside of the sandbox and for nothing else",
+	               r->runner.count, r->runner.count == 1 ? " is" : "s are");
+	say(observe, EVENT_STARTED, LEVEL_INFO, &words);
+}
+
 static void say_unused(const struct rights *r, struct observe *observe)
 {
 	for (unsigned i = 0; i < r->activation.count; i++) {
@@ -223,5 +239,6 @@ void rights_say(const struct rights *r, const struct config *config, struct obse
 	say_user(r, config, observe);
 	if (r->sandbox.words.len > 0)
 		say(observe, EVENT_STARTED, LEVEL_INFO, &r->sandbox.words);
+	say_runner(r, observe);
 	say_unused(r, observe);
 }

@@ -7,6 +7,7 @@
 
 #include "activation.h"
 #include "privilege.h"
+#include "runner.h"
 #include "sandbox.h"
 
 /* The files that a configuration was read from; put between config_load and the system. */
@@ -25,11 +26,12 @@ struct rights {
 	struct activation activation;
 	struct privilege privilege;
 	struct privilege_sockets sockets;
+	struct runner runner;
 	struct sandbox sandbox;
 	bool *used; /* of each inherited descriptor */
 };
 
-/* Binds, becomes the user, puts on the sandbox. Before the first thread is made. problem: for people. */
+/* Binds, becomes the user, starts the runner of commands, puts on the sandbox. Before the first thread is made. problem: for people. */
 MUST_USE enum err rights_settle(struct rights *r, const struct config *config, const struct reading *reading,
                                 const char *const *environment, struct buf *problem);
 /* For receive_options; owner: a struct rights. */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <postrider/base/auto.h>
+#include <postrider/base/url.h>
 
 /* Read by the resolver, by TLS, by the C library, by the watch over memory. As root /etc is not opened as a whole: it holds
  * secrets. Then a resolv.conf that is replaced is seen only after a restart. */
@@ -132,11 +133,16 @@ static void on_value(void *owner, struct text key, struct text value, struct con
 	(void)origin;
 	if (!names_a_file(key))
 		return;
+	/* a refresh token that rotates is written there */
+	bool is_written = text_ends(key, TEXT(".refresh_token_file"));
+
 	value = text_trim(value);
 	if (value.len >= 2 && (value.at[0] == '"' || value.at[0] == '\''))
 		value = text_of(value.at + 1, value.len - 2);
 	if (text_find_octet(value, '/') < value.len)
 		sandbox_add_file(owner, value);
+	if (is_written && directory_of(value).len > 0 && text_find_octet(value, '/') < value.len)
+		add_place(owner, directory_of(value), true, true);
 }
 
 static void add_socket(struct sandbox_places *p, struct text path)
@@ -236,15 +242,28 @@ static void add_url(struct ports *p, struct text url)
 	add_port(p, port);
 }
 
+/* What is no URL was refused before. */
+static void add_https(struct ports *p, struct text text)
+{
+	struct url url;
+
+	if (text.len > 0 && url_parse(text, &url, NULL) == ERR_OK)
+		add_port(p, url.port);
+}
+
 static void add_outbound(struct ports *p, const struct config *c)
 {
 	add_port(p, 53);
 	add_port(p, c->direct.port);
+	if (c->direct.mta_sts)
+		add_port(p, 443);
 	for (size_t i = 0; i < c->dns.servers.count; i++)
 		add_endpoint(p, &c->dns.servers.items[i]);
-	for (size_t i = 0; i < c->upstreams.count; i++)
+	for (size_t i = 0; i < c->upstreams.count; i++) {
+		add_https(p, c->upstreams.items[i].login.oauth2.token_url);
 		for (size_t j = 0; j < c->upstreams.items[i].hosts.count; j++)
 			add_endpoint(p, &c->upstreams.items[i].hosts.items[j]);
+	}
 	add_endpoint(p, &c->access.dovecot);
 	add_endpoint(p, &c->access.policy_service.address);
 	add_url(p, c->access.token_check);

@@ -3,7 +3,7 @@
 #define POSTRIDER_IO_UV_H
 
 #include <postrider/base/ip.h>
-#include <postrider/io/io.h>
+#include <postrider/io/stream.h>
 
 struct io_uv_options {
 	unsigned disk_threads;        /* 0: 4 */
@@ -25,6 +25,10 @@ MUST_USE enum err io_uv_on_signal(struct io *io, int number, io_signal_fn *fn, v
 /* A TCP socket bound to the address and not listening yet, for io_listen_on: for a port that we may bind now and not any
  * more when the loop runs. */
 MUST_USE enum err io_uv_bind(const struct ip_port *address, int *fd);
+
+/* A connected Unix stream socket that does not block, taken over, also after an error: as one from on_accept. */
+MUST_USE enum err io_uv_stream_open(struct io *io, int fd, const struct io_stream_events *events, void *owner,
+                                    struct io_stream **out);
 
 /* The addresses of this machine's interfaces, max at most; returns how many. */
 size_t io_uv_own_addresses(struct ip *out, size_t max);
