@@ -54,11 +54,20 @@ struct text deliver_problem(const struct deliver *d);
 void deliver_forgive_logins(struct deliver *d);
 void deliver_free(struct deliver **d); /* no connection may be left */
 
+/* One host and no other, by its name or, without one, by its address; all zero: any. */
+struct deliver_only {
+	uint64_t name;
+	struct ip_port at;
+};
+/* Of "mx1.example.net [192.0.2.1]:25", as results name their host. */
+struct deliver_only deliver_only_of(struct text remote);
+
 /* What a message cannot go without: a host that lacks it is passed over for the next one. All zero: nothing. */
 struct deliver_needs {
 	unsigned keywords; /* of enum ehlo_keyword; EHLO_REQUIRETLS also means a proved name */
 	uint64_t bytes;    /* a SIZE limit may not be below it; 0: not known */
 	int64_t by_time;   /* with EHLO_DELIVERBY */
+	struct deliver_only only; /* others are passed over */
 	/* "TLS-Required: No" (RFC 8689 section 5): DANE and MTA-STS do not count. A connection that was opened for such mail carries
 	 * no other. */
 	bool tls_optional;

@@ -51,9 +51,25 @@ struct schedule_destination {
 	int64_t suspended_until_time;    /* 0: not */
 	enum reason reason;              /* of the suspension */
 	struct text problem;
+	/* What binds it now: a rate, a window of connections, a rule that slows or suspends; empty: nothing. A sentence. */
+	struct text limit;
+	int64_t limited_until_time;      /* it allows the next then, or ends; 0: not known */
+	int64_t slow_until_time;         /* 0: not slow */
 };
 typedef void schedule_destination_fn(void *owner, const struct schedule_destination *d);
 void schedule_each_destination(struct schedule *s, schedule_destination_fn *each, void *owner);
+
+/* Of a destination that had unknown outcomes: how often an attempt may have delivered without an answer, among those since the
+ * first time; what may arrive there twice. Kept while the daemon runs, for the 1,024 that had one last. */
+struct schedule_exposure {
+	struct text key;
+	uint64_t unknown, attempts;      /* recipients */
+	int64_t last_time;
+	struct text remote;              /* the host of the last one: "mx1.example.net [192.0.2.1]:25" */
+};
+typedef void schedule_exposure_fn(void *owner, const struct schedule_exposure *e);
+void schedule_each_exposure(struct schedule *s, schedule_exposure_fn *each, void *owner);
+const struct schedule_exposure *schedule_exposure(const struct schedule *s, struct text key);    /* NULL: none */
 
 struct schedule_counts {
 	uint64_t delivered, deferred, bounced, expired, unknown_outcomes, attempts;

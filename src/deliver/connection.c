@@ -406,12 +406,28 @@ static void connect_to(struct deliver_connection *c)
 
 /* ---------------------------------------------------------------- the next step */
 
+/* Another host may have the message already. */
+static bool passes_over(struct deliver_connection *c)
+{
+	struct text host = search_host(&c->search)->name;
+
+	if (needs_only_meets(&c->needs.only, host, *address(c)))
+		return false;
+	search_skip_host(&c->search);
+	search_note(&c->search, DELIVER_TRANSIENT, REASON_UNKNOWN_OUTCOME, "4.4.0",
+	            "%.*s is passed over: another host may have the message already, and its route wants no other (unknown: same-host)",
+	            TEXT_ARGS(host));
+	return true;
+}
+
 static void on_next(void *owner, bool found)
 {
 	struct deliver_connection *c = owner;
 
 	if (c->aborting || !found)
 		end(c);
+	else if (passes_over(c))
+		step_later(c);
 	else if (proof_find(&c->proof, &c->search, c->tls, requires_tls(c), server_name(c)))
 		connect_to(c);
 	else
@@ -539,7 +555,9 @@ void deliver_send(struct deliver_connection *c, struct deliver_job *job)
 
 bool deliver_meets(const struct deliver_connection *c, const struct deliver_needs *needs)
 {
-	return c->client && c->was_up && (!c->proof.relaxed || needs->tls_optional) && session_meets(client_session(c->client), needs);
+	return c->client && c->was_up && (!c->proof.relaxed || needs->tls_optional) &&
+	       needs_only_meets(&needs->only, search_host(&c->search)->name, *address(c)) &&
+	       session_meets(client_session(c->client), needs);
 }
 
 struct deliver_limits deliver_limits(const struct deliver_connection *c)

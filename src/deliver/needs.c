@@ -31,9 +31,40 @@ void deliver_needs_add(struct deliver_needs *needs, const struct envelope *e, ui
 		needs->keywords |= EHLO_SMTPUTF8;
 }
 
+static bool is_any(const struct deliver_only *o)
+{
+	return o->name == 0 && o->at.ip.family == IP_NONE;
+}
+
+bool needs_only_meets(const struct deliver_only *only, struct text host, struct ip_port at)
+{
+	if (is_any(only))
+		return true;
+	return only->name ? text_hash_nocase(host) == only->name
+	                  : ip_eq(only->at.ip, at.ip) && only->at.port == at.port;
+}
+
+struct deliver_only deliver_only_of(struct text remote)
+{
+	struct deliver_only only = { 0 };
+	size_t bracket = text_find_octet(remote, '[');
+	struct text host = text_trim(text_head(remote, bracket));
+
+	if (host.len)
+		only.name = text_hash_nocase(host);
+	else if (ip_port_parse(remote, &only.at))
+		only = (struct deliver_only){ 0 };
+	return only;
+}
+
+static bool same_only(const struct deliver_only *a, const struct deliver_only *b)
+{
+	return a->name == b->name && ip_eq(a->at.ip, b->at.ip) && a->at.port == b->at.port;
+}
+
 bool deliver_needs_cover(const struct deliver_needs *a, const struct deliver_needs *b)
 {
-	return (a->keywords & b->keywords) == b->keywords && a->bytes >= b->bytes &&
+	return (is_any(&b->only) || same_only(&a->only, &b->only)) && (a->keywords & b->keywords) == b->keywords && a->bytes >= b->bytes &&
 	       (!a->tls_optional || b->tls_optional) && (!(b->keywords & EHLO_DELIVERBY) || a->by_time <= b->by_time);
 }
 

@@ -70,7 +70,7 @@ bool answer_failure(struct connection *c, const struct deliver_result *failure)
 	bool found = find_rule(c, failure, TEXT_EMPTY, &m);
 
 	if (c->destination->connection_count > 0)
-		share_trouble(c->share, c->opened_at);
+		share_refused(c->share, c->opened_at);
 	if (found)
 		act(c, &m, failure);
 	return found && m.rule && m.action == CONFIG_RULE_SUSPEND && share_is_suspended(c->share);

@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 
+#define PILES_AT_LEAST 16 /* when the memory for tasks is used up by other destinations */
 #define SCAN_ROWS 500   /* given at a time */
-#define LOOKS_MAX 20000 /* rows looked at in one job of the disk lane: some milliseconds */
 #define GIVE_BACK_AT_ONCE 16
 #define KEPT_OF_LOWER 32 /* of what goes behind, so that its share finds something */
 
@@ -32,12 +32,12 @@ void backlog_fini(struct backlog *b)
 
 static bool others_took_all(const struct destination *d)
 {
-	return d->schedule->task_count >= TASKS_IN_ALL;
+	return d->schedule->task_count >= d->schedule->bounds.tasks_in_all;
 }
 
 static size_t quota(const struct destination *d)
 {
-	size_t all = others_took_all(d) ? TASKS_AT_LEAST : TASKS_PER_DESTINATION;
+	size_t all = others_took_all(d) ? TASKS_AT_LEAST : d->schedule->bounds.tasks;
 
 	return MAX(all / MAX(d->backlog.piles.count, 1), 1);
 }
@@ -85,7 +85,7 @@ static struct pile *pile_get(struct destination *d, enum config_class class, uin
 
 static size_t piles_max(const struct destination *d)
 {
-	return others_took_all(d) ? PILES_AT_LEAST : PILES_MAX;
+	return others_took_all(d) ? PILES_AT_LEAST : d->schedule->bounds.piles;
 }
 
 static void pile_forget(struct destination *d, struct pile *p)
@@ -508,7 +508,7 @@ static void begin_search(struct destination *d, struct queue_wish *wish, queue_f
 	d->scanning = true;
 	wish->until_time = io_now_time(d->schedule->io);
 	wish->max_rows = SCAN_ROWS;
-	wish->max_looks = LOOKS_MAX;
+	wish->max_looks = d->schedule->bounds.looks;
 	queue_search(d->schedule->queue, d->by_key.key, wish, on_found, d);
 }
 

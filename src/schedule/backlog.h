@@ -6,7 +6,7 @@
  * behind its pile's place. Looking for what is due moves the fronts on; rows of senders that have no room are passed over where
  * they are read, and only their place is kept. A pile that runs low is filled again from its place.
  *
- * Memory is bounded: tasks by destination_has_room, piles by PILES_MAX a class. With so many piles the front of that class waits,
+ * Memory is bounded: tasks by destination_has_room, piles by bounds.piles a class. With so many piles the front of that class waits,
  * and those of the others go on. */
 #ifndef POSTRIDER_SCHEDULE_BACKLOG_H
 #define POSTRIDER_SCHEDULE_BACKLOG_H
@@ -47,9 +47,6 @@ struct backlog {
 	unsigned searched;        /* BIT of each class that the search for the fronts looks for */
 	unsigned turn;
 };
-
-#define PILES_MAX 2000
-#define PILES_AT_LEAST 16 /* when the memory for tasks is used up by other destinations */
 
 void backlog_init(struct backlog *b, uint64_t seed);
 void backlog_fini(struct backlog *b);

@@ -135,7 +135,8 @@ void destination_forget_if_empty(struct destination *d)
 bool destination_has_room(const struct destination *d)
 {
 	return d->tasks.count < TASKS_AT_LEAST ||
-	       (d->tasks.count < TASKS_PER_DESTINATION && d->schedule->task_count < TASKS_IN_ALL);
+	       (d->tasks.count < d->schedule->bounds.tasks &&
+	        d->schedule->task_count < d->schedule->bounds.tasks_in_all);
 }
 
 /* ---------------------------------------------------------------- failure and healing */

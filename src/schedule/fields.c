@@ -62,7 +62,8 @@ static void on_octets(void *owner)
 	struct text span;
 	enum err err = ERR_OK;
 
-	while (t->original.len < t->original.max && !(err = body_source_next(t->source, &span)) && span.len > 0)
+	while (t->original.len < t->original.max && !(err = body_source_next(t->source, &span)) &&
+	       span.len > 0)
 		buf_add(&t->original, text_head(span, t->original.max - t->original.len));
 	if (err == ERR_MORE)
 		return;

@@ -57,6 +57,7 @@ struct task {
 	size_t next, end;        /* work->recipients from next up to end are to be tried */
 	size_t settled;          /* those before have their outcome on disk */
 	bool claimed;            /* the queue's mark is there */
+	struct gate *gate;       /* of the attempt in flight: its line of the ledger is on its way to the disk */
 	bool called_off;         /* its client keeps the message: nothing of it may be tried any more */
 	struct pile *pile;       /* whose rows it was made of; NULL: of none */
 	int64_t due_time;        /* of those rows; 0: not known */
@@ -154,6 +155,14 @@ struct destination {
 	struct list all; /* in schedule->all */
 };
 
+/* What is held in memory at most, and looked at in one job. */
+struct bounds {
+	size_t tasks_in_all;
+	size_t tasks;    /* of a destination */
+	size_t piles;    /* of a destination and class (backlog.h) */
+	size_t looks;    /* rows in one job of the disk lane: some milliseconds */
+};
+
 struct schedule {
 	struct io *io;
 	struct queue *queue;
@@ -168,12 +177,15 @@ struct schedule {
 	struct map limits;
 	struct list limits_all;
 	struct rate_state rates;
+	struct map exposures; /* ledger.c */
+	struct list exposures_all;
 	struct list idle; /* connections with nothing in hand, those that rest longest first */
 	unsigned connection_count, leaving_count, max_connections;
 	int64_t clock_offset_ms; /* of the wall clock, as it was seen last */
 	struct io_timer watch;
 	unsigned act_count; /* schedule_act that have not answered yet */
 	size_t task_count;  /* in memory, over all destinations */
+	struct bounds bounds;
 	struct schedule_counts counts;
 
 	bool stopping;
@@ -186,6 +198,8 @@ struct schedule {
 /* Limits on what is held in memory. */
 #define TASKS_PER_DESTINATION 2000
 #define TASKS_IN_ALL 50000
+#define PILES_PER_CLASS 2000
+#define LOOKS_PER_JOB 20000
 #define TASKS_AT_LEAST \
 	8 /* for each destination, whatever the others have: so that none waits for another's */
 #define CONTENT_PER_DESTINATION (8u << 20)
@@ -280,6 +294,22 @@ static inline int64_t outcome_begin_time(const struct envelope *e)
 /* Whether the sender's time is over and somebody has to be told, or it has to be returned. */
 bool outcome_is_late(const struct task *t);
 void task_settle(struct task *t);
+
+void outcome_hold_doubtful_rest(struct task *t); /* its route holds what may have been delivered */
+void outcome_add_remote(struct buf *b, struct text host, struct ip_port at);
+
+/* ledger.c */
+void ledger_init(struct schedule *s);
+void ledger_fini(struct schedule *s);
+void ledger_on_gate(struct task *t, struct deliver_connection *wire);
+void ledger_attempt_over(struct task *t);
+enum config_unknown ledger_policy(const struct task *t);
+/* Whether two of its recipients may go in one attempt, as far as a doubt about an earlier one is concerned. */
+bool ledger_alike(const struct task *t, size_t a, size_t b);
+bool ledger_holds(const struct task *t); /* those to be tried wait for a person */
+struct deliver_only ledger_only(const struct task *t);
+bool ledger_still_unknown(const struct task *t, const struct queue_recipient *before, const struct deliver_result *r);
+void ledger_count(struct task *t, const struct queue_recipient *r, bool unknown);
 
 /* through.c */
 bool task_is_through(const struct task *t);

@@ -101,6 +101,7 @@ void share_take(struct share *h, const struct limit_cost *cost);
 uint64_t share_recipients_max(const struct share *h);
 
 bool share_is_suspended(const struct share *h);
+int64_t share_slow_until_at(const struct share *h); /* 0: it is not slow */
 /* How many connections its limits allow, whoever has them. */
 unsigned share_window(const struct share *h);
 /* There are more than that: one that has nothing in hand should go. */
@@ -118,6 +119,8 @@ void share_disconnected(struct share *h, bool was_leaving);
 void share_succeeded(struct share *h); /* a message was taken */
 /* What came of a connection, or of a recipient on it, brought trouble. */
 void share_trouble(struct share *h, int64_t opened_at);
+/* A connection was refused at the door, while others are there. */
+void share_refused(struct share *h, int64_t opened_at);
 void share_restart(struct share *h); /* after an outage */
 /* A rule says slow or suspend. */
 void share_slow(struct share *h, const struct rule_match *m, const struct deliver_result *r);

@@ -78,20 +78,24 @@ static int64_t put_off(struct task *t, uint32_t attempts, int64_t now, int64_t e
 
 /* ---------------------------------------------------------------- words */
 
+void outcome_add_remote(struct buf *b, struct text host, struct ip_port at)
+{
+	buf_add(b, host);
+	if (at.ip.family == IP_NONE)
+		return;
+	if (b->len)
+		buf_add_octet(b, ' ');
+	buf_add_octet(b, '[');
+	ip_add(b, at.ip);
+	buf_add_format(b, "]:%u", at.port);
+}
+
 static struct text remote_text(struct task *t, const struct deliver_result *r)
 {
 	struct buf b = BUF(512);
 	struct text kept = TEXT_EMPTY;
 
-	if (r->mx.len)
-		buf_add(&b, r->mx);
-	if (r->remote.ip.family != IP_NONE) {
-		if (b.len)
-			buf_add_octet(&b, ' ');
-		buf_add_octet(&b, '[');
-		ip_add(&b, r->remote.ip);
-		buf_add_format(&b, "]:%u", r->remote.port);
-	}
+	outcome_add_remote(&b, r->mx, r->remote);
 	if (buf_err(&b) || arena_text(&t->arena, buf_text(&b), &kept))
 		kept = TEXT_EMPTY;
 	buf_fini(&b);
@@ -244,6 +248,12 @@ static void judge_failure(struct task *t, struct task_outcome *o, const struct d
 	const struct envelope *e = t->work->message->envelope;
 	int64_t now = io_now_time(s->io), expires = outcome_expires_time(t);
 
+	if (r->kind == DELIVER_UNKNOWN && ledger_policy(t) == CONFIG_UNKNOWN_HOLD) {
+		o->outcome.verdict = QUEUE_ON_HOLD;
+		o->outcome.recipient.state = QUEUE_HELD;
+		o->outcome.recipient.released = false;
+		return;
+	}
 	if (r->kind != DELIVER_PERMANENT && now < expires) {
 		defer(t, o, now, expires);
 		return;
@@ -272,10 +282,13 @@ static void judge_success(struct task *t, struct task_outcome *o, const struct d
 	                          (e->by && (!r->keeps_by || e->by_trace) && wants(e, n, ~0u, true));
 }
 
-static void count(struct schedule *s, const struct task_outcome *o)
+static void count(struct task *t, const struct task_outcome *o, bool unknown)
 {
+	struct schedule *s = t->destination->schedule;
+
 	s->counts.attempts++;
-	s->counts.unknown_outcomes += o->outcome.recipient.unknown_outcome;
+	s->counts.unknown_outcomes += unknown;
+	ledger_count(t, &o->outcome.recipient, unknown);
 	switch (o->outcome.verdict) {
 	case QUEUE_DELIVERED:
 		s->counts.delivered++;
@@ -297,20 +310,22 @@ static void count(struct schedule *s, const struct task_outcome *o)
 
 static void add_result(struct task *t, size_t index, const struct deliver_result *r)
 {
-	struct schedule *s = t->destination->schedule;
 	struct task_outcome *o = new_outcome(t);
 	struct queue_recipient *q;
 
 	o->outcome.recipient = t->work->recipients[index];
 	q = &o->outcome.recipient;
 	q->attempts++;
-	q->last_attempt_time = io_now_time(s->io);
+	q->last_attempt_time = io_now_time(t->destination->schedule->io);
 	q->reason = r->kind == DELIVER_DELIVERED ? REASON_NONE : r->reason;
 	q->stage = r->kind == DELIVER_DELIVERED ? STAGE_NONE : r->stage;
 	q->reply = keep(t, r->reply, REPLY_KEPT_BYTES);
-	q->remote = remote_text(t, r);
+	bool still_unknown = ledger_still_unknown(t, &t->work->recipients[index], r);
+
+	if (!still_unknown)
+		q->remote = remote_text(t, r);
 	q->key = t->destination->by_key.key;
-	q->unknown_outcome = r->kind == DELIVER_UNKNOWN;
+	q->unknown_outcome = r->kind == DELIVER_UNKNOWN || still_unknown;
 	o->enhanced = keep(t, r->enhanced, 16);
 	o->outcome.code = r->from_peer ? r->code : 0;
 	o->mx = keep(t, r->mx, 255);
@@ -319,7 +334,7 @@ static void add_result(struct task *t, size_t index, const struct deliver_result
 		judge_success(t, o, r);
 	else
 		judge_failure(t, o, r);
-	count(s, o);
+	count(t, o, r->kind == DELIVER_UNKNOWN);
 	say(t, o, r);
 }
 
@@ -358,7 +373,7 @@ void outcome_fail_rest(struct task *t, const struct deliver_result *result)
 /* ---------------------------------------------------------------- what is decided without an attempt */
 
 static void settle_rest_at(struct task *t, enum queue_verdict verdict, enum queue_state state,
-                           struct text key, struct text words, int64_t due_time)
+                           struct text key, enum reason reason, struct text words, int64_t due_time)
 {
 	if (outcome_reserve(t, t->end - t->next)) {
 		come_back(t);
@@ -373,7 +388,7 @@ static void settle_rest_at(struct task *t, enum queue_verdict verdict, enum queu
 		o->outcome.recipient.key = keep(t, key, ROUTE_KEY_MAX);
 		o->outcome.recipient.due_time = due_time;
 		if (words.len) {
-			o->outcome.recipient.reason = REASON_POLICY;
+			o->outcome.recipient.reason = reason;
 			o->outcome.recipient.reply = words;
 			say(t, o, NULL);
 		}
@@ -384,12 +399,12 @@ static void settle_rest_at(struct task *t, enum queue_verdict verdict, enum queu
 static void settle_rest(struct task *t, enum queue_verdict verdict, enum queue_state state, struct text key,
                         struct text words)
 {
-	settle_rest_at(t, verdict, state, key, words, io_now_time(t->destination->schedule->io));
+	settle_rest_at(t, verdict, state, key, REASON_POLICY, words, io_now_time(t->destination->schedule->io));
 }
 
 void outcome_await_release(struct task *t)
 {
-	settle_rest_at(t, QUEUE_DEFERRED, QUEUE_WAITING, t->destination->by_key.key, TEXT_EMPTY,
+	settle_rest_at(t, QUEUE_DEFERRED, QUEUE_WAITING, t->destination->by_key.key, REASON_NONE, TEXT_EMPTY,
 	               t->work->message->envelope->release_time);
 }
 
@@ -466,6 +481,14 @@ void outcome_hold_rest(struct task *t)
 {
 	settle_rest(t, QUEUE_ON_HOLD, QUEUE_HELD, t->destination->by_key.key,
 	            TEXT("a route holds this recipient"));
+}
+
+void outcome_hold_doubtful_rest(struct task *t)
+{
+	settle_rest_at(t, QUEUE_ON_HOLD, QUEUE_HELD, t->destination->by_key.key, REASON_UNKNOWN_OUTCOME,
+	               TEXT("the last attempt may have delivered it, and its route holds it then (unknown: hold); "
+	                    "postrider release sends it again"),
+	               io_now_time(t->destination->schedule->io));
 }
 
 void outcome_discard_rest(struct task *t)

@@ -136,6 +136,14 @@ void share_trouble(struct share *h, int64_t opened_at)
 		(void)window_trouble(&h->limits[i]->window, h->limits[i]->connections, opened_at, now);
 }
 
+void share_refused(struct share *h, int64_t opened_at)
+{
+	int64_t now = io_now_at(h->destination->schedule->io);
+
+	for (unsigned i = 0; i < h->limit_count; i++)
+		window_refused(&h->limits[i]->window, h->limits[i]->connections, opened_at, now);
+}
+
 /* A limit that others use all the while had no outage. */
 void share_restart(struct share *h)
 {

@@ -27,6 +27,8 @@ static void on_fresh(void *owner, struct queue_work **work)
 	if (!w->through)
 		backlog_join(t, w->recipients[0].class, w->sender);
 	t->claimed = true;
+	for (size_t i = 0; i < w->recipient_count; i++)
+		t->claimed = t->claimed && !w->recipients[i].unclaimed;
 	if (!task_take_work(t, work) || (task_is_through(t) && through_is_hopeless(t)))
 		return;
 	/* A backlog keeps only numbers in memory. With nothing ahead of it a message is always kept whole. */
@@ -78,6 +80,7 @@ enum err schedule_new(const struct schedule_options *options, struct schedule **
 	s->observe = options->observe;
 	s->config = config_ref(options->config);
 	s->max_connections = MAX(options->max_connections, 1u);
+	s->bounds = (struct bounds){ TASKS_IN_ALL, TASKS_PER_DESTINATION, PILES_PER_CLASS, LOOKS_PER_JOB };
 	random_init(&s->random, options->seed);
 	id_source_init(&s->ids, random_u64(&s->random), queue_newest_time(s->queue));
 	map_init(&s->destinations, true, random_u64(&s->random));
@@ -85,6 +88,7 @@ enum err schedule_new(const struct schedule_options *options, struct schedule **
 	list_init(&s->hungry);
 	list_init(&s->idle);
 	limits_init(s);
+	ledger_init(s);
 	rates_open(s, options->disk, options->spool);
 	*out = s;
 	return ERR_OK;
@@ -260,6 +264,7 @@ void schedule_free(struct schedule **slot)
 	io_later_cancel(s->io, &s->stop_check);
 	map_fini(&s->destinations);
 	limits_fini(s);
+	ledger_fini(s);
 	rates_free(s);
 	config_unref(&s->config);
 	free(s);
@@ -285,8 +290,27 @@ static size_t recipients_in(const struct destination *d, bool in_flight)
 	return count;
 }
 
+/* The first of its logins that something binds speaks for it. */
+static void view_limits(struct destination *d, struct schedule_destination *view, struct buf *words)
+{
+	struct schedule *s = d->schedule;
+	int64_t until = 0;
+
+	buf_reset(words);
+	for (LIST_EACH(it, &d->shares)) {
+		struct share *h = LIST_ITEM(it, struct share, link);
+
+		view->slow_until_time = MAX(view->slow_until_time, wall_time(s, share_slow_until_at(h)));
+		if (words->len == 0 && share_binding(h, words, &until))
+			view->limited_until_time = wall_time(s, until);
+	}
+	view->limit = buf_text(words);
+}
+
 void schedule_each_destination(struct schedule *s, schedule_destination_fn *each, void *owner)
 {
+	AUTO(buf_fini) struct buf words = BUF(4096);
+
 	for (LIST_EACH_SAFE(it, &s->all)) {
 		struct destination *d = LIST_ITEM(it, struct destination, all);
 		struct schedule_destination view = { .key = d->by_key.key,
@@ -302,6 +326,7 @@ void schedule_each_destination(struct schedule *s, schedule_destination_fn *each
 			view.reason = d->failure.reason;
 			view.problem = d->failure.reply;
 		}
+		view_limits(d, &view, &words);
 		each(owner, &view);
 	}
 }

@@ -21,6 +21,16 @@ bool share_is_suspended(const struct share *h)
 	return false;
 }
 
+int64_t share_slow_until_at(const struct share *h)
+{
+	int64_t until = 0;
+
+	for (unsigned i = 0; i < h->limit_count; i++)
+		if (limit_is_slow(h->limits[i]))
+			until = MAX(until, h->limits[i]->slow_until_at);
+	return until;
+}
+
 /* ---------------------------------------------------------------- why */
 
 void limit_cause_fini(struct limit_cause *cause)

@@ -249,7 +249,7 @@ bool task_route(struct task *t)
 	for (size_t i = t->next + 1; i < t->end; i++) {
 		struct route_choice other;
 
-		if (find_way(t, i, &other) || !agree(&other, &t->choice)) {
+		if (find_way(t, i, &other) || !agree(&other, &t->choice) || !ledger_alike(t, t->next, i)) {
 			/* they keep their rows and come when this task is done */
 			t->end = i;
 			has_more(t);
@@ -258,7 +258,12 @@ bool task_route(struct task *t)
 	}
 	if (text_eq(route_key(&t->choice), t->destination->by_key.key) &&
 	    (t->choice.via == CONFIG_VIA_UPSTREAM || t->choice.via == CONFIG_VIA_DIRECT)) {
-		return true;
+		t->needs.only = ledger_only(t);
+		if (!ledger_holds(t))
+			return true;
+		task_leave_ready(t);
+		outcome_hold_doubtful_rest(t);
+		return false;
 	}
 	task_leave_ready(t);
 	settle_elsewhere(t, &t->choice);
@@ -272,6 +277,7 @@ static void note_needs(struct task *t)
 	const struct queue_message *m = t->work->message;
 
 	t->needs = deliver_needs_of(m->envelope, m->prepended.len + m->content_bytes);
+	t->needs.only = ledger_only(t);
 	for (size_t i = t->next; m->envelope->smtputf8 && !t->resigned && i < t->end; i++)
 		deliver_needs_add(&t->needs, m->envelope, t->work->recipients[i].n);
 }
@@ -283,6 +289,7 @@ bool task_takes_rest(struct task *t)
 		return false;
 	t->end = t->work->recipient_count;
 	config_unref(&t->routed_by);
+	t->choice.route = NULL; /* it was of that snapshot */
 	note_needs(t);
 	return true;
 }

@@ -60,21 +60,32 @@ void window_success(struct window *w, unsigned used, unsigned most, int64_t now_
 	w->grown_at = now_at;
 }
 
-bool window_trouble(struct window *w, unsigned used, int64_t opened_at, int64_t now_at)
+static void shrink(struct window *w, unsigned ceiling, unsigned size, int64_t now_at)
 {
-	if (opened_at < w->halved_at)
-		return false;
 	/* a ceiling that is met again holds for longer */
 	w->ceiling_count = w->ceiling && now_at < w->ceiling_until_at + w->ceiling_count * CEILING_MS
 	                           ? MIN(w->ceiling_count + 1, CEILING_COUNT_MAX)
 	                           : 1;
-	w->ceiling = MAX(used, 1u);
+	w->ceiling = ceiling;
 	w->ceiling_until_at = now_at + w->ceiling_count * CEILING_MS;
-	w->size = MAX(1u, MIN(w->size, used) / 2);
+	w->size = MAX(size, 1u);
 	w->probing = false;
 	w->successes = 0;
 	w->halved_at = w->grown_at = now_at;
+}
+
+bool window_trouble(struct window *w, unsigned used, int64_t opened_at, int64_t now_at)
+{
+	if (opened_at < w->halved_at)
+		return false;
+	shrink(w, MAX(used, 1u), MIN(w->size, used) / 2, now_at);
 	return true;
+}
+
+void window_refused(struct window *w, unsigned bears, int64_t opened_at, int64_t now_at)
+{
+	if (opened_at >= w->halved_at)
+		shrink(w, bears + 1, MIN(w->size, bears), now_at);
 }
 
 void window_restart(struct window *w, int64_t now_at)

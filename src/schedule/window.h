@@ -1,9 +1,10 @@
 /* schedule/window.h - how many connections a peer bears, as its answers say.
  *
- * Begins with a few and grows while they are in use: by one for each message taken until the first trouble (so it doubles in
- * a round), then by one for as many messages as it has connections, and not faster than one in two seconds. Trouble (421, "too many", a refused
- * connection while others work) halves it; what was opened before the last halving says nothing new. The number at
- * which there was trouble is not tried again for a while. After an outage it begins with one connection and may double once a second.
+ * Begins with a few and grows while they are in use: by one for each message taken until the first trouble (so it doubles in a
+ * round), then by one for as many messages as it has connections, and not faster than one in two seconds. Trouble (421, "too
+ * many") halves it; a connection that is refused while others are there says how many it bears. What was opened before the last
+ * halving says nothing new. The number at which there was trouble is not tried again for a while. After an outage it begins
+ * with one connection and may double once a second.
  *
  * No time but the one it is given, monotonic milliseconds. */
 #ifndef SCHEDULE_WINDOW_H
@@ -36,6 +37,8 @@ void window_success(struct window *w, unsigned used, unsigned most, int64_t now_
 /* A connection, or what it was told, brought trouble; it was opened at opened_at, and `used` were open with it. True: that
  * halved it. */
 bool window_trouble(struct window *w, unsigned used, int64_t opened_at, int64_t now_at);
+/* One more was refused at the door while `bears` others are there: so many it bears. */
+void window_refused(struct window *w, unsigned bears, int64_t opened_at, int64_t now_at);
 /* Nothing went for a while, and now it may again. */
 void window_restart(struct window *w, int64_t now_at);
 
