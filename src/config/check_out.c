@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <postrider/base/auto.h>
+#include <postrider/base/url.h>
 
 #include "check_places.h"
 #include "providers.h"
@@ -41,6 +42,26 @@ static const struct spot *spot_of(const struct load *load, const struct config_u
 
 /* ---------------------------------------------------------------- logging in */
 
+/* Secrets go there. */
+static void check_token_url(struct load *load, const struct config_upstream *u)
+{
+	struct text text = u->login.oauth2.token_url;
+	const char *why;
+	struct url url;
+
+	if (text.len == 0)
+		return;
+	if (url_parse(text, &url, &why))
+		load_expected(load,
+		              load_error(load, spot_of(load, u, "oauth2.token_url"), "the token_url %s", why),
+		              "a URL such as https://login.example.com/token");
+	else if (!url.is_https && !ip_is_loopback(url.ip))
+		load_expected(load,
+		              load_error(load, spot_of(load, u, "oauth2.token_url"),
+		                         "the token_url would send secrets over the network in clear"),
+		              "https://, or http:// to an address of this machine: http://127.0.0.1:9000/token");
+}
+
 static void check_oauth2(struct load *load, const struct config_upstream *u)
 {
 	const struct config_oauth2 *o = &u->login.oauth2;
@@ -65,6 +86,7 @@ static void check_oauth2(struct load *load, const struct config_upstream *u)
 	if (!o->token_url.len && (o->client_id.len || has_secret || has_refresh))
 		load_expected(load, load_error(load, spot_of(load, u, "oauth2"), "nobody to ask for a token"),
 		              "token_url:");
+	check_token_url(load, u);
 }
 
 /* Whether some mail goes there without a login of its route's own. */

@@ -213,6 +213,24 @@ static const struct {
 	  "  expected: client_secret_file:, or refresh_token_file:\n"
 	  "\n"
 	  "1 error; nothing was started or changed.\n" },
+	{ "tokens from a URL that shows a password",
+	  "upstreams: {a: {hosts: [a.example:587], username: u, oauth2: {token_url: https://u@i.example/, client_id: c, "
+	  "client_secret: s}}}\n",
+	  "c.yaml:1:74: error: the token_url must not have a user or a password in front of its host\n"
+	  "    1 | upstreams: {a: {hosts: [a.example:587], username: u, oauth2: {token_url: https://u@i.example/, clien***\n"
+	  "      |                                                                          ^^^^^^^^^^^^^^^^^^^^\n"
+	  "  expected: a URL such as https://login.example.com/token\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
+	{ "tokens in clear",
+	  "upstreams: {a: {hosts: [a.example:587], username: u, oauth2: {token_url: http://i.example/, client_id: c, "
+	  "client_secret: s}}}\n",
+	  "c.yaml:1:74: error: the token_url would send secrets over the network in clear\n"
+	  "    1 | upstreams: {a: {hosts: [a.example:587], username: u, oauth2: {token_url: http://i.example/, client_i***\n"
+	  "      |                                                                          ^^^^^^^^^^^^^^^^^\n"
+	  "  expected: https://, or http:// to an address of this machine: http://127.0.0.1:9000/token\n"
+	  "\n"
+	  "1 error; nothing was started or changed.\n" },
 	{ "a username alone", "upstreams: {a: {hosts: [a.example:587], username: u}}\n",
 	  "c.yaml:1:51: error: a username without a password and without tokens\n"
 	  "    1 | upstreams: {a: {hosts: [a.example:587], username: u}}\n"
