@@ -29,6 +29,7 @@ struct server_options {
 	/* The system's name servers and hosts where the configuration names none; NULL: resolv.conf and hosts file are read. */
 	const struct ip_port *name_servers;
 	size_t name_server_count;
+	struct text ca_file; /* in the place of the system's CAs; empty: those. Lives as long as the server */
 	bool use_system_files;                          /* /etc/resolv.conf, /etc/hosts */
 	enum err (*fault)(void *owner, unsigned point); /* see queue.h */
 	void *fault_owner;

@@ -7,6 +7,7 @@
 #include "sts_parse.h"
 
 #define URI_MAX 2048
+#define HTTPS_PORT 443 /* no stranger has us knock at another door */
 
 static int hex_value(char c)
 {
@@ -59,6 +60,8 @@ static enum err read_https(struct text uri, struct arena *arena, struct report_p
 	enum err err = url_parse(uri, &url, NULL);
 
 	out->is_mail = false;
+	if (!err && url.port != HTTPS_PORT)
+		return ERR_UNSUPPORTED;
 	return err ? err : arena_text(arena, uri, &out->to);
 }
 

@@ -1,10 +1,12 @@
 /* From the files that the configuration names to TLS contexts. */
+#include <postrider/base/auto.h>
 #include <postrider/base/crc32c.h>
 
 #include "certificates.h"
 #include "internal.h"
 
 #define PEM_MAX (1u << 20)
+#define CA_MAX (16u << 20)
 #define PROBLEM_MAX (4u << 10)
 
 /* ---------------------------------------------------------------- files */
@@ -170,10 +172,33 @@ enum err server_context_from_files(void *owner, const struct config_listener *l,
 	return err;
 }
 
+static enum err read_ca(struct text path, struct buf *out, struct buf *problem)
+{
+	AUTO(buf_fini) struct buf detail = BUF(1024);
+	AUTO(buf_fini) struct buf hint = BUF(1024);
+	struct config_sources sources = { 0 };
+	char name[256];
+	enum err err;
+
+	server_use_system(&sources, name);
+	err = sources.read_file(sources.owner, path, out, &detail, &hint);
+	if (err && problem)
+		buf_add_format(problem, "cannot read %.*s (SSL_CERT_FILE): %.*s", TEXT_ARGS(path),
+		               TEXT_ARGS(buf_text(&detail)));
+	return err;
+}
+
 enum err client_context_with_ca(void *owner, const struct tls_client_options *o, struct tls_context **out,
                                 struct buf *problem)
 {
 	struct server *s = owner;
+	AUTO(buf_fini) struct buf ca = BUF(CA_MAX);
+	struct tls_client_options with = *o;
 
-	return tls_client_context_new(s->io, o, out, problem);
+	if (!o->verify || o->ca.len > 0 || s->options.ca_file.len == 0)
+		return tls_client_context_new(s->io, o, out, problem);
+	if (read_ca(s->options.ca_file, &ca, problem))
+		return ERR_CONFIG;
+	with.ca = buf_text(&ca);
+	return tls_client_context_new(s->io, &with, out, problem);
 }

@@ -106,6 +106,17 @@ static enum err open_log(struct process *p, const struct config *config)
 
 /* ---------------------------------------------------------------- configuration */
 
+/* In the place of the system's CAs, as with most programs: a file of SSL_CERT_FILE. Empty: not said. */
+static struct text ca_file(const char *const *environment)
+{
+	static const struct text name = LIT("SSL_CERT_FILE=");
+
+	for (size_t i = 0; environment && environment[i]; i++)
+		if (text_starts(text_from(environment[i]), name))
+			return text_skip(text_from(environment[i]), name.len);
+	return TEXT_EMPTY;
+}
+
 static enum err load(const struct process *p, struct reading *reading, const struct config **out,
                      struct buf *words)
 {
@@ -118,6 +129,8 @@ static enum err load(const struct process *p, struct reading *reading, const str
 	err = config_load(&sources, out, &report);
 	config_report_print(&report, words);
 	config_report_fini(&report);
+	if (ca_file(sources.environment).len > 0)
+		reading_add(reading, ca_file(sources.environment));
 	return err;
 }
 
@@ -247,6 +260,7 @@ static enum err start(struct process *p, const struct config *config, struct buf
 		                          .find_socket = p->is_confined ? rights_find_socket : NULL,
 		                          .socket_owner = &p->rights,
 		                          .commands = commands_face(p->commands),
+		                          .ca_file = ca_file(p->options->sources->environment),
 		                          .has_admin = true,
 		                          .uid = (uint32_t)geteuid(),
 		                          .gid = (uint32_t)getegid(),

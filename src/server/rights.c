@@ -27,6 +27,11 @@ static void remember(struct reading *r, struct text path)
 		r->items[r->count++] = text_of(copy, path.len);
 }
 
+void reading_add(struct reading *r, struct text path)
+{
+	remember(r, path);
+}
+
 static enum err read_file(void *owner, struct text path, struct buf *out, struct buf *detail,
                           struct buf *hint)
 {

@@ -20,6 +20,8 @@ struct reading {
 /* The sources to load with; reading and *inner must live as long. */
 struct config_sources reading_begin(struct reading *r, const struct config_sources *inner,
                                     const struct sandbox *sandbox);
+/* Another file that is read now and then. */
+void reading_add(struct reading *r, struct text path);
 void reading_fini(struct reading *r);
 
 struct rights {

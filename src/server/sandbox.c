@@ -255,7 +255,7 @@ static void add_outbound(struct ports *p, const struct config *c)
 {
 	add_port(p, 53);
 	add_port(p, c->direct.port);
-	if (c->direct.mta_sts)
+	if (c->direct.mta_sts || c->tls_reports.send)
 		add_port(p, 443);
 	for (size_t i = 0; i < c->dns.servers.count; i++)
 		add_endpoint(p, &c->dns.servers.items[i]);

@@ -57,6 +57,7 @@ static const struct {
 	{ "an empty rua", { LIT("v=TLSRPTv1; rua=") }, NULL },
 	{ "no scheme", { LIT("v=TLSRPTv1; rua=a@x.example") }, NULL },
 	{ "http", { LIT("v=TLSRPTv1; rua=http://x.example/") }, NULL },
+	{ "https at another port", { LIT("v=TLSRPTv1; rua=https://x.example:25/") }, NULL },
 	{ "https without a host", { LIT("v=TLSRPTv1; rua=https:///x") }, NULL },
 	{ "a password in the URL", { LIT("v=TLSRPTv1; rua=https://a:b@x.example/") }, NULL },
 	{ "a line end smuggled in", { LIT("v=TLSRPTv1; rua=mailto:a%0D%0ABcc:%20b@x.example") }, NULL },
