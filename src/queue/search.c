@@ -17,6 +17,7 @@ struct search {
 	struct share *shares;       /* sorted */
 	struct queue_share *filled; /* in the order of the wish */
 	const struct share *leader; /* NULL: none */
+	struct queue_cursor begin;
 	size_t looks;
 	queue_found_fn *on_found;
 	void *owner;
@@ -186,6 +187,8 @@ static enum err take_row(struct search *s, struct reading *reading, const struct
 		note_damaged(s, from->key);
 		return ERR_OK;
 	}
+	if (s->begin.set && !lies_behind(&row, &s->begin))
+		return ERR_OK; /* the last one of the search before */
 	if (row.due_time > s->wish.until_time || ends_before(s, &row)) {
 		s->found.next_due_time = row.due_time;
 		s->found.is_end = row.due_time > s->wish.until_time;
@@ -218,7 +221,7 @@ static void run_search(struct read_request *request, struct reading *reading)
 {
 	struct search *s = CONTAINER_OF(request, struct search, request);
 	struct text key = text_of(s->key, s->key_len);
-	struct queue_cursor begin = begin_of(&s->wish);
+	struct queue_cursor begin = s->begin = begin_of(&s->wish);
 	struct row_key first, from;
 	struct store_row row;
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #define PILES_AT_LEAST 16 /* when the memory for tasks is used up by other destinations */
-#define SCAN_ROWS 500   /* given at a time */
+#define SCAN_ROWS 500     /* given at a time */
 #define GIVE_BACK_AT_ONCE 16
 #define KEPT_OF_LOWER 32 /* of what goes behind, so that its share finds something */
 

@@ -25,6 +25,7 @@ static void pump(void *owner)
 	if (!destination_is_suspended(d)) {
 		connections_assign(d);
 		connections_open(d);
+		through_check(d);
 	}
 	if (!io_timer_runs(&d->disk_timer))
 		destination_wait_for_disk(d);
@@ -63,6 +64,7 @@ struct destination *destination_get(struct schedule *s, struct text key)
 	ready_init(&d->ready, random_u64(&s->random));
 	backlog_init(&d->backlog, random_u64(&s->random));
 	list_init(&d->connections);
+	list_init(&d->through);
 	list_init(&d->shares);
 	arena_init(&d->mx_arena, 16384);
 	list_init(&d->hungry);

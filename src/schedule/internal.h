@@ -57,6 +57,7 @@ struct task {
 	size_t next, end;        /* work->recipients from next up to end are to be tried */
 	size_t settled;          /* those before have their outcome on disk */
 	bool claimed;            /* the queue's mark is there */
+	struct list through_link; /* in destination->through while a client waits for it */
 	struct gate *gate;       /* of the attempt in flight: its line of the ledger is on its way to the disk */
 	bool called_off;         /* its client keeps the message: nothing of it may be tried any more */
 	struct pile *pile;       /* whose rows it was made of; NULL: of none */
@@ -123,6 +124,7 @@ struct destination {
 	struct ready ready; /* tasks, READY */
 	struct map tasks;  /* all tasks, by message id */
 	struct list connections;
+	struct list through; /* tasks whose client waits */
 	struct list shares; /* in limits: one for each login */
 	struct text *mx;    /* names of its MX hosts, once a connection found them; in mx_arena */
 	size_t mx_count;
@@ -315,6 +317,7 @@ void ledger_count(struct task *t, const struct queue_recipient *r, bool unknown)
 bool task_is_through(const struct task *t);
 bool through_is_hopeless(struct task *t);  /* true: it was settled, since nobody is tried for now */
 void through_fail_rest(struct task *t);    /* called off before it was tried */
+void through_check(struct destination *d); /* those that a limit keeps for longer than their client waits come back now */
 /* queue_events.on_call_off. */
 void through_call_off(struct schedule *s, struct id id, struct text key, bool *unsure);
 

@@ -29,6 +29,8 @@ static void on_fresh(void *owner, struct queue_work **work)
 	t->claimed = true;
 	for (size_t i = 0; i < w->recipient_count; i++)
 		t->claimed = t->claimed && !w->recipients[i].unclaimed;
+	if (w->through)
+		list_append(&d->through, &t->through_link);
 	if (!task_take_work(t, work) || (task_is_through(t) && through_is_hopeless(t)))
 		return;
 	/* A backlog keeps only numbers in memory. With nothing ahead of it a message is always kept whole. */

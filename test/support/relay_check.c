@@ -59,9 +59,23 @@ static unsigned count_busy(const struct destination *d)
 	return busy;
 }
 
+/* It stands in the line of a limit, or its limits are suspended. */
+static bool waits_for_limit(const struct destination *d)
+{
+	for (LIST_EACH(it, &d->shares)) {
+		const struct share *h = LIST_ITEM(it, const struct share, link);
+
+		if (h->line || share_is_suspended(h) || !list_is_empty(&h->hungry_link))
+			return true;
+	}
+	return false;
+}
+
 /* Something is going to happen with what is ready. */
 static bool has_next_event(const struct destination *d)
 {
+	if (waits_for_limit(d))
+		return true;
 	return io_timer_runs(&d->resume_timer) || d->loading_count || count_busy(d) ||
 	       !list_is_empty(&d->hungry) || !list_is_empty(&d->pump.link);
 }
