@@ -107,6 +107,7 @@ def postfix_turn(connections, size, milliseconds):
 
 EXIM = """\
 exim_path = {binary}
+keep_environment = *
 spool_directory = {dir}/spool
 log_file_path = {dir}/log/%slog
 pid_file_path =
