@@ -73,9 +73,10 @@ class Sink:
         except (OSError, ValueError):
             pass
 
-    def talk(self, stream):
+    def talk(self, stream, greets=True):
         reverse_path, recipients, parameters = None, [], ""
-        self.reply(stream, "GREETING", "")
+        if greets:
+            self.reply(stream, "GREETING", "")
         for raw in stream:
             line = raw.decode("latin-1").rstrip("\r\n")
             verb = line.split(" ")[0].split(":")[0].upper()
