@@ -115,6 +115,7 @@ struct queue_work {
 	struct text key;
 	struct id about;                         /* of a report: the message whose settle brought it; else zero */
 	bool through;                            /* it began as an entry of the THROUGH modes: a client waits for its settle */
+	int64_t through_until_at;                /* and no longer than this; monotonic, 0: without end */
 	struct queue_message *message;           /* a reference, or NULL: not loaded yet */
 	struct queue_recipient *recipients;
 	size_t recipient_count;

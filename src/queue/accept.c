@@ -95,6 +95,7 @@ static void announce_key(struct queue *q, const struct newcomer *in, const struc
 		work = work_new(id, r[0].key, r, count, in->sender, in->message);
 	if (work) {
 		work->through = !in->message->stored;
+		work->through_until_at = in->until_at;
 		work->about = in->about;
 		queue_message_ref(work->message);
 		q->events->on_fresh(q->events_owner, &work);

@@ -124,6 +124,7 @@ struct newcomer {
 	size_t recipient_count;
 	uint64_t sender;
 	struct id about; /* of a notice: whose settle brought it */
+	int64_t until_at; /* of a THROUGH entry with a budget: its end, monotonic */
 };
 MUST_USE enum err newcomer_init(struct newcomer *in, struct message *message, const struct text *keys,
                                 const bool *held, const enum config_class *classes, int64_t now_time);

@@ -596,6 +596,7 @@ static void begin(void *owner)
 		end_budget(t, ERR_NOMEM);
 	} else {
 		t->announced = true;
+		t->ticket->accept.in.until_at = budget_ms > 0 ? io_now_at(q->io) + budget_ms : 0;
 		newcomer_announce(q, &t->ticket->accept.in);
 	}
 }

@@ -39,6 +39,7 @@ struct task_outcome {
 	struct text enhanced; /* for the report */
 	struct text mx;
 	bool reply_is_peers;
+	bool was_unknown;        /* an earlier attempt may have delivered it */
 	bool deadline;           /* it ended because the sender's time is over */
 	bool told[NOTICE_KINDS]; /* which notices speak of it */
 };

@@ -149,6 +149,8 @@ static void say(struct task *t, const struct task_outcome *o, const struct deliv
 	event.stage = q->stage;
 	event.response = q->reply;
 	event.enhanced = o->enhanced;
+	if (o->was_unknown)
+		event.detail = TEXT("an earlier attempt may have delivered it (unknown_outcome)");
 	if (client_waits(t)) {
 		event.action = TEXT("through");
 	} else if (o->outcome.verdict == QUEUE_DEFERRED) {
@@ -326,6 +328,7 @@ static void add_result(struct task *t, size_t index, const struct deliver_result
 		q->remote = remote_text(t, r);
 	q->key = t->destination->by_key.key;
 	q->unknown_outcome = r->kind == DELIVER_UNKNOWN || still_unknown;
+	o->was_unknown = t->work->recipients[index].unknown_outcome;
 	o->enhanced = keep(t, r->enhanced, 16);
 	o->outcome.code = r->from_peer ? r->code : 0;
 	o->mx = keep(t, r->mx, 255);

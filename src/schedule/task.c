@@ -21,6 +21,7 @@ enum err task_new(struct destination *d, struct id id, enum config_class class, 
 	t->class = class;
 	t->sender = sender;
 	list_init(&t->item.link);
+	list_init(&t->through_link);
 	arena_init(&t->arena, 16u << 20);
 	buf_init(&t->original, ORIGINAL_BYTES);
 	d->schedule->task_count++;
@@ -65,6 +66,7 @@ void task_free(struct task *t)
 	io_timer_stop(d->schedule->io, &t->settle_retry);
 	io_timer_stop(d->schedule->io, &t->by_timer);
 	map_remove(&d->tasks, &t->by_id);
+	list_remove(&t->through_link);
 	d->schedule->task_count--;
 	body_source_release(&t->source);
 	queue_work_free(d->schedule->queue, &t->work);

@@ -107,3 +107,36 @@ bool through_is_hopeless(struct task *t)
 	outcome_fail_rest(t, &r);
 	return true;
 }
+
+/* A limit that ends before the client's patience does is waited for; so is one of which nobody knows when it ends, and that is
+ * none of a rule that says "not now". */
+static bool is_bound_too_long(struct task *t, struct buf *words)
+{
+	struct share *h = share_get(t->destination, t->choice.way);
+	int64_t until_at = 0, patience_at = t->work->through_until_at;
+
+	if (!h || !share_binding(h, words, &until_at))
+		return false;
+	if (!share_is_suspended(h) && (!patience_at || until_at <= patience_at))
+		return false;
+	say_when(words, t->destination->schedule, until_at);
+	return true;
+}
+
+void through_check(struct destination *d)
+{
+	for (LIST_EACH_SAFE(it, &d->through)) {
+		struct task *t = LIST_ITEM(it, struct task, through_link);
+		AUTO(buf_fini) struct buf words = BUF(2500);
+
+		if (t->state != TASK_READY || !t->work || t->routed_by != d->schedule->config ||
+		    !is_bound_too_long(t, &words))
+			continue;
+		task_leave_ready(t);
+		outcome_fail_rest(t, &(struct deliver_result){ .kind = DELIVER_TRANSIENT,
+		                                               .reason = REASON_RATE_LIMITED,
+		                                               .enhanced = TEXT("4.4.5"),
+		                                               .reply = buf_text(&words),
+		                                               .ms = EVENT_MS_NONE });
+	}
+}
