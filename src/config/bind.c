@@ -103,7 +103,7 @@ static bool bind_scalar(struct binder *b, const struct key *key, const struct no
 		              "%.*s", TEXT_ARGS(buf_text(&expected)));
 		return false;
 	}
-	return expand(b->load, node, &value) && key->type->parse(&p, value, place);
+	return expand(b->load, node, key->flags & KEY_SECRET, &value) && key->type->parse(&p, value, place);
 }
 
 /* One scalar stands for a list of it. */

@@ -11,8 +11,8 @@ void bind_document(struct load *load, const struct node *root);
 const struct origin *origin_find(const struct snapshot *snapshot, struct text path);
 struct origin *origin_find_format(const struct snapshot *snapshot, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* The text of a scalar with ${env:NAME} and ${file:PATH} put in. false: an error was added. */
-bool expand(struct load *load, const struct node *node, struct text *out);
+/* The text of a scalar with ${env:NAME} and ${file:PATH} put in. false: an error was added, which shows nothing of a secret. */
+bool expand(struct load *load, const struct node *node, bool is_secret, struct text *out);
 
 /* Adds what a file holds, without a line end behind it. false: an error was added at spot. */
 bool expand_file(struct load *load, const struct spot *spot, struct text path, struct buf *out);

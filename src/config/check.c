@@ -185,6 +185,19 @@ static void check_listener_names(struct load *load, size_t number)
 	}
 }
 
+/* Whether anybody can have a name there: by a login, a certificate, or because a peer says so. */
+static bool knows_users(const struct config *config)
+{
+	for (size_t i = 0; i < config->listen.count; i++) {
+		const struct config_listener *l = &config->listen.items[i];
+
+		if (l->auth != CONFIG_AUTH_NONE || l->client_ca.len || l->client_fingerprints.count ||
+		    l->xclient.count)
+			return true;
+	}
+	return false;
+}
+
 static void check_empty_lists(struct load *load, const struct config_route *route, const char *path)
 {
 	if (route->to.count == 0)
@@ -213,6 +226,11 @@ static void check_routes(struct load *load)
 		if (!load->incomplete)
 			check_listener_names(load, i);
 		check_reached(load, i, &budget);
+		if (route->user.count && !load->incomplete && !knows_users(config))
+			load_hint(load,
+			          load_warn(load, check_spot(load, path.at, "user"),
+			                    "nobody can log in, and no mail has a user"),
+			          "listen: [{auth: optional}] and access.users_file");
 	}
 	if (any_direct && text_find_octet(config->hostname, '.') == config->hostname.len) {
 		const struct origin *origin = origin_find(load->snapshot, TEXT("hostname"));

@@ -60,10 +60,12 @@ bool expand_file(struct load *load, const struct spot *spot, struct text path, s
 	if (value.len && value.at[value.len - 1] == '\r')
 		value.len--;
 	buf_add(out, value);
-	return true;
+	load->nomem |= buf_err(out) == ERR_NOMEM;
+	return !load->nomem;
 }
 
-static bool add_expansion(struct load *load, const struct node *node, struct text what, struct buf *out)
+static bool add_expansion(struct load *load, const struct node *node, struct text what, bool is_secret,
+                          struct buf *out)
 {
 	struct text argument = what, kind = text_cut(&argument, ':');
 
@@ -71,14 +73,15 @@ static bool add_expansion(struct load *load, const struct node *node, struct tex
 		return add_variable(load, node, argument, out);
 	if (text_eq(kind, TEXT("file")) && argument.len)
 		return expand_file(load, &node->spot, argument, out);
-	struct config_finding *f = load_error(load, &node->spot, "what is ${%.*s}?", SHOWN(what));
+	struct config_finding *f =
+		load_error(load, &node->spot, "what is ${%.*s}?", SHOWN(is_secret ? TEXT("***") : what));
 
 	load_expected(load, f, "${env:NAME} or ${file:PATH}");
 	load_hint(load, f, "$${ stands for ${ itself");
 	return false;
 }
 
-bool expand(struct load *load, const struct node *node, struct text *out)
+bool expand(struct load *load, const struct node *node, bool is_secret, struct text *out)
 {
 	struct text rest = node->text, open = LIT("${");
 	AUTO(buf_fini) struct buf b = BUF(EXPANDED_MAX_BYTES);
@@ -105,7 +108,7 @@ bool expand(struct load *load, const struct node *node, struct text *out)
 			load_error(load, &node->spot, "${ without }");
 			return false;
 		}
-		if (!add_expansion(load, node, text_of(rest.at + open.len, close - open.len), &b))
+		if (!add_expansion(load, node, text_of(rest.at + open.len, close - open.len), is_secret, &b))
 			return false;
 		rest = text_skip(rest, close + 1);
 	}

@@ -101,7 +101,7 @@ static void print_scalar(struct printer *p, const struct key *key, const char *b
 	buf_add_format(&p->line, "%s: ", key->name);
 	p->value_at = p->line.len;
 	if (key->flags & KEY_SECRET)
-		buf_add_string(&p->line, "***");
+		buf_add_string(&p->line, "\"***\""); /* without quotes it would be an alias */
 	else
 		quote_if_text(key, base + key->offset, false, &p->line);
 	end_line(p, true);

@@ -143,7 +143,7 @@ static bool host_of_region(struct load *load, const struct provider *p, const st
 {
 	struct text region;
 
-	if (!expand(load, written, &region))
+	if (!expand(load, written, false, &region))
 		return false;
 	if (p->any_region && is_region(region)) {
 		add_host(p, region, out);
@@ -213,7 +213,7 @@ static void apply(struct load *load, struct node *upstream)
 
 	if (!entry || entry->value->kind != NODE_SCALAR || entry->value->broken)
 		return;
-	if (!expand(load, entry->value, &written)) {
+	if (!expand(load, entry->value, false, &written)) {
 		entry->value->broken = true;
 		return;
 	}

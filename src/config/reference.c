@@ -155,14 +155,14 @@ static void add_variable_row(void *owner, const struct variable *v)
 static void add_variable_line(void *owner, const struct variable *v)
 {
 	if (v->built)
-		buf_add_format(owner, "POSTRIDER_%-18s %-32s %s\n", v->name, v->what, v->doc);
+		buf_add_format(owner, "POSTRIDER_%-25s %-40s %s\n", v->name, v->what, v->doc);
 }
 
 void config_write_environment(struct buf *out)
 {
 	variables_visit(add_variable_line, out);
 	buf_add_format(
-		out, "POSTRIDER_%-18s %-32s %s\n", "_TABLE__KEY", "table.key",
+		out, "POSTRIDER_%-25s %-40s %s\n", "_TABLE__KEY", "table.key",
 		"any other key; POSTRIDER__LISTEN__0__TLS, POSTRIDER__UPSTREAMS__NAME__HOSTS; lists with commas");
 }
 

@@ -13,12 +13,13 @@ static const struct {
 	[PHASE_READY] = { "ready", BIT(PHASE_READY) | BIT(PHASE_START) | BIT(PHASE_MAIL) | BIT(PHASE_TLS) |
 	                                   BIT(PHASE_AUTH) | BIT(PHASE_CLOSED) },
 	[PHASE_MAIL] = { "mail", BIT(PHASE_RCPT) | BIT(PHASE_ASK) | BIT(PHASE_READY) | BIT(PHASE_CLOSED) },
-	[PHASE_RCPT] = { "rcpt", BIT(PHASE_RCPT) | BIT(PHASE_ASK) | BIT(PHASE_DATA) | BIT(PHASE_CHUNKS) | BIT(PHASE_READY) |
-	                                 BIT(PHASE_CLOSED) },
+	[PHASE_RCPT] = { "rcpt", BIT(PHASE_RCPT) | BIT(PHASE_ASK) | BIT(PHASE_DATA) | BIT(PHASE_CHUNKS) |
+	                                 BIT(PHASE_READY) | BIT(PHASE_CLOSED) },
 	[PHASE_ASK] = { "ask", BIT(PHASE_MAIL) | BIT(PHASE_RCPT) | BIT(PHASE_COMMIT) | BIT(PHASE_READY) |
 	                               BIT(PHASE_CLOSED) },
 	[PHASE_DATA] = { "data", BIT(PHASE_ASK) | BIT(PHASE_COMMIT) | BIT(PHASE_READY) | BIT(PHASE_CLOSED) },
-	[PHASE_CHUNKS] = { "chunks", BIT(PHASE_ASK) | BIT(PHASE_COMMIT) | BIT(PHASE_READY) | BIT(PHASE_CLOSED) },
+	[PHASE_CHUNKS] = { "chunks",
+	                   BIT(PHASE_ASK) | BIT(PHASE_COMMIT) | BIT(PHASE_READY) | BIT(PHASE_CLOSED) },
 	[PHASE_COMMIT] = { "commit", BIT(PHASE_READY) | BIT(PHASE_CLOSED) },
 	[PHASE_TLS] = { "tls", BIT(PHASE_START) | BIT(PHASE_CLOSED) },
 	[PHASE_AUTH] = { "auth", BIT(PHASE_READY) | BIT(PHASE_CLOSED) },
@@ -79,7 +80,11 @@ void receive_session_reply_format(struct receive_session *s, int code, const cha
 static void emit_refusal(struct receive_session *s, const struct refusal *r, struct text response)
 {
 	struct event event = EVENT(EVENT_REJECTED);
+	struct buf place = BUF(4096);
 
+	if (r->route)
+		config_place_add(&place, r->route->place);
+	event.at = buf_text(&place);
 	event.code = r->code;
 	event.enhanced = text_from(r->enhanced);
 	event.response = response;
@@ -96,6 +101,7 @@ static void emit_refusal(struct receive_session *s, const struct refusal *r, str
 	if (r->stage == STAGE_MAIL)
 		event.from = r->subject;
 	s->ops->emit(s->owner, &event);
+	buf_fini(&place);
 }
 
 void receive_session_refuse(struct receive_session *s, const struct refusal *r)
@@ -347,9 +353,11 @@ bool receive_session_wants_input(const struct receive_session *s)
 
 static void refuse_and_close(struct receive_session *s, const char *words)
 {
-	const struct refusal refusal = {
-		.code = 554, .enhanced = "5.5.0", .text = words, .stage = STAGE_EHLO, .reason = REASON_PROTOCOL
-	};
+	const struct refusal refusal = { .code = 554,
+		                         .enhanced = "5.5.0",
+		                         .text = words,
+		                         .stage = STAGE_EHLO,
+		                         .reason = REASON_PROTOCOL };
 
 	receive_session_refuse(s, &refusal);
 	receive_session_close(s);
@@ -408,7 +416,8 @@ size_t receive_session_feed(struct receive_session *s, struct text bytes)
 	struct line line;
 
 	if (bytes.len && is_tls_hello(s, bytes)) {
-		refuse_and_close(s, "This port does not speak TLS from the first octet: STARTTLS, or the port for it");
+		refuse_and_close(
+			s, "This port does not speak TLS from the first octet: STARTTLS, or the port for it");
 		return bytes.len;
 	}
 	while (rest.len && receive_session_wants_input(s)) {
@@ -465,7 +474,8 @@ static bool is_fingerprint(const unsigned char sha256[32], struct text hex)
 	if (hex.len != 64)
 		return false;
 	for (size_t i = 0; i < 32; i++)
-		if (hex_digit(hex.at[2 * i]) != sha256[i] >> 4 || hex_digit(hex.at[2 * i + 1]) != (sha256[i] & 15))
+		if (hex_digit(hex.at[2 * i]) != sha256[i] >> 4 ||
+		    hex_digit(hex.at[2 * i + 1]) != (sha256[i] & 15))
 			return false;
 	return true;
 }

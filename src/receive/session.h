@@ -256,6 +256,7 @@ struct refusal {
 	const char *text;
 	struct text subject; /* what it is about, put in front of the text; may be empty */
 	const char *rule;    /* NULL: none */
+	const struct config_route *route; /* that decided; NULL: none did */
 	enum stage stage;
 	enum reason reason;
 };

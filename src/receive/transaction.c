@@ -228,6 +228,19 @@ void receive_transaction_mail(struct receive_session *s, struct text args)
 
 /* ---------------------------------------------------------------- RCPT */
 
+static void refuse_by_route(struct receive_session *s, struct text path, const struct config_route *route)
+{
+	receive_session_refuse(
+		s, &(struct refusal){ .code = 550,
+	                              .enhanced = "5.7.1",
+	                              .subject = path,
+	                              .text = route ? "is rejected by a route" : "has no route here",
+	                              .rule = "routes",
+	                              .route = route,
+	                              .stage = STAGE_RCPT,
+	                              .reason = REASON_POLICY });
+}
+
 static void refuse_recipient(struct receive_session *s, struct text path, int code, const char *enhanced,
                              const char *words, const char *rule)
 {
@@ -369,8 +382,7 @@ static void admit_recipient(struct receive_session *s, struct text given, struct
 	if (route_find(s->config, &message, path, &choice)) {
 		refuse_recipient(s, given, 550, "5.1.3", "is no address that mail can go to", NULL);
 	} else if (choice.via == CONFIG_VIA_REJECT && !choice.provisional) {
-		refuse_recipient(s, given, 550, "5.7.1",
-		                 choice.route ? "is rejected by a route" : "has no route here", "routes");
+		refuse_by_route(s, given, choice.route);
 	} else if (merge_recipient(s->transaction, path, wishes)) {
 		receive_session_reply(s, 250, "2.1.5", "Ok, once is enough");
 	} else if (!count_recipient(s, given)) {
@@ -419,13 +431,15 @@ bool receive_transaction_reroute(struct receive_session *s)
 	}
 	if (rejected < e->recipient_count)
 		return true;
-	receive_session_refuse(s, &(struct refusal){ .code = 550,
-	                                             .enhanced = "5.7.1",
-	                                             .text = choice.route ? "The message is rejected by a route"
-	                                                                : "The message has no route here",
-	                                             .rule = "routes",
-	                                             .stage = STAGE_DATA,
-	                                             .reason = REASON_POLICY });
+	receive_session_refuse(s,
+	                       &(struct refusal){ .code = 550,
+	                                          .enhanced = "5.7.1",
+	                                          .text = choice.route ? "The message is rejected by a route"
+	                                                               : "The message has no route here",
+	                                          .rule = "routes",
+	                                          .route = choice.route,
+	                                          .stage = STAGE_DATA,
+	                                          .reason = REASON_POLICY });
 	return false;
 }
 

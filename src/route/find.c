@@ -209,5 +209,6 @@ const struct config_pace *route_pace(const struct config *config, struct text ke
 
 	if (upstream)
 		return &upstream->pace;
-	return text_starts(key, TEXT("upstream:")) ? &config->limits.any.pace : &route_limit(config, key)->pace;
+	return text_starts(key, TEXT("upstream:")) ? &config->limits.any.pace
+	                                           : &route_limit(config, key)->pace;
 }

@@ -238,7 +238,8 @@ static const struct {
 	  "  expected: password_file: or oauth2:\n"
 	  "\n"
 	  "1 error; nothing was started or changed.\n" },
-	{ "a login by a certificate that is not there", "upstreams: {a: {hosts: [a.example:587], auth: external}}\n",
+	{ "a login by a certificate that is not there",
+	  "upstreams: {a: {hosts: [a.example:587], auth: external}}\n",
 	  "c.yaml:1:47: error: external means the certificate that we show\n"
 	  "    1 | upstreams: {a: {hosts: [a.example:587], auth: external}}\n"
 	  "      |                                               ^^^^^^^^\n"
@@ -252,7 +253,8 @@ static const struct {
 	  "  expected: cert:\n"
 	  "\n"
 	  "1 error; nothing was started or changed.\n" },
-	{ "a proof that is not wanted", "upstreams: {a: {hosts: [a.example:587], dane: true, verify: false}}\n",
+	{ "a proof that is not wanted",
+	  "upstreams: {a: {hosts: [a.example:587], dane: true, verify: false}}\n",
 	  "c.yaml:1:47: error: verify: false takes any certificate, and dane does not\n"
 	  "    1 | upstreams: {a: {hosts: [a.example:587], dane: true, verify: false}}\n"
 	  "      |                                               ^^^^\n"
@@ -289,7 +291,8 @@ static const struct {
 	  "  expected: auth: auto there, or an upstream of its own with other credentials\n"
 	  "\n"
 	  "1 error; nothing was started or changed.\n" },
-	{ "no message is of that size", "routes: [{min_size: 2MB, max_size: 1MB, via: hold}, {via: direct}]\n",
+	{ "no message is of that size",
+	  "routes: [{min_size: 2MB, max_size: 1MB, via: hold}, {via: direct}]\n",
 	  "c.yaml:1:21: error: no message is larger than min_size and smaller than max_size\n"
 	  "    1 | routes: [{min_size: 2MB, max_size: 1MB, via: hold}, {via: direct}]\n"
 	  "      |                     ^^^\n"
@@ -322,7 +325,8 @@ static const struct {
 	  "      |                                       ^\n"
 	  "\n"
 	  "1 error; nothing was started or changed.\n" },
-	{ "a rule for somebody who is not there", "rules: [{reply: '450', upstream: [direct, ses], do: slow}]\n",
+	{ "a rule for somebody who is not there",
+	  "rules: [{reply: '450', upstream: [direct, ses], do: slow}]\n",
 	  "c.yaml:1:34: error: there is no upstream \"ses\"\n"
 	  "    1 | rules: [{reply: '450', upstream: [direct, ses], do: slow}]\n"
 	  "      |                                  ^^^^^^^^^^^^^^^^^^^^^^^^^\n"
@@ -428,27 +432,36 @@ static const struct {
 	  "  hint: warn_after: never says the same\n"
 	  "\n" },
 	{ "a route by size that is never reached",
+	  "listen: [{client_ca: /ca, cert: /c, key: /k}]\n"
 	  "routes:\n"
 	  "  - {min_size: 1MB, via: hold}\n"
 	  "  - {min_size: 2MB, user: ann, header: {X-Stream: bulk}, via: direct}\n",
-	  "c.yaml:3:5: warning: this route is never reached: route #1 matches all that it would\n"
-	  "    3 |   - {min_size: 2MB, user: ann, header: {X-Stream: bulk}, via: direct}\n"
+	  "c.yaml:4:5: warning: this route is never reached: route #1 matches all that it would\n"
+	  "    4 |   - {min_size: 2MB, user: ann, header: {X-Stream: bulk}, via: direct}\n"
 	  "      |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
-	  "  hint: put the narrower route first (defined at c.yaml:2)\n"
+	  "  hint: put the narrower route first (defined at c.yaml:3)\n"
 	  "\n" },
 	{ "a route by user and header field that is never reached",
+	  "listen: [{xclient: 10.0.0.1}]\n"
 	  "routes:\n"
 	  "  - {user: any, header: {x-stream: '*'}, via: hold}\n"
 	  "  - {user: ann, header: {X-Stream: bulk, List-Id: a}, via: direct}\n",
-	  "c.yaml:3:5: warning: this route is never reached: route #1 matches all that it would\n"
-	  "    3 |   - {user: ann, header: {X-Stream: bulk, List-Id: a}, via: direct}\n"
+	  "c.yaml:4:5: warning: this route is never reached: route #1 matches all that it would\n"
+	  "    4 |   - {user: ann, header: {X-Stream: bulk, List-Id: a}, via: direct}\n"
 	  "      |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
-	  "  hint: put the narrower route first (defined at c.yaml:2)\n"
+	  "  hint: put the narrower route first (defined at c.yaml:3)\n"
 	  "\n" },
-	{ "a road for what does not leave", "routes: [{to: a.example, via: hold, helo: a.example}, {via: direct}]\n",
+	{ "a road for what does not leave",
+	  "routes: [{to: a.example, via: hold, helo: a.example}, {via: direct}]\n",
 	  "c.yaml:1:43: warning: helo has no meaning via hold\n"
 	  "    1 | routes: [{to: a.example, via: hold, helo: a.example}, {via: direct}]\n"
 	  "      |                                           ^^^^^^^^^\n"
+	  "\n" },
+	{ "a user where nobody has a name", "routes: [{user: ann, via: hold}, {via: direct}]\n",
+	  "c.yaml:1:17: warning: nobody can log in, and no mail has a user\n"
+	  "    1 | routes: [{user: ann, via: hold}, {via: direct}]\n"
+	  "      |                 ^^^\n"
+	  "  hint: listen: [{auth: optional}] and access.users_file\n"
 	  "\n" },
 	{ "a login for MX hosts", "routes: [{via: direct, username: ann}]\n",
 	  "c.yaml:1:34: warning: username has no meaning via direct\n"
@@ -466,7 +479,8 @@ static const struct {
 	  "      |                        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
 	  "  hint: balance: weighted\n"
 	  "\n" },
-	{ "a proof that is not looked at", "upstreams: {a: {hosts: [a.example:25], tls: none, ca_file: /ca}}\n",
+	{ "a proof that is not looked at",
+	  "upstreams: {a: {hosts: [a.example:25], tls: none, ca_file: /ca}}\n",
 	  "c.yaml:1:60: warning: ca_file is not looked at without `tls: require` or `implicit`\n"
 	  "    1 | upstreams: {a: {hosts: [a.example:25], tls: none, ca_file: /ca}}\n"
 	  "      |                                                            ^^^\n"
@@ -533,6 +547,7 @@ static const struct {
 	  "upstreams: {b: {hosts: [b.example:25]}, default: {hosts: [a.example:25]}}\n"
 	  "routes: [{to: x.example, via: b}, {via: default}]\n" },
 	{ "routes whose conditions on the message differ",
+	  "listen: [{client_ca: /ca, cert: /c, key: /k}]\n"
 	  "routes: [{user: ann, via: hold}, {user: bob, via: hold}, {header: {X-A: b*}, via: hold}, "
 	  "{header: {X-A: bc}, via: hold}, {max_size: 1MB, via: hold}, {max_size: 2MB, via: hold}, "
 	  "{min_size: 2MB, via: hold}, {min_size: 1MB, via: hold}, {user: any, via: hold}, {via: direct}]\n" },
@@ -547,7 +562,8 @@ static const struct {
 	  "upstreams: {a: {hosts: [a.example:25], mx: true, server_name: mx.a.example, username: u, password: p}}\n" },
 	{ "a login for some", "upstreams: {a: {hosts: [a.example:587]}}\n"
 	                      "routes: [{from: x.example, via: a, username: u, password: p}, {via: a}]\n" },
-	{ "a class for mail that leaves", "routes: [{from: x.example, via: direct, class: bulk}, {via: direct}]\n" },
+	{ "a class for mail that leaves",
+	  "routes: [{from: x.example, via: direct, class: bulk}, {via: direct}]\n" },
 };
 
 static void errors_read_as_promised(void **state)

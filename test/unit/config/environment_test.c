@@ -58,7 +58,7 @@ static const struct {
 	  "    username: ann\n" },
 	{ "a URL with a password",
 	  { "POSTRIDER_UPSTREAM=smtp://ann:swordfish@mx.example" },
-	  "    password: ***\n" },
+	  "    password: \"***\"\n" },
 	{ "a URL with an address for a user",
 	  { "POSTRIDER_UPSTREAM=smtp://ann%40b.example:sword%3afish@mx.example:2525/" },
 	  "    username: ann@b.example\n" },

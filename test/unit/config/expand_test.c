@@ -51,6 +51,19 @@ static void variables_and_files_are_put_in(void **state)
 	assert_int_equal(wrong, 0);
 }
 
+/* A password may look like something to put in: what stands in it is not shown. */
+static void of_a_secret_nothing_is_said(void **state)
+{
+	struct world w = { .files = { { "c.yaml", "upstreams: {a: {hosts: a.example:587, username: u}}" } },
+		           .environment = { "POSTRIDER__UPSTREAMS__A__PASSWORD=x${swordfish}y" } };
+
+	(void)state;
+	assert_int_equal(world_load(&w), ERR_CONFIG);
+	assert_true(text_find(buf_text(&w.said), TEXT("what is ${***}?")) < w.said.len);
+	assert_true(text_find(buf_text(&w.said), TEXT("swordfish")) == w.said.len);
+	world_fini(&w);
+}
+
 static void a_number_may_come_from_a_variable(void **state)
 {
 	struct world w = { .files = { { "c.yaml", "access: {max_hops: '${env:HOPS}'}" } },
@@ -66,6 +79,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(variables_and_files_are_put_in),
+		cmocka_unit_test(of_a_secret_nothing_is_said),
 		cmocka_unit_test(a_number_may_come_from_a_variable),
 	};
 

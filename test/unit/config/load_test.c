@@ -145,6 +145,47 @@ static void any_allocation_may_fail(void **state)
 	assert_true(failed > 20);
 }
 
+/* Presets, URLs, the names of other images, secrets, routes and rules of every kind. */
+static void any_allocation_may_fail_on_the_road(void **state)
+{
+	unsigned failed = 0;
+	bool loaded = false;
+
+	(void)state;
+	for (EACH_ALLOC_FAILING) {
+		struct world w = {
+			.files = { { "c.yaml",
+			             "listen: [{client_ca: /ca, cert: /c, key: /k}]\n"
+			             "upstreams:\n"
+			             "  ses: {provider: ses, region: eu-west-1, username: u, password_file: /secret,\n"
+			             "        retry: {schedule: 1m}}\n"
+			             "  pm: {provider: postmark, password: p}\n"
+			             "  own: {hosts: ['a.example:25*2', b.example:25], balance: weighted, source: 192.0.2.1,\n"
+			             "        pins: 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f}\n"
+			             "routes:\n"
+			             "  - {user: a, header: {X-A: b, X-B: '*'}, min_size: 1KB, via: ses, username: v,\n"
+			             "     password: '${env:NONE}', retry: {give_up_after: 1h}}\n"
+			             "  - {to: pm.example, via: pm}\n"
+			             "  - {to: own.example, via: own, helo: x.example}\n"
+			             "  - {via: default}\n"
+			             "rules: [{reply: '421', text: x, do: slow}, {reply: 4*, upstream: ses, do: other-route, via: own}]\n" },
+			           { "/secret", "swordfish\n" } },
+			.environment = { "NONE=n", "POSTRIDER_UPSTREAM=smtps://ann:p%40@h.example",
+			                 "MAILNAME=m.example", "POSTFIX_message_size_limit=1000000",
+			                 "RELAYHOST=r.example" }
+		};
+		enum err err = world_load(&w);
+
+		if (err == ERR_CONFIG)
+			fail_msg("%.*s", TEXT_ARGS(buf_text(&w.said)));
+		assert_true(err == ERR_NOMEM ? !w.config : w.config != NULL);
+		loaded = !err;
+		failed += err == ERR_NOMEM;
+		world_fini(&w);
+	}
+	assert_true(loaded && failed > 50);
+}
+
 static void any_allocation_may_fail_when_all_is_good(void **state)
 {
 	bool loaded = false;
@@ -174,6 +215,7 @@ int main(void)
 		cmocka_unit_test(a_snapshot_lives_as_long_as_somebody_holds_it),
 		cmocka_unit_test(after_errors_the_old_snapshot_is_untouched),
 		cmocka_unit_test(any_allocation_may_fail),
+		cmocka_unit_test(any_allocation_may_fail_on_the_road),
 		cmocka_unit_test(any_allocation_may_fail_when_all_is_good),
 	};
 

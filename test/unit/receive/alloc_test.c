@@ -160,7 +160,7 @@ static const struct config *load(void)
 	struct config_sources sources = {
 		.file = TEXT("test.yaml"),
 		.text = TEXT("listen: [{address: 127.0.0.1:2525}]\nrewrite: {recipients: {postmaster: a@example.com}}\n"
-		             "routes: [{to: any, via: direct}]\n"),
+		             "routes: [{header: {Subject: none}, max_size: 1B, via: hold}, {to: any, via: direct}]\n"),
 		.machine_name = TEXT("relay.test")
 	};
 	const struct config *config = NULL;
