@@ -3,6 +3,7 @@
 
 #define SYSTEM_FILE_MAX (4u << 20)
 #define HOSTS_MAX 100000
+#define ANSWER_TRIES 3
 
 struct names {
 	struct arena arena;
@@ -132,7 +133,9 @@ enum err server_names(struct server *s, const struct config *config)
 	options = (struct dns_options){ .io = s->io,
 		                        .servers = n.servers,
 		                        .server_count = n.server_count,
-		                        .timeout_ms = config->dns.timeout_ms,
+		                        /* a resolver that begins with a cold cache may take longer than anybody
+		                         * likes to wait; what it finds out in the end still counts */
+		                        .timeout_ms = ANSWER_TRIES * config->dns.timeout_ms,
 		                        .trust = trust_of(config->dns.trust_ad),
 		                        .statics = n.statics,
 		                        .static_count = n.static_count };

@@ -32,6 +32,32 @@ static void check_addresses(const struct wire_reply *r, uint16_t type)
 		       (type == WIRE_AAAA && r->addresses[i].family == IP_V6));
 }
 
+/* Every octet of a record is inside what was read, and aliases are names. */
+static void check_records(const struct wire_reply *r, uint16_t type)
+{
+	unsigned sum = 0;
+	struct name name;
+
+	for (size_t i = 0; i < r->count; i++) {
+		struct text octets = type == WIRE_TLSA ? r->tlsa[i].data : r->texts[i];
+
+		for (size_t n = 0; n < octets.len; n++)
+			sum += (unsigned char)octets.at[n];
+		assert(octets.len < 65536 && sum < UINT32_MAX);
+		assert(type != WIRE_CNAME ||
+		       (name_from_text(octets, &name) == ERR_OK && text_eq(name_text(&name), octets)));
+	}
+}
+
+/* A stranger's words are shown to people. */
+static void check_reason(const struct wire_reply *r)
+{
+	assert(r->why.len <= 160);
+	for (size_t i = 0; i < r->why.len; i++)
+		assert(r->why.at[i] >= ' ' && r->why.at[i] < 0x7f);
+	assert(r->why.len == 0 || r->said == WIRE_SAYS_RCODE);
+}
+
 static void check(const struct wire_reply *r, uint16_t type, unsigned aliases)
 {
 	bool has_records = r->said == WIRE_SAYS_RECORDS;
@@ -42,10 +68,13 @@ static void check(const struct wire_reply *r, uint16_t type, unsigned aliases)
 	assert(r->said == WIRE_SAYS_BAD_CHAIN || aliases + r->aliases <= WIRE_MAX_ALIASES);
 	assert(r->said != WIRE_SAYS_ALIAS || r->aliases > 0);
 	assert(r->said != WIRE_SAYS_NULL_MX || type == WIRE_MX);
+	check_reason(r);
 	if (type == WIRE_MX)
 		check_mx(r);
-	else
+	else if (type == WIRE_A || type == WIRE_AAAA)
 		check_addresses(r, type);
+	else
+		check_records(r, type);
 }
 
 /* The server's side of the same octets: read as a question, answered. */
@@ -69,7 +98,7 @@ static void play_server(struct text octets)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const uint16_t types[] = { WIRE_MX, WIRE_A, WIRE_AAAA };
+	static const uint16_t types[] = { WIRE_MX, WIRE_A, WIRE_AAAA, WIRE_TLSA, WIRE_TXT, WIRE_CNAME };
 	struct name name;
 	struct wire_reply reply;
 
