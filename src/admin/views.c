@@ -157,6 +157,11 @@ static void add_destination(void *owner, const struct schedule_destination *d)
 	json_put_number(w, "connections", d->connections);
 	json_put_number(w, "window", d->window);
 	json_put_time(w, "next_due", d->next_due_time == INT64_MAX ? 0 : d->next_due_time);
+	json_put_text_if(w, "limit", d->limit);
+	if (d->limited_until_time > 0)
+		json_put_time(w, "limited_until", d->limited_until_time);
+	if (d->slow_until_time > 0)
+		json_put_time(w, "slow_until", d->slow_until_time);
 	if (d->suspended_until_time > 0) {
 		json_put_time(w, "suspended_until", d->suspended_until_time);
 		json_put_text_if(w, "reason", reason_text(d->reason));

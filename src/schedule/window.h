@@ -25,7 +25,7 @@ struct window {
 	int64_t ramp_at; /* the outage ended; INT64_MIN: none */
 };
 
-#define WINDOW_FIRST 4
+#define WINDOW_FIRST 5
 
 void window_init(struct window *w, int64_t now_at);
 /* How many connections there may be now: 1 .. most. */

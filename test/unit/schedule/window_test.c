@@ -12,6 +12,7 @@
 #include "../../../src/schedule/window.h"
 
 #define MOST 20
+#define CEILING_SEEN_MS 60000
 
 static struct window begun(int64_t now)
 {
@@ -97,6 +98,25 @@ static void a_hidden_limit_is_found_and_kept(void **state)
 	assert_true(sum / 36000 >= 4);
 }
 
+static void a_refusal_at_the_door_says_how_many_it_bears(void **state)
+{
+	struct window w = begun(0);
+
+	(void)state;
+	round_of_success(&w, 0);
+	round_of_success(&w, 0);
+	window_refused(&w, 7, 100, 200);
+	assert_int_equal(window_size(&w, MOST, 200), 7);
+	window_refused(&w, 3, 150, 300); /* opened before that */
+	assert_int_equal(window_size(&w, MOST, 300), 7);
+	for (int64_t now = 300; now < CEILING_SEEN_MS; now += 100)
+		round_of_success(&w, now);
+	assert_int_equal(window_size(&w, MOST, 50000), 7);
+	for (int64_t now = 61000; now < 70000; now += 100)
+		round_of_success(&w, now);
+	assert_true(window_size(&w, MOST, 70000) > 7);
+}
+
 static void after_an_outage_it_doubles_once_a_second(void **state)
 {
 	static const unsigned sizes[] = { 1, 2, 4, 8, 16, MOST, MOST };
@@ -158,6 +178,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_used_does_not_grow),
 		cmocka_unit_test(trouble_halves_it_once_for_all_that_was_open),
 		cmocka_unit_test(a_hidden_limit_is_found_and_kept),
+		cmocka_unit_test(a_refusal_at_the_door_says_how_many_it_bears),
 		cmocka_unit_test(after_an_outage_it_doubles_once_a_second),
 		cmocka_unit_test(it_stays_within_its_bounds),
 	};

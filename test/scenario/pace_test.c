@@ -1,0 +1,805 @@
+/* What a destination is given: rates, who shares them, windows, rules on replies, suspension. Hours in virtual time. */
+#include "scripts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../../src/schedule/internal.h"
+
+/* ---------------------------------------------------------------- many at once */
+
+static void pour_from(struct relay_world *w, unsigned count, const char *from, const char *to)
+{
+	while (count) {
+		struct buf b = BUF(1u << 20);
+		unsigned n = MIN(count, 100u);
+
+		buf_add_string(&b, "EHLO c\r\n");
+		for (unsigned i = 0; i < n; i++)
+			buf_add_format(&b, "MAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nDATA\r\n" SMALL ".\r\n", from,
+			               to);
+		buf_add_octet(&b, 0);
+		(void)relay_world_say(w, b.at);
+		buf_fini(&b);
+		count -= n;
+	}
+}
+
+static void pour(struct relay_world *w, unsigned count, const char *to)
+{
+	pour_from(w, count, "a@example.com", to);
+}
+
+/* ---------------------------------------------------------------- when something happened */
+
+struct times {
+	int64_t *at; /* UTC milliseconds, in order */
+	size_t count;
+};
+
+static bool has(struct text line, const char *words)
+{
+	return text_find(line, text_from(words)) < line.len;
+}
+
+static struct times times_of(const struct relay_world *w, const char *kind, const char *words)
+{
+	struct text rest = buf_text(&w->events);
+	struct times t = { calloc(rest.len / 100 + 1, sizeof(int64_t)), 0 };
+	char wanted[64];
+
+	assert_non_null(t.at);
+	snprintf(wanted, sizeof(wanted), "\"event\":\"%s\"", kind);
+	while (rest.len) {
+		struct text line = text_cut(&rest, '\n'), stamp;
+
+		if (!has(line, wanted) || !has(line, words))
+			continue;
+		stamp = text_skip(line, text_find(line, TEXT("\"time\":\"")) + 8);
+		stamp = text_cut(&stamp, '"');
+		assert_int_equal(time_parse_rfc3339(stamp, &t.at[t.count]), ERR_OK);
+		t.count++;
+	}
+	return t;
+}
+
+static size_t most_in(const struct times *t, int64_t window_ms)
+{
+	size_t most = 0, first = 0;
+
+	for (size_t i = 0; i < t->count; i++) {
+		while (t->at[i] - t->at[first] >= window_ms)
+			first++;
+		most = MAX(most, i - first + 1);
+	}
+	return most;
+}
+
+static int64_t span(const struct times *t)
+{
+	return t->count ? t->at[t->count - 1] - t->at[0] : 0;
+}
+
+/* Answers take a few milliseconds more or less than each other. */
+#define SWAY_MS 30
+
+/* ---------------------------------------------------------------- rates */
+
+#define UPSTREAM_WITH(limits)                                                          \
+	YAML_HEAD "upstreams: {next: {hosts: [10.0.0.1:25], tls: none, " limits "}}\n" \
+		  "routes: [{to: any, via: next}]\n" YAML_RETRY
+
+static void a_rate_is_kept_in_every_window_and_used_up(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+	struct times t;
+
+	(void)state;
+	relay_world_open(&w, 1, UPSTREAM_WITH("rate: 14/s"), NULL);
+	p = relay_world_peer(&w, NEXT_HOP, TAKES_ALL);
+	pour(&w, 2800, "b@example.net");
+	relay_world_await(&w, "delivered", 2800, 10 * MINUTE_MS);
+	t = times_of(&w, "delivered", "");
+	assert_true(most_in(&t, SECOND_MS - SWAY_MS) <= 14);
+	assert_in_range(span(&t), 199000, 203000); /* 2800 / 14 = 200 s */
+	assert_int_equal(relay_world_count(&w, "deferred"), 0);
+	free(t.at);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+static void all_windows_hold_at_once_for_hours(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+	struct times t;
+
+	(void)state;
+	relay_world_open(&w, 2, UPSTREAM_WITH("rate: [5/s, 60/min, 500/h]"), NULL);
+	p = relay_world_peer(&w, NEXT_HOP, TAKES_ALL);
+	pour(&w, 2000, "b@example.net");
+	relay_world_check(&w);
+	sim_run(w.sim, 3 * HOUR_MS);
+	relay_world_check(&w);
+	t = times_of(&w, "delivered", "");
+	assert_true(most_in(&t, SECOND_MS - SWAY_MS) <= 5);
+	assert_true(most_in(&t, MINUTE_MS - SWAY_MS) <= 60);
+	assert_true(most_in(&t, HOUR_MS - SWAY_MS) <= 500);
+	assert_in_range(t.count, 1490, 1760); /* three hours and the burst of a fourth */
+	free(t.at);
+	assert_int_equal(relay_world_count(&w, "deferred"), 0);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+#define TAKES_RCPT "C: RCPT TO:*\nS: 250 ok\n"
+
+static void recipients_are_counted_one_by_one(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+	struct times t;
+	struct buf b = BUF(65536);
+
+	(void)state;
+	relay_world_open(&w, 3, UPSTREAM_WITH("recipient_rate: 60/min, recipients_per_message: 10"), NULL);
+	p = relay_world_peer(
+		&w, NEXT_HOP,
+		"S: 220 mx\nC: EHLO *\nS: 250 mx\nagain:\nC: MAIL *\nS: 250 ok\n" TAKES_RCPT TAKES_RCPT
+			TAKES_RCPT TAKES_RCPT TAKES_RCPT TAKES_RCPT TAKES_RCPT TAKES_RCPT TAKES_RCPT
+				TAKES_RCPT "C: DATA\nS: 354 go\nD:\nS: 250 ok\nrepeat\n");
+	buf_add_string(&b, "EHLO c\r\n");
+	for (unsigned i = 0; i < 20; i++) {
+		buf_add_string(&b, "MAIL FROM:<>\r\n");
+		for (unsigned r = 0; r < 10; r++)
+			buf_add_format(&b, "RCPT TO:<b%u.%u@example.net>\r\n", i, r);
+		buf_add_string(&b, "DATA\r\n" SMALL ".\r\n");
+	}
+	buf_add_octet(&b, 0);
+	(void)relay_world_say(&w, b.at);
+	buf_fini(&b);
+	relay_world_await(&w, "delivered", 200, 10 * MINUTE_MS);
+	t = times_of(&w, "delivered", "");
+	assert_true(most_in(&t, MINUTE_MS - SWAY_MS) <= 60);
+	assert_in_range(span(&t), 2 * MINUTE_MS, 4 * MINUTE_MS);
+	assert_int_equal(sim_peer_messages(p), 20);
+	free(t.at);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+static void octets_are_counted(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+	struct times t;
+	struct buf large = BUF(1u << 20);
+
+	(void)state;
+	buf_add_string(&large, "Subject: large\r\n\r\n");
+	for (unsigned i = 0; i < 1000; i++)
+		buf_add_string(
+			&large,
+			"ten times ten octets are a hundred, and that is a line of this message, which has a thousand..\r\n");
+	buf_add_octet(&large, 0);
+	relay_world_open(&w, 4, UPSTREAM_WITH("byte_rate: 1MB/min"), NULL);
+	p = relay_world_peer(&w, NEXT_HOP, TAKES_ALL);
+	for (unsigned i = 0; i < 40; i++)
+		relay_world_send(&w, "a@example.com", "b@example.net", large.at);
+	relay_world_await(&w, "delivered", 40, 10 * MINUTE_MS);
+	t = times_of(&w, "delivered", "");
+	assert_true(most_in(&t, MINUTE_MS - SWAY_MS) <= 10);
+	assert_in_range(span(&t), 3 * MINUTE_MS, 6 * MINUTE_MS);
+	free(t.at);
+	buf_fini(&large);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+/* ---------------------------------------------------------------- who shares what */
+
+static void routes_to_one_account_share_its_rate(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+	struct times t;
+
+	(void)state;
+	relay_world_open(
+		&w, 5,
+		YAML_HEAD
+		"upstreams: {ses: {hosts: [10.0.0.1:25], tls: none, rate: 10/s}}\n"
+		"routes:\n  - {from: one@example.com, via: ses, helo: one.test}\n  - {to: any, via: ses}\n" YAML_RETRY,
+		NULL);
+	p = relay_world_peer(&w, NEXT_HOP,
+	                     "S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 PIPELINING\nagain:\n" TAKES
+	                     "repeat\n");
+	pour_from(&w, 300, "one@example.com", "b@example.net");
+	pour_from(&w, 300, "two@example.com", "b@example.net");
+	relay_world_await(&w, "delivered", 600, 5 * MINUTE_MS);
+	t = times_of(&w, "delivered", "");
+	assert_true(most_in(&t, SECOND_MS - SWAY_MS) <= 10);
+	assert_in_range(span(&t), 58000, 63000);
+	free(t.at);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+#define PROVIDER_ZONE                                                                      \
+	"a.example. 300 MX 10 mx1.prov.example.\nb.example. 300 MX 10 mx2.prov.example.\n" \
+	"c.example. 300 MX 10 mx1.prov.example.\nmx1.prov.example. 300 A 10.0.0.1\n"       \
+	"mx2.prov.example. 300 A 10.0.0.1\nd.example. 300 MX 10 mx.d.example.\nmx.d.example. 300 A 10.0.0.1\n"
+
+/* Each domain knows its hosts from its first connection on; until then its own limit counts. */
+static void domains_of_a_provider_share_its_rate(void **state)
+{
+	static const char *const to[] = { "x@a.example", "x@b.example", "x@c.example", "x@d.example" };
+	struct relay_world w;
+	struct sim_peer *p;
+	struct times t, own;
+
+	(void)state;
+	relay_world_open(&w, 6,
+	                 YAML_DIRECT "limits: {prov.example: {match_mx: [.prov.example], rate: 10/s}}\n",
+	                 PROVIDER_ZONE);
+	p = relay_world_peer(&w, NEXT_HOP, TAKES_ALL);
+	for (unsigned i = 0; i < 4; i++)
+		pour(&w, 200, to[i]);
+	relay_world_await(&w, "delivered", 800, 5 * MINUTE_MS);
+	own = times_of(&w, "delivered", "x@d.example");
+	assert_int_equal(own.count, 200);
+	assert_true(span(&own) < 20 * SECOND_MS); /* another provider's */
+	t = times_of(&w, "delivered", "");
+	assert_in_range(span(&t), 55000, 65000);
+	free(t.at);
+	/* they take turns */
+	for (unsigned i = 0; i < 3; i++) {
+		t = times_of(&w, "delivered", to[i]);
+		assert_int_equal(t.count, 200);
+		assert_in_range(span(&t), 45000, 65000);
+		free(t.at);
+	}
+	free(own.at);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+static void a_domain_of_its_own_has_its_own_rate(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+	struct times t;
+
+	(void)state;
+	relay_world_open(&w, 7, YAML_DIRECT "limits: {any: {rate: 5/s}}\n", PROVIDER_ZONE);
+	p = relay_world_peer(&w, NEXT_HOP, TAKES_ALL);
+	pour(&w, 100, "x@a.example");
+	pour(&w, 100, "x@d.example");
+	relay_world_await(&w, "delivered", 200, 5 * MINUTE_MS);
+	t = times_of(&w, "delivered", "x@a.example");
+	assert_true(most_in(&t, SECOND_MS - SWAY_MS) <= 5);
+	free(t.at);
+	t = times_of(&w, "delivered", "");
+	assert_in_range(span(&t), 18000, 22000);
+	free(t.at);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+/* ---------------------------------------------------------------- over a restart */
+
+static void restart_in_the_hour(uint64_t seed, bool crash)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+	struct times t;
+
+	relay_world_open(&w, seed, UPSTREAM_WITH("rate: [100/h, 300/d]"), NULL);
+	p = relay_world_peer(&w, NEXT_HOP, TAKES_ALL);
+	pour(&w, 600, "b@example.net");
+	for (unsigned i = 0; i < 4; i++) {
+		sim_run(w.sim, 7 * MINUTE_MS);
+		if (crash) {
+			relay_world_crash(&w);
+		} else {
+			relay_world_stop(&w);
+			relay_world_start(&w);
+		}
+	}
+	sim_run(w.sim, 30 * HOUR_MS);
+	t = times_of(&w, "delivered", "");
+	assert_true(most_in(&t, HOUR_MS - SWAY_MS) <= 100);
+	assert_true(most_in(&t, DAY_MS - SWAY_MS) <= 300);
+	assert_true(
+		t.count >=
+		(crash ? 350 : 450)); /* 300, and the half that may go at once when the first is a day old */
+	free(t.at);
+	relay_world_check(&w);
+	relay_world_stop(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+static void a_restart_keeps_the_count_of_the_hour_and_the_day(void **state)
+{
+	(void)state;
+	restart_in_the_hour(8, false);
+}
+
+static void a_crash_keeps_the_count_as_well(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 80; seed < 84; seed++)
+		restart_in_the_hour(seed, true);
+}
+
+static void a_reload_keeps_what_was_taken(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+	struct times t;
+
+	(void)state;
+	relay_world_open(&w, 9, UPSTREAM_WITH("rate: 100/h"), NULL);
+	p = relay_world_peer(&w, NEXT_HOP, TAKES_ALL);
+	pour(&w, 300, "b@example.net");
+	sim_run(w.sim, 10 * MINUTE_MS);
+	assert_int_equal(relay_world_reload(&w, UPSTREAM_WITH("rate: 60/h")), ERR_OK);
+	sim_run(w.sim, 2 * HOUR_MS);
+	t = times_of(&w, "delivered", "");
+	assert_true(most_in(&t, HOUR_MS - SWAY_MS) <= 100);
+	assert_in_range(t.count, 120, 180);
+	free(t.at);
+	assert_int_equal(relay_world_reload(&w, UPSTREAM_WITH("rate: 600/min")), ERR_OK);
+	relay_world_await(&w, "delivered", 300, MINUTE_MS);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+/* ---------------------------------------------------------------- windows */
+
+/* Takes a second for each message. */
+#define SLOWLY HELLO "again:\n" ENVELOPE "S: 250 ok\nS: 250 ok\nS: 354 go\nD:\nafter 1 s\nS: 250 ok\nrepeat\n"
+
+static unsigned connections(struct relay_world *w)
+{
+	return schedule_count(server_schedule(w->server)).connections;
+}
+
+static void the_window_grows_with_success(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+	unsigned early, most = 0;
+
+	(void)state;
+	relay_world_open(&w, 10, UPSTREAM_WITH("connections: 16"), NULL);
+	p = relay_world_peer(&w, NEXT_HOP, SLOWLY);
+	pour(&w, 600, "b@example.net");
+	early = connections(&w);
+	for (unsigned i = 0; i < 100; i++) {
+		sim_run(w.sim, 100);
+		most = MAX(most, connections(&w));
+	}
+	assert_in_range(early, 1, 8);
+	assert_int_equal(most, 16);
+	relay_world_await(&w, "delivered", 600, 2 * MINUTE_MS);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+static void without_adapt_all_connections_are_there_at_once(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+
+	(void)state;
+	relay_world_open(&w, 11, UPSTREAM_WITH("connections: 12, adapt: false"), NULL);
+	p = relay_world_peer(&w, NEXT_HOP, SLOWLY);
+	pour(&w, 100, "b@example.net");
+	sim_run(w.sim, 500);
+	assert_int_equal(connections(&w), 12);
+	relay_world_await(&w, "delivered", 100, MINUTE_MS);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+/* A peer that bears three: the others are told 421 at the door. Nothing is deferred for it. */
+static void a_421_at_the_door_shrinks_the_window(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+	unsigned before;
+
+	(void)state;
+	relay_world_open(&w, 12, UPSTREAM_WITH("messages_per_connection: 1000000"), NULL);
+	assert_int_equal(sim_peer_new(w.sim, NEXT_HOP, &p), ERR_OK);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(sim_peer_add_script(p, SLOWLY), ERR_OK);
+	assert_int_equal(sim_peer_add_script(p, "S: 421 4.7.0 too many connections\nS: drops\n"), ERR_OK);
+	pour(&w, 900, "b@example.net");
+	sim_run(w.sim, MINUTE_MS);
+	before = sim_peer_connections(p);
+	relay_world_await(&w, "delivered", 900, 10 * MINUTE_MS);
+	/* it knocks seldom */
+	assert_true(sim_peer_connections(p) - before <= 8);
+	assert_int_equal(relay_world_count(&w, "deferred"), 0);
+	assert_true(destination_find(server_schedule(w.server), TEXT("upstream:next")) != NULL);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+static void recipients_per_connection_end_it(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+
+	(void)state;
+	relay_world_open(&w, 13, UPSTREAM_WITH("connections: 1, recipients_per_connection: 5"), NULL);
+	p = relay_world_peer(&w, NEXT_HOP, TAKES_ALL);
+	pour(&w, 50, "b@example.net");
+	relay_world_await(&w, "delivered", 50, MINUTE_MS);
+	assert_in_range(sim_peer_connections(p), 10, 11);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+/* ---------------------------------------------------------------- rules */
+
+#define WITH_RULES(rules) YAML_UPSTREAM "rules:\n" rules
+static void change(struct relay_world *w, struct sim_peer **p, const char *script)
+{
+	sim_run(w->sim, 15 * SECOND_MS); /* the connections that rest have gone */
+	sim_peer_free(p);
+	sim_run(w->sim, 100);
+	*p = relay_world_peer(w, NEXT_HOP, script);
+}
+
+/* Each envelope is answered so until the peer changes. */
+#define SAYS(reply) \
+	HELLO "again:\n" ENVELOPE "S: 250 ok\nS: " reply "\nS: 503 no\nC: RSET\nS: 250 ok\nrepeat\n"
+
+static void a_rule_that_suspends_costs_no_attempt(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+	unsigned attempts;
+
+	(void)state;
+	relay_world_open(&w, 14,
+	                 WITH_RULES("  - {reply: \"450 4.7.*\", text: on holiday, do: suspend, for: 30m}\n"),
+	                 NULL);
+	p = relay_world_peer(&w, NEXT_HOP, SAYS("450 4.7.9 we are On Holiday"));
+	pour(&w, 100, "b@example.net");
+	sim_run(w.sim, 25 * MINUTE_MS);
+	attempts = relay_world_count(&w, "deferred");
+	assert_in_range(attempts, 1, 8); /* those on their way when the first answer came */
+	assert_int_equal(relay_world_count(&w, "paused"), 1);
+	assert_true(relay_world_said(&w, "we are On Holiday"));
+	relay_world_check(&w);
+	change(&w, &p, TAKES_ALL);
+	relay_world_await(&w, "delivered", 100, 2 * HOUR_MS);
+	assert_int_equal(relay_world_count(&w, "resumed"), 1);
+	assert_int_equal(relay_world_count(&w, "deferred"), attempts);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+/* After it one connection asks: if nothing has changed it is left alone again. */
+static void a_suspension_ends_half_open(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+	unsigned after_first;
+
+	(void)state;
+	relay_world_open(&w, 15, WITH_RULES("  - {reply: \"450\", do: suspend, for: 10m}\n"), NULL);
+	p = relay_world_peer(&w, NEXT_HOP, SAYS("450 4.2.1 no"));
+	pour(&w, 100, "b@example.net");
+	sim_run(w.sim, 5 * MINUTE_MS);
+	after_first = relay_world_count(&w, "deferred");
+	sim_run(w.sim, 50 * MINUTE_MS);
+	assert_in_range(relay_world_count(&w, "paused"), 5, 6);
+	assert_true(relay_world_count(&w, "deferred") - after_first <= 10);
+	change(&w, &p, TAKES_ALL);
+	relay_world_await(&w, "delivered", 100, 2 * HOUR_MS);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+static void a_rule_at_the_door_costs_no_attempt_either(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+
+	(void)state;
+	relay_world_open(&w, 16, WITH_RULES("  - {reply: \"554\", do: suspend, for: 1h}\n"), NULL);
+	p = relay_world_peer(&w, NEXT_HOP, "S: 554 5.7.1 your address is listed\nC: QUIT\nS: 221 bye\n");
+	pour(&w, 50, "b@example.net");
+	sim_run(w.sim, 50 * MINUTE_MS);
+	assert_int_equal(relay_world_count(&w, "paused"), 1);
+	assert_int_equal(relay_world_count(&w, "deferred") + relay_world_count(&w, "bounced"), 0);
+	relay_world_check(&w);
+	change(&w, &p, TAKES_ALL);
+	relay_world_await(&w, "delivered", 50, 15 * MINUTE_MS);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+/* What is never tried must end all the same. */
+static void what_is_suspended_for_ever_expires(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+
+	(void)state;
+	relay_world_open(&w, 17, WITH_RULES("  - {reply: \"554\", do: suspend, for: 1h}\n"), NULL);
+	p = relay_world_peer(&w, NEXT_HOP, "S: 554 5.7.1 your address is listed\nC: QUIT\nS: 221 bye\n");
+	for (unsigned i = 0; i < 20; i++)
+		relay_world_send(&w, "", "b@example.net", SMALL);
+	sim_run(w.sim, 27 * HOUR_MS); /* give_up_after: 1d */
+	assert_int_equal(relay_world_count(&w, "expired") + relay_world_count(&w, "bounced"), 20);
+	relay_world_stop(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+static void a_person_ends_a_suspension(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+
+	(void)state;
+	relay_world_open(&w, 18, WITH_RULES("  - {reply: \"450\", do: suspend, for: 7d}\n"), NULL);
+	p = relay_world_peer(&w, NEXT_HOP, SAYS("450 4.2.1 no"));
+	pour(&w, 10, "b@example.net");
+	sim_run(w.sim, MINUTE_MS);
+	change(&w, &p, TAKES_ALL);
+	sim_run(w.sim, HOUR_MS);
+	assert_int_equal(relay_world_count(&w, "delivered"), 0);
+	destination_try_now(destination_find(server_schedule(w.server), TEXT("upstream:next")));
+	relay_world_await(&w, "delivered", 10, HOUR_MS);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+static void a_rule_makes_a_passing_failure_of_a_final_one_and_the_other_way_round(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+
+	(void)state;
+	relay_world_open(
+		&w, 19,
+		WITH_RULES("  - {reply: \"550 5.7.1\", do: retry}\n  - {reply: \"450\", do: bounce}\n"),
+		NULL);
+	p = relay_world_peer(&w, NEXT_HOP, SAYS("550 5.7.1 come again"));
+	relay_world_send(&w, "", "b@example.net", SMALL);
+	relay_world_await(&w, "deferred", 1, MINUTE_MS);
+	assert_true(relay_world_said(&w, "\"enhanced\":\"4.7.1\""));
+	change(&w, &p, SAYS("450 4.2.1 never"));
+	relay_world_await(&w, "bounced", 1, 2 * MINUTE_MS);
+	assert_true(relay_world_said(&w, "\"enhanced\":\"5.2.1\""));
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+static void a_rule_that_slows_halves_the_rate_for_a_while(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+	struct times t;
+	size_t slow = 0;
+	int64_t deferred;
+
+	(void)state;
+	relay_world_open(
+		&w, 20,
+		UPSTREAM_WITH(
+			"rate: 10/s") "rules:\n  - {reply: \"450\", to: slow@example.net, do: slow, for: 1m}\n",
+		NULL);
+	p = relay_world_peer(
+		&w, NEXT_HOP,
+		"S: 220 mx.test\nC: EHLO *\nS: 250 mx.test\nC: MAIL *\nS: 250 ok\nC: RCPT *\nS: 450 4.2.1 busy\n"
+		"C: RSET\nS: 250 ok\nagain:\nC: MAIL *\nS: 250 ok\nC: RCPT *\nS: 250 ok\nC: DATA\nS: 354 go\nD:\n"
+		"S: 250 ok\nrepeat\n");
+	assert_int_equal(
+		sim_peer_add_script(
+			p, "S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 PIPELINING\nagain:\n" TAKES
+			   "repeat\n"),
+		ERR_OK);
+	relay_world_send(&w, "", "slow@example.net", SMALL);
+	relay_world_await(&w, "deferred", 1, MINUTE_MS);
+	deferred = io_now_time(sim_io(w.sim));
+	pour(&w, 900, "b@example.net");
+	relay_world_await(&w, "delivered", 901, 10 * MINUTE_MS);
+	t = times_of(&w, "delivered", "");
+	for (size_t i = 0; i < t.count; i++)
+		slow += t.at[i] < deferred + MINUTE_MS;
+	assert_in_range(slow, 200, 302);
+	assert_in_range(span(&t), 110000, 140000); /* 300 in the first minute, then ten a second */
+	free(t.at);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+/* ---------------------------------------------------------------- an outage */
+
+static size_t most_per(const struct times *t, int64_t from, int64_t slot_ms, size_t slots)
+{
+	size_t most = 0;
+
+	for (size_t s = 0; s < slots; s++) {
+		size_t n = 0;
+
+		for (size_t i = 0; i < t->count; i++)
+			n += t->at[i] >= from + (int64_t)s * slot_ms &&
+			     t->at[i] < from + (int64_t)(s + 1) * slot_ms;
+		most = MAX(most, n);
+	}
+	return most;
+}
+
+/* The share of the fullest minute in when those that failed lately are tried again, of a hundred. */
+static unsigned fullest_minute(const struct relay_world *w, int64_t since)
+{
+	static unsigned minutes[24 * 60];
+	struct text rest = buf_text(&w->events);
+	unsigned total = 0, most = 0;
+
+	memset(minutes, 0, sizeof(minutes));
+	while (rest.len) {
+		struct text line = text_cut(&rest, '\n'), stamp;
+		int64_t time, next;
+
+		if (!has(line, "\"event\":\"deferred\""))
+			continue;
+		stamp = text_skip(line, text_find(line, TEXT("\"time\":\"")) + 8);
+		assert_int_equal(time_parse_rfc3339(text_cut(&stamp, '"'), &time), ERR_OK);
+		stamp = text_skip(line, text_find(line, TEXT("\"next_attempt\":\"")) + 16);
+		assert_int_equal(time_parse_rfc3339(text_cut(&stamp, '"'), &next), ERR_OK);
+		if (time < since)
+			continue;
+		total++;
+		most = MAX(most, ++minutes[(next - since) / MINUTE_MS]);
+	}
+	return total ? most * 100 / total : 0;
+}
+
+#define TENTH_OF_A_SECOND \
+	HELLO "again:\n" ENVELOPE "S: 250 ok\nS: 250 ok\nS: 354 go\nD:\nafter 100 ms\nS: 250 ok\nrepeat\n"
+
+/* Ten thousand wait for two hours: the healed peer gets them in a flow that begins small, and what was tried in vain does not
+ * come back together. */
+static void after_an_outage_the_load_is_smooth(void **state)
+{
+	static const size_t first_seconds[] = { 15, 25, 45, 85, 165 };
+	struct relay_world w;
+	struct sim_peer *p;
+	struct times t;
+	int64_t healed;
+
+	(void)state;
+	relay_world_open(&w, 21, YAML_UPSTREAM, NULL);
+	assert_int_equal(sim_set_reach(w.sim, NEXT_HOP, SIM_SILENT), ERR_OK);
+	pour(&w, 10000, "b@example.net");
+	sim_run(w.sim, 2 * HOUR_MS);
+	assert_int_equal(relay_world_count(&w, "upstream_down"), 1);
+	healed = io_now_time(sim_io(w.sim));
+	assert_in_range(fullest_minute(&w, healed - HOUR_MS), 1, 25);
+	assert_int_equal(sim_set_reach(w.sim, NEXT_HOP, SIM_REACHABLE), ERR_OK);
+	p = relay_world_peer(&w, NEXT_HOP, TENTH_OF_A_SECOND);
+	sim_run(w.sim, 90 * MINUTE_MS);
+	assert_int_equal(relay_world_count(&w, "upstream_up"), 1);
+	assert_int_equal(relay_world_count(&w, "delivered"), 10000);
+	t = times_of(&w, "delivered", "");
+	assert_true(t.at[0] - healed <= 12 * MINUTE_MS); /* the pause, and its probe */
+	for (size_t i = 0; i < ARRAY_LEN(first_seconds); i++)
+		assert_true(most_per(&t, t.at[0] + (int64_t)i * SECOND_MS, SECOND_MS, 1) <= first_seconds[i]);
+	assert_true(most_in(&t, SECOND_MS) <= 200); /* twenty connections, ten each: never more */
+	free(t.at);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+/* ---------------------------------------------------------------- for people */
+
+struct seen {
+	struct buf limit;
+	int64_t until;
+	unsigned window;
+};
+
+static void keep(void *owner, const struct schedule_destination *d)
+{
+	struct seen *seen = owner;
+
+	buf_reset(&seen->limit);
+	buf_add(&seen->limit, d->limit);
+	buf_add_octet(&seen->limit, 0);
+	seen->until = d->limited_until_time;
+	seen->window = d->window;
+}
+
+static void people_see_what_binds(void **state)
+{
+	struct seen seen = { .limit = BUF(4096) };
+	struct relay_world w;
+	struct sim_peer *p;
+
+	(void)state;
+	relay_world_open(&w, 22, UPSTREAM_WITH("rate: 10/h"), NULL);
+	p = relay_world_peer(&w, NEXT_HOP, TAKES_ALL);
+	pour(&w, 20, "b@example.net");
+	sim_run(w.sim, MINUTE_MS);
+	schedule_each_destination(server_schedule(w.server), keep, &seen);
+	assert_string_equal(seen.limit.at, "upstream:next may have 10 messages in 1h 0m");
+	assert_true(seen.until > io_now_time(sim_io(w.sim)) &&
+	            seen.until < io_now_time(sim_io(w.sim)) + HOUR_MS);
+	relay_world_stop(&w);
+	sim_peer_free(&p);
+	relay_world_close(&w);
+	relay_world_open(&w, 23, WITH_RULES("  - {reply: \"450\", do: suspend, for: 1h}\n"), NULL);
+	p = relay_world_peer(&w, NEXT_HOP, SAYS("450 4.2.1 no"));
+	pour(&w, 2, "b@example.net");
+	sim_run(w.sim, MINUTE_MS);
+	schedule_each_destination(server_schedule(w.server), keep, &seen);
+	assert_true(has(text_from(seen.limit.at), "upstream:next is suspended by "));
+	assert_true(has(text_from(seen.limit.at), "on \"450 4.2.1 no\""));
+	assert_in_range(seen.until - io_now_time(sim_io(w.sim)), 50 * MINUTE_MS, HOUR_MS);
+	relay_world_stop(&w);
+	sim_peer_free(&p);
+	relay_world_close(&w);
+	buf_fini(&seen.limit);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_rate_is_kept_in_every_window_and_used_up),
+		cmocka_unit_test(all_windows_hold_at_once_for_hours),
+		cmocka_unit_test(recipients_are_counted_one_by_one),
+		cmocka_unit_test(octets_are_counted),
+		cmocka_unit_test(routes_to_one_account_share_its_rate),
+		cmocka_unit_test(domains_of_a_provider_share_its_rate),
+		cmocka_unit_test(a_domain_of_its_own_has_its_own_rate),
+		cmocka_unit_test(a_restart_keeps_the_count_of_the_hour_and_the_day),
+		cmocka_unit_test(a_crash_keeps_the_count_as_well),
+		cmocka_unit_test(a_reload_keeps_what_was_taken),
+		cmocka_unit_test(the_window_grows_with_success),
+		cmocka_unit_test(without_adapt_all_connections_are_there_at_once),
+		cmocka_unit_test(a_421_at_the_door_shrinks_the_window),
+		cmocka_unit_test(recipients_per_connection_end_it),
+		cmocka_unit_test(a_rule_that_suspends_costs_no_attempt),
+		cmocka_unit_test(a_suspension_ends_half_open),
+		cmocka_unit_test(a_rule_at_the_door_costs_no_attempt_either),
+		cmocka_unit_test(what_is_suspended_for_ever_expires),
+		cmocka_unit_test(a_person_ends_a_suspension),
+		cmocka_unit_test(a_rule_makes_a_passing_failure_of_a_final_one_and_the_other_way_round),
+		cmocka_unit_test(a_rule_that_slows_halves_the_rate_for_a_while),
+		cmocka_unit_test(after_an_outage_the_load_is_smooth),
+		cmocka_unit_test(people_see_what_binds),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
