@@ -188,8 +188,10 @@ static void plan(struct reports *r, struct report_domain *d)
 {
 	int64_t at = (d->day + 1) * DAY_MS + (int64_t)random_below(&r->random, JITTER_MS);
 
-	if (at < now_time(r))
-		at = now_time(r) + (int64_t)random_below(&r->random, AFTER_START_MS);
+	if (at < now_time(r)) /* we were away: a second for each, so that few of them leave at once */
+		at = now_time(r) +
+		     (int64_t)random_below(
+			     &r->random, (uint64_t)MIN((int64_t)r->book.domains * SECOND_MS, AFTER_START_MS));
 	arm(r, d, at);
 }
 

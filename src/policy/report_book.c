@@ -237,15 +237,25 @@ static bool count(struct report_book *b, struct report_domain *d, struct report_
 	return true;
 }
 
+/* A peer may have said anything: no controls. */
+static struct text clean(struct text t, char room[REPORT_REASON_MAX])
+{
+	t = text_head(t, REPORT_REASON_MAX);
+	for (size_t i = 0; i < t.len; i++)
+		room[i] = (unsigned char)t.at[i] < ' ' || t.at[i] == 0x7f ? ' ' : t.at[i];
+	return text_of(room, t.len);
+}
+
 bool report_book_note(struct report_book *b, const struct policy_report *note)
 {
+	char reason[REPORT_REASON_MAX];
 	struct report_domain *d = report_domain_of(b, note->domain, b->day);
 	struct report_policy *p = NULL;
 	struct report_detail like = { .failure = note->failure,
 		                      .local = note->local,
 		                      .remote = note->remote,
 		                      .mx = note->mx,
-		                      .reason = text_head(note->problem, REPORT_REASON_MAX) };
+		                      .reason = clean(note->problem, reason) };
 	struct report_words words;
 
 	if (d) {
@@ -260,9 +270,10 @@ bool report_book_note(struct report_book *b, const struct policy_report *note)
 bool report_book_note_fetch(struct report_book *b, struct text domain, enum policy_failure failure,
                             struct text problem)
 {
+	char reason[REPORT_REASON_MAX];
 	struct report_domain *d = report_domain_of(b, domain, b->day);
 	struct report_policy *p = d ? report_policy_of(b, d, REPORT_STS, domain, TEXT_EMPTY) : NULL;
-	struct report_detail like = { .failure = failure, .reason = text_head(problem, REPORT_REASON_MAX) };
+	struct report_detail like = { .failure = failure, .reason = clean(problem, reason) };
 
 	return count(b, d, p, &like);
 }

@@ -113,6 +113,15 @@ static struct ip read_ip(struct record_reader *r, struct text value)
 	return ip;
 }
 
+/* Nothing that was counted has controls; lines have LF between. */
+static struct text words(struct record_reader *r, struct text value, char but)
+{
+	for (size_t i = 0; i < value.len; i++)
+		if (((unsigned char)value.at[i] < ' ' || value.at[i] == 0x7f) && value.at[i] != but)
+			r->err = ERR_DAMAGED;
+	return value;
+}
+
 /* What does not fit is left out: the bounds may have been others when it was written. */
 static enum err decode_detail(struct report_book *b, struct report_domain *d, struct report_policy *p,
                               struct text fields)
@@ -130,9 +139,9 @@ static enum err decode_detail(struct report_book *b, struct report_domain *d, st
 		else if (f.tag == TAG_REMOTE)
 			like.remote = read_ip(&r, f.value);
 		else if (f.tag == TAG_MX)
-			like.mx = f.value;
+			like.mx = words(&r, f.value, ' ');
 		else if (f.tag == TAG_REASON)
-			like.reason = f.value;
+			like.reason = words(&r, f.value, ' ');
 		else if (f.tag == TAG_COUNT)
 			like.count = record_u64(&r, &f, UINT64_MAX);
 	}
@@ -154,9 +163,9 @@ static enum err read_policy(struct report_policy *like, struct text fields)
 		if (f.tag == TAG_TYPE)
 			like->type = (enum report_type)record_u64(&r, &f, REPORT_TLSA);
 		else if (f.tag == TAG_POLICY_DOMAIN)
-			like->domain = f.value;
+			like->domain = words(&r, f.value, ' ');
 		else if (f.tag == TAG_LINES)
-			like->lines = text_head(f.value, REPORT_LINES_MAX);
+			like->lines = words(&r, text_head(f.value, REPORT_LINES_MAX), '\n');
 		else if (f.tag == TAG_SUCCESSES)
 			like->successes = record_u64(&r, &f, UINT64_MAX);
 		else if (f.tag == TAG_FAILURES)
