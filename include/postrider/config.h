@@ -265,6 +265,7 @@ struct config_login {
 	struct text username;
 	struct text password, password_file; /* as written, at most one of them */
 	struct text secret;                  /* the password of either */
+	struct text shown_name;              /* the username as it may be told; empty: there is none, or it is a secret too */
 	struct config_oauth2 oauth2;
 };
 

@@ -35,6 +35,18 @@ struct origin *origin_find_format(const struct snapshot *snapshot, const char *f
 	return item ? CONTAINER_OF(item, struct origin, item) : NULL;
 }
 
+void origin_inherit(struct load *load, struct text from, struct text to)
+{
+	const struct origin *written = origin_find(load->snapshot, from);
+	struct origin *origin = written ? load_keep(load, sizeof(*origin)) : NULL;
+	struct text path = load_keep_text(load, to);
+
+	if (!origin || load->nomem)
+		return;
+	*origin = (struct origin){ .spot = written->spot, .bad = written->bad, .inherited = true };
+	load->nomem |= map_add(&load->snapshot->origins, &origin->item, path) != ERR_OK;
+}
+
 static struct origin *note_origin(struct binder *b, const struct spot *spot)
 {
 	struct load *load = b->load;

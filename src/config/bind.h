@@ -11,6 +11,9 @@ void bind_document(struct load *load, const struct node *root);
 const struct origin *origin_find(const struct snapshot *snapshot, struct text path);
 struct origin *origin_find_format(const struct snapshot *snapshot, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* What holds at the path `to` is written at the path `from`, if it is written. */
+void origin_inherit(struct load *load, struct text from, struct text to);
+
 /* The text of a scalar with ${env:NAME} and ${file:PATH} put in. false: an error was added, which shows nothing of a secret. */
 bool expand(struct load *load, const struct node *node, bool is_secret, struct text *out);
 

@@ -4,7 +4,7 @@
 
 const struct origin *check_good_origin(const struct origin *origin)
 {
-	return origin && !origin->bad ? origin : NULL;
+	return origin && !origin->bad && !origin->inherited ? origin : NULL;
 }
 
 const struct spot *check_spot(const struct load *load, const char *item, const char *key)

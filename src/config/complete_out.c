@@ -13,6 +13,20 @@ static bool is_written(struct load *load, struct text table, const char *key)
 	return origin_find_format(load->snapshot, "%.*s.%s", TEXT_ARGS(table), key) != NULL;
 }
 
+/* The key of one table holds for another. */
+static void inherit_origin(struct load *load, struct text from, const char *from_key, struct text table,
+                           const char *key)
+{
+	AUTO(buf_fini) struct buf there = BUF(2000);
+	AUTO(buf_fini) struct buf here = BUF(2000);
+
+	buf_add_format(&there, "%.*s.%s", TEXT_ARGS(from), from_key);
+	buf_add_format(&here, "%.*s.%s", TEXT_ARGS(table), key);
+	load->nomem |= buf_err(&there) || buf_err(&here);
+	if (!load->nomem)
+		origin_inherit(load, buf_text(&there), buf_text(&here));
+}
+
 static const struct {
 	const char *key;
 	size_t at, size;
@@ -37,23 +51,47 @@ static void inherit_pace(struct load *load, struct text table, struct config_pac
 {
 	const struct config_pace *any = &load->snapshot->config.limits.any.pace;
 
-	for (size_t i = 0; i < ARRAY_LEN(pace_members); i++)
-		if (!is_written(load, table, pace_members[i].key))
-			memcpy((char *)pace + pace_members[i].at, (const char *)any + pace_members[i].at,
-			       pace_members[i].size);
+	for (size_t i = 0; i < ARRAY_LEN(pace_members); i++) {
+		if (is_written(load, table, pace_members[i].key))
+			continue;
+		memcpy((char *)pace + pace_members[i].at, (const char *)any + pace_members[i].at,
+		       pace_members[i].size);
+		inherit_origin(load, TEXT("limits.any"), pace_members[i].key, table, pace_members[i].key);
+	}
 }
 
-static void inherit_retry(struct load *load, struct text table, const struct config_retry *from,
-                          struct config_retry *retry)
+static const struct {
+	const char *key;
+	size_t at, size;
+} retry_members[] = {
+#define MEMBER(key, member)                                          \
+	{                                                            \
+		"retry." key, offsetof(struct config_retry, member), \
+			sizeof(((struct config_retry *)0)->member)   \
+	}
+	MEMBER("schedule", schedule),
+	MEMBER("warn_after", warn_after_ms),
+	MEMBER("give_up_after", give_up_after_ms),
+	MEMBER("bounce_give_up_after", bounce_give_up_after_ms),
+#undef MEMBER
+};
+
+/* from_table: "upstreams.ses", or empty for what holds for all. */
+static void inherit_retry(struct load *load, struct text table, struct text from_table,
+                          const struct config_retry *from, struct config_retry *retry)
 {
-	if (!is_written(load, table, "retry.schedule"))
-		retry->schedule = from->schedule;
-	if (!is_written(load, table, "retry.warn_after"))
-		retry->warn_after_ms = from->warn_after_ms;
-	if (!is_written(load, table, "retry.give_up_after"))
-		retry->give_up_after_ms = from->give_up_after_ms;
-	if (!is_written(load, table, "retry.bounce_give_up_after"))
-		retry->bounce_give_up_after_ms = from->bounce_give_up_after_ms;
+	for (size_t i = 0; i < ARRAY_LEN(retry_members); i++) {
+		const char *key = retry_members[i].key;
+
+		if (is_written(load, table, key))
+			continue;
+		memcpy((char *)retry + retry_members[i].at, (const char *)from + retry_members[i].at,
+		       retry_members[i].size);
+		if (from_table.len)
+			inherit_origin(load, from_table, key, table, key);
+		else
+			inherit_origin(load, TEXT("retry"), key + strlen("retry."), table, key);
+	}
 }
 
 /* ---------------------------------------------------------------- secrets */
@@ -78,17 +116,11 @@ static void choose_secret(struct load *load, struct text table, const char *key,
 		          "keep the file");
 }
 
-static void complete_login(struct load *load, struct text table, struct config_login *login)
+static void read_password(struct load *load, struct text table, struct config_login *login)
 {
-	AUTO(buf_fini) struct buf content = BUF(65536);
-
-	choose_secret(load, table, "password", &login->password, &login->password_file);
-	choose_secret(load, table, "oauth2.client_secret", &login->oauth2.client_secret,
-	              &login->oauth2.client_secret_file);
-	choose_secret(load, table, "oauth2.refresh_token", &login->oauth2.refresh_token,
-	              &login->oauth2.refresh_token_file);
 	const struct origin *file =
 		origin_find_format(load->snapshot, "%.*s.password_file", TEXT_ARGS(table));
+	AUTO(buf_fini) struct buf content = BUF(65536);
 
 	login->secret = login->password;
 	if (login->secret.len || login->password_file.len == 0 || !file ||
@@ -97,6 +129,18 @@ static void complete_login(struct load *load, struct text table, struct config_l
 	if (content.len == 0)
 		load_error(load, &file->spot, "%.*s is empty", SHOWN(login->password_file));
 	login->secret = load_keep_text(load, buf_text(&content));
+}
+
+static void complete_login(struct load *load, struct text table, struct config_login *login)
+{
+	choose_secret(load, table, "password", &login->password, &login->password_file);
+	choose_secret(load, table, "oauth2.client_secret", &login->oauth2.client_secret,
+	              &login->oauth2.client_secret_file);
+	choose_secret(load, table, "oauth2.refresh_token", &login->oauth2.refresh_token,
+	              &login->oauth2.refresh_token_file);
+	read_password(load, table, login);
+	/* a token that is name and password at once */
+	login->shown_name = text_eq(login->username, login->secret) ? TEXT_EMPTY : login->username;
 }
 
 /* ---------------------------------------------------------------- upstreams */
@@ -111,16 +155,10 @@ static void complete_upstream(struct load *load, struct config_upstream *upstrea
 		upstream->helo = config->hostname;
 	inherit_pace(load, buf_text(&table), &upstream->pace);
 	if (upstream->has_retry)
-		inherit_retry(load, buf_text(&table), &config->retry, &upstream->retry);
+		inherit_retry(load, buf_text(&table), TEXT_EMPTY, &config->retry, &upstream->retry);
 	else
 		upstream->retry = config->retry;
 	complete_login(load, buf_text(&table), &upstream->login);
-	const struct provider *provider = provider_find(upstream->provider);
-
-	/* some write the token for both: then the name is a secret, and login_of puts it there again */
-	if (provider && provider->username_is_password &&
-	    text_eq(upstream->login.username, upstream->login.secret))
-		upstream->login.username = TEXT_EMPTY;
 }
 
 void complete_upstreams(struct load *load)
@@ -234,10 +272,13 @@ static void complete_route(struct load *load, struct config_route *route, size_t
 	const struct config_upstream *upstream = route->upstream;
 	const struct config_retry *retry = upstream ? &upstream->retry : &load->snapshot->config.retry;
 	AUTO(buf_fini) struct buf table = BUF(100);
+	AUTO(buf_fini) struct buf from = BUF(1000);
 
+	if (upstream && upstream->has_retry)
+		buf_add_format(&from, "upstreams.%.*s", TEXT_ARGS(upstream->name));
 	buf_add_format(&table, "routes[%zu]", number);
 	if (route->has_retry)
-		inherit_retry(load, buf_text(&table), retry, &route->retry);
+		inherit_retry(load, buf_text(&table), buf_text(&from), retry, &route->retry);
 	route->effective_retry = route->has_retry ? &route->retry : retry;
 	complete_login(load, buf_text(&table), &route->login);
 	if (upstream)

@@ -56,6 +56,7 @@ struct origin {
 	struct spot spot;          /* while it is loaded */
 	struct config_place place; /* afterwards */
 	bool bad;                  /* errors were found in it */
+	bool inherited;            /* it was written elsewhere, and holds here too */
 };
 
 /* The memory behind a struct config. */

@@ -88,6 +88,15 @@ static void quote_if_text(const struct key *key, const void *place, bool flow, s
 
 static void print_table(struct printer *p, const struct table *table, const char *base);
 
+static bool is_hidden(const struct key *key, const char *base)
+{
+	const char *login = base + key->offset - offsetof(struct config_login, username);
+
+	if (key->flags & KEY_LOGIN_NAME)
+		return ((const struct config_login *)(const void *)login)->shown_name.len == 0;
+	return key->flags & KEY_SECRET;
+}
+
 static void print_scalar(struct printer *p, const struct key *key, const char *base)
 {
 	AUTO(buf_fini) struct buf plain = BUF(LINE_MAX_BYTES);
@@ -100,7 +109,7 @@ static void print_scalar(struct printer *p, const struct key *key, const char *b
 	begin_line(p);
 	buf_add_format(&p->line, "%s: ", key->name);
 	p->value_at = p->line.len;
-	if (key->flags & KEY_SECRET)
+	if (is_hidden(key, base))
 		buf_add_string(&p->line, "\"***\""); /* without quotes it would be an alias */
 	else
 		quote_if_text(key, base + key->offset, false, &p->line);

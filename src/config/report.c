@@ -172,13 +172,26 @@ static struct text keep_name(struct config_report *report, struct text t)
 	return keep_text(report, buf_text(&b));
 }
 
+/* A token may stand before its place as a secret too, as a user name: from there on the line is hidden. */
+static size_t hide_repeats(struct text line, size_t secret)
+{
+	struct text value = text_skip(line, secret);
+	size_t len = 0;
+
+	if (value.len && (value.at[0] == '"' || value.at[0] == '\''))
+		value = text_skip(value, 1);
+	while (len < value.len && !ends_word(value.at[len]) && value.at[len] != '}' && value.at[len] != ']')
+		len++;
+	return len < 4 ? secret : text_find(line, text_head(value, len));
+}
+
 /* The line of the spot as it is shown: secrets masked, control characters as spaces, a long line cut to a window
  * around the mark. */
 static void show_source(struct config_report *report, struct config_finding *f, const struct spot *spot)
 {
 	AUTO(buf_fini) struct buf b = BUF(TEXT_MAX_BYTES);
 	struct text line = source_line(spot->source, spot->line);
-	size_t secret = find_secret(line);
+	size_t secret = hide_repeats(line, find_secret(line));
 	unsigned mark_at = spot->column - 1, window = 0;
 
 	if (mark_at + spot->length > LINE_SHOWN)

@@ -54,6 +54,7 @@ enum key_flag {
 	KEY_SECRET = 2,
 	KEY_FILES = 8, /* is done with when the files have been read: never bound */
 	KEY_NEVER = 4, /* a duration that may be `never` */
+	KEY_LOGIN_NAME = 16, /* the username of a struct config_login: a secret where it has no shown_name */
 };
 
 struct key {

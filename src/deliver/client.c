@@ -244,7 +244,7 @@ static void describe(const struct client *c, struct deliver_result *r)
 		r->local = io_stream_local(c->stream)->ip;
 	r->tls = c->tls_reached;
 	if (c->auth_at && c->session.o.login) {
-		r->login_user = c->session.o.login->login->username;
+		r->login_user = c->session.o.login->login->shown_name;
 		r->mechanism = text_from(auth_client_name(c->session.o.login->used));
 	}
 }

@@ -449,7 +449,7 @@ static bool is_shut_out(struct deliver_connection *c)
 	r.code = refusal.code;
 	r.enhanced = text_from(refusal.enhanced);
 	r.reply = buf_text(&words);
-	r.login_user = c->login.session.login->username;
+	r.login_user = c->login.session.login->shown_name;
 	hint_add(&c->hint, &(struct hint_place){ c->upstream, 0, c->tls, c->login.session.login }, &r);
 	failure_note(&c->search.failure, &r);
 	return true;

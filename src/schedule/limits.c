@@ -302,7 +302,7 @@ void share_resolve(struct share *h)
 
 static struct text user_of(const struct config_way *way)
 {
-	return way->login ? way->login->username : TEXT_EMPTY;
+	return way->login ? way->login->shown_name : TEXT_EMPTY;
 }
 
 struct share *share_get(struct destination *d, const struct config_way *way)

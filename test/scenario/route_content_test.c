@@ -415,7 +415,7 @@ static void no_event_has_a_secret(void **state)
 	(void)state;
 	relay_world_open(&w, 53,
 	                 YAML_HEAD "upstreams: {one: {hosts: [10.0.0.1:25], " LOGS_IN AS(
-				 "ann", "swordfish") "}}\n" YAML_RETRY,
+				 "swordfish", "swordfish") "}}\n" YAML_RETRY,
 	                 NULL);
 	one = relay_world_peer(
 		&w, NEXT_HOP,

@@ -192,6 +192,7 @@ static void a_token_that_is_a_name_is_not_shown(void **state)
 	static const char *const written[] = {
 		"upstreams: {a: {provider: postmark, password: swordfish}}\n",
 		"upstreams: {a: {provider: postmark, username: swordfish, password: swordfish}}\n",
+		"upstreams: {a: {hosts: [smtp.postmarkapp.com:587], username: swordfish, password: swordfish}}\n",
 	};
 
 	(void)state;
@@ -201,6 +202,7 @@ static void a_token_that_is_a_name_is_not_shown(void **state)
 
 		load_upstream(&w, written[i]);
 		CHECK_TEXT("name", w.config->ways.items[0].login->username, TEXT("swordfish"));
+		CHECK_TEXT("shown", w.config->ways.items[0].login->shown_name, TEXT_EMPTY);
 		config_print(w.config, true, &shown);
 		CHECK(written[i], text_find(buf_text(&shown), TEXT("swordfish")) == shown.len);
 		world_fini(&w);

@@ -100,6 +100,11 @@ static const struct {
 	{ "a secret in an unknown table", "webhooks: [{secret: swordfish}]\n" },
 	{ "a word with more before it", "upstreams: {a: {smtp_password: swordfish}}\n" },
 	{ "before another error", "upstreams: {a: {password: swordfish, tls: 7}}\n" },
+	{ "a token that is the name too",
+	  "upstreams: {a: {username: swordfish, password: swordfish, tls: 7}}\n" },
+	{ "and stands in quotes",
+	  "upstreams: {a: {username: 'swordfish', password: 'swordfish', tls: 7}}\n" },
+	{ "a login without a scheme", "upstreams: {a: {hosts: [ann:swordfish@h.example:587]}}\n" },
 	{ "a URL", "upstreams: {a: {hosts: 'smtp://ann:swordfish@h.example'}}\n" },
 };
 
