@@ -217,6 +217,17 @@ static struct queue_cursor begin_of(const struct queue_wish *w)
 	return begin;
 }
 
+static void sort_shares(struct search *s)
+{
+	size_t count = s->wish.share_count;
+
+	if (count > 0)
+		qsort(s->shares, count, sizeof(*s->shares), by_sender);
+	for (size_t i = 0; i < count && s->wish.leader < count; i++)
+		if (s->shares[i].place == s->wish.leader)
+			s->leader = &s->shares[i];
+}
+
 static void run_search(struct read_request *request, struct reading *reading)
 {
 	struct search *s = CONTAINER_OF(request, struct search, request);
@@ -231,6 +242,7 @@ static void run_search(struct read_request *request, struct reading *reading)
 		due_key(&from, key, begin.due_time, begin.id, begin.n);
 	enum err err = store_seek(reading->txn, TABLE_DUE, row_key_text(&from), &row);
 
+	sort_shares(s);
 	s->found.is_end = true;
 	while (!err && text_starts(row.key, row_key_text(&first))) {
 		err = take_row(s, reading, &row);
@@ -288,11 +300,6 @@ static struct search *search_new(struct text key, const struct queue_wish *wish)
 	}
 	for (size_t i = 0; i < count; i++)
 		s->shares[i] = (struct share){ .public = wish->shares[i], .place = i };
-	if (count > 0)
-		qsort(s->shares, count, sizeof(*s->shares), by_sender);
-	for (size_t i = 0; i < count && wish->leader < count; i++)
-		if (s->shares[i].place == wish->leader)
-			s->leader = &s->shares[i];
 	s->wish = *wish;
 	s->wish.shares = NULL;
 	s->wish.max_rows = MAX(wish->max_rows, 1);

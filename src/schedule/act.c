@@ -32,8 +32,10 @@ static enum err withdraw(struct schedule *s, struct id id, const struct queue_re
 	struct destination *d = destination_get(s, r->key);
 	struct map_item *item = d ? map_find(&d->tasks, id_key(&id)) : NULL;
 	struct task *t = item ? CONTAINER_OF(item, struct task, by_id) : NULL;
+	bool was_there;
 
 	*out = NULL;
+	was_there = t && t->state != TASK_WITHDRAWN;
 	if (!d)
 		return ERR_NOMEM;
 	if (t && is_at_work(t, r->n))
@@ -46,11 +48,8 @@ static enum err withdraw(struct schedule *s, struct id id, const struct queue_re
 	}
 	task_leave_ready(t);
 	t->state = TASK_WITHDRAWN;
-	t->more_due_time = MIN(t->has_more_rows ? t->more_due_time : r->due_time, r->due_time);
-	if (t->due_time)
-		t->more_due_time = MIN(t->more_due_time, t->due_time);
-	t->more_is_mixed = true;
-	t->has_more_rows = true;
+	if (was_there)
+		task_has_more(t);
 	t->acts++;
 	*out = t;
 	return ERR_OK;

@@ -37,7 +37,7 @@ static bool others_took_all(const struct destination *d)
 
 static size_t quota(const struct destination *d)
 {
-	size_t all = others_took_all(d) ? TASKS_AT_LEAST : d->schedule->bounds.tasks;
+	size_t all = others_took_all(d) ? d->schedule->bounds.at_least : d->schedule->bounds.tasks;
 
 	return MAX(all / MAX(d->backlog.piles.count, 1), 1);
 }
@@ -457,8 +457,12 @@ static void move_fronts(struct destination *d, const struct queue_found *found)
 			b->front[i].set = false;
 		else if (found->end.set)
 			b->front[i] = ends[i];
+		/* its piles were too many for a moment, or there was no memory for one */
+		if (!b->full[i] && queue_cursor_compare(&ends[i], &found->end) < 0)
+			d->disk_due_time = MIN(d->disk_due_time, io_now_time(d->schedule->io));
 	}
-	d->disk_due_time = found->next_due_time;
+	/* a class that was full when the search began may not be any more */
+	d->disk_due_time = MIN(d->disk_due_time, found->next_due_time);
 }
 
 static void end_search(struct destination *d, const struct queue_found *found, int64_t news_time)

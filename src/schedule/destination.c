@@ -136,7 +136,7 @@ void destination_forget_if_empty(struct destination *d)
 
 bool destination_has_room(const struct destination *d)
 {
-	return d->tasks.count < TASKS_AT_LEAST ||
+	return d->tasks.count < d->schedule->bounds.at_least ||
 	       (d->tasks.count < d->schedule->bounds.tasks &&
 	        d->schedule->task_count < d->schedule->bounds.tasks_in_all);
 }

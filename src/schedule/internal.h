@@ -90,8 +90,13 @@ struct task {
 	struct arena arena;         /* outcomes and their texts */
 	uint32_t deferred_attempts; /* recipients that are put off together come again together */
 	int64_t deferred_until_time;
+	struct text reroute_to; /* of the outcome that is being made: the upstream it goes on by */
 	struct task_outcome *outcomes;
 	size_t outcome_count, outcome_room;
+	struct deliver_except except; /* hosts that turned it away in this attempt */
+	struct turned_away *turned_away;
+	bool *is_elsewhere; /* of the job's recipients: those that go on with another host */
+	size_t elsewhere_count;
 	bool again; /* the attempt never reached the peer: try at once, it costs nothing */
 	unsigned again_count;
 	struct io_timer settle_retry;
@@ -111,6 +116,7 @@ struct connection {
 	struct share *share;
 	int64_t opened_at;
 	uint64_t recipient_count;   /* sent so far */
+	bool is_spared;             /* from an address of ours that a rule spares: it gets no more */
 	bool took;                  /* the job at hand: somebody was delivered */
 	struct deliver_needs needs; /* of the task that it was opened for */
 	bool was_ready;
@@ -162,6 +168,7 @@ struct destination {
 struct bounds {
 	size_t tasks_in_all;
 	size_t tasks;    /* of a destination */
+	size_t at_least; /* of each, whatever the others have: so that none waits for another's */
 	size_t piles;    /* of a destination and class (backlog.h) */
 	size_t looks;    /* rows in one job of the disk lane: some milliseconds */
 };
@@ -203,8 +210,7 @@ struct schedule {
 #define TASKS_IN_ALL 50000
 #define PILES_PER_CLASS 2000
 #define LOOKS_PER_JOB 20000
-#define TASKS_AT_LEAST \
-	8 /* for each destination, whatever the others have: so that none waits for another's */
+#define TASKS_AT_LEAST 8
 #define CONTENT_PER_DESTINATION (8u << 20)
 #define ORIGINAL_BYTES (64u << 10) /* of a message on disk, for a report */
 #define HOSTS_LEARNT_MAX 20 /* MX hosts of a domain */
@@ -257,6 +263,13 @@ void answer_take(struct connection *c, struct task *t, size_t index, const struc
 /* Of a connection that never carried mail. True: what waits is left alone for a time, and nothing is counted. */
 bool answer_failure(struct connection *c, const struct deliver_result *failure);
 
+/* elsewhere.c: another host within the same attempt */
+bool elsewhere_put(struct task *t, size_t index, const struct deliver_result *r); /* false: it cannot be */
+/* The job is over. True: task->next stands before those that go on; what is decided is settled first. */
+bool elsewhere_done(struct task *t);
+const struct deliver_result *elsewhere_result(const struct task *t); /* of the last host; NULL: none turned it away */
+void elsewhere_forget(struct task *t);
+
 /* task.c */
 MUST_USE enum err task_new(struct destination *d, struct id id, enum config_class class, uint64_t sender,
                            struct task **out);
@@ -271,6 +284,7 @@ void task_loaded(struct task *t, enum err err, struct queue_work *work); /* of a
 void tasks_load(struct destination *d); /* reads the messages of the first ready tasks */
 void tasks_reroute(struct destination *d); /* after a reload; some at a time */
 void task_drop_message(struct task *t);
+void task_has_more(struct task *t);     /* rows of its message are in nobody's hand when it goes */
 /* No host has what these needs want: those in memory that want it too come to the same. */
 void tasks_lack(struct destination *d, const struct deliver_needs *needs, const struct config_way *way,
                 const struct deliver_result *failure);
@@ -279,6 +293,8 @@ void tasks_lack(struct destination *d, const struct deliver_needs *needs, const 
 MUST_USE enum err outcome_reserve(struct task *t,
                                   size_t count); /* before outcome_add is called count times */
 void outcome_add(struct task *t, size_t index, const struct deliver_result *result);
+/* As outcome_add for a transient failure, and goes on by this upstream at once. */
+void outcome_reroute(struct task *t, size_t index, const struct deliver_result *result, struct text upstream);
 void outcome_fail_rest(struct task *t, const struct deliver_result *result);
 void outcome_rekey_rest(struct task *t, struct text key);
 void outcome_hold_rest(struct task *t);

@@ -82,7 +82,11 @@ enum err schedule_new(const struct schedule_options *options, struct schedule **
 	s->observe = options->observe;
 	s->config = config_ref(options->config);
 	s->max_connections = MAX(options->max_connections, 1u);
-	s->bounds = (struct bounds){ TASKS_IN_ALL, TASKS_PER_DESTINATION, PILES_PER_CLASS, LOOKS_PER_JOB };
+	s->bounds = (struct bounds){ .tasks_in_all = TASKS_IN_ALL,
+	                             .tasks = TASKS_PER_DESTINATION,
+	                             .at_least = TASKS_AT_LEAST,
+	                             .piles = PILES_PER_CLASS,
+	                             .looks = LOOKS_PER_JOB };
 	random_init(&s->random, options->seed);
 	id_source_init(&s->ids, random_u64(&s->random), queue_newest_time(s->queue));
 	map_init(&s->destinations, true, random_u64(&s->random));

@@ -70,6 +70,7 @@ void task_free(struct task *t)
 	d->schedule->task_count--;
 	body_source_release(&t->source);
 	queue_work_free(d->schedule->queue, &t->work);
+	elsewhere_forget(t);
 	buf_fini(&t->original);
 	buf_fini(&t->fields);
 	config_unref(&t->routed_by);
@@ -164,6 +165,19 @@ void task_drop_message(struct task *t)
 	queue_work_free(t->destination->schedule->queue, &t->work);
 }
 
+/* Some of its rows, or all, are in nobody's hand when it goes. Those of its pile are read from there; recipients of a fresh
+ * message may be of several classes. */
+void task_has_more(struct task *t)
+{
+	if (task_is_through(t))
+		return;
+	t->more_due_time = t->has_more_rows ? MIN(t->more_due_time, t->due_time) : t->due_time;
+	t->more_is_mixed = t->more_is_mixed || !t->pile;
+	for (size_t i = 0; t->pile && t->work && i < t->work->recipient_count; i++)
+		t->more_is_mixed = t->more_is_mixed || t->work->recipients[i].class != t->pile->name.class;
+	t->has_more_rows = true;
+}
+
 /* ---------------------------------------------------------------- routes, matched again at every claim */
 
 static void settle_elsewhere(struct task *t, const struct route_choice *choice)
@@ -220,16 +234,6 @@ static bool agree(const struct route_choice *a, const struct route_choice *b)
 	                  x->ledger == y->ledger && x->unknown == y->unknown);
 }
 
-/* Those that go another way keep their rows, which may be of another class. */
-static void has_more(struct task *t)
-{
-	if (task_is_through(t))
-		return;
-	t->more_due_time = t->has_more_rows ? MIN(t->more_due_time, t->due_time) : t->due_time;
-	t->more_is_mixed = true;
-	t->has_more_rows = true;
-}
-
 /* All recipients of a task share a key; whether they still share one under a new configuration is asked of each. The first
  * run of recipients that agree decides what is done with the whole: those that differ get their own row and come again. */
 bool task_route(struct task *t)
@@ -254,7 +258,7 @@ bool task_route(struct task *t)
 		if (find_way(t, i, &other) || !agree(&other, &t->choice) || !ledger_alike(t, t->next, i)) {
 			/* they keep their rows and come when this task is done */
 			t->end = i;
-			has_more(t);
+			task_has_more(t);
 			break;
 		}
 	}
@@ -280,6 +284,7 @@ static void note_needs(struct task *t)
 
 	t->needs = deliver_needs_of(m->envelope, m->prepended.len + m->content_bytes);
 	t->needs.only = ledger_only(t);
+	t->needs.except = t->except;
 	for (size_t i = t->next; m->envelope->smtputf8 && !t->resigned && i < t->end; i++)
 		deliver_needs_add(&t->needs, m->envelope, t->work->recipients[i].n);
 }
@@ -328,7 +333,7 @@ void tasks_lack(struct destination *d, const struct deliver_needs *needs, const 
 		    !deliver_needs_cover(&t->needs, needs) || resigns(t, needs, failure))
 			continue;
 		task_leave_ready(t);
-		outcome_fail_rest(t, failure);
+		outcome_fail_rest(t, elsewhere_result(t) ? elsewhere_result(t) : failure);
 	}
 }
 

@@ -74,15 +74,6 @@ static void on_event(void *owner, const struct event *e, int64_t time_us, struct
 	}
 }
 
-static void set_bounds(struct fair *f, size_t tasks, size_t piles, size_t looks)
-{
-	struct bounds *b = &server_schedule(f->w.server)->bounds;
-
-	b->tasks = tasks ? tasks : b->tasks;
-	b->piles = piles ? piles : b->piles;
-	b->looks = looks ? looks : b->looks;
-}
-
 static void fair_open(struct fair *f, uint64_t seed, const char *yaml)
 {
 	memset(f, 0, sizeof(*f));
@@ -401,7 +392,7 @@ static void little_memory_loses_nobody(void **state)
 		unsigned senders;
 		size_t each;
 	} rows[] = {
-		{ 20, 100, 20000, 30, 40 }, { 8, 3, 7, 30, 20 },      { 40, 10, 50, 60, 10 },
+		{ 20, 100, 20000, 30, 40 }, { 2, 3, 7, 30, 20 },      { 40, 10, 50, 60, 10 },
 		{ 100, 5, 1, 10, 30 },      { 10, 1000, 13, 5, 200 },
 	};
 
@@ -411,7 +402,7 @@ static void little_memory_loses_nobody(void **state)
 		size_t all = rows[r].senders * rows[r].each + 20;
 
 		fair_open(&f, 600 + r, YAML_FAST);
-		set_bounds(&f, rows[r].tasks, rows[r].piles, rows[r].looks);
+		relay_world_squeeze(&f.w, rows[r].tasks, rows[r].piles, rows[r].looks);
 		answer(&f);
 		for (unsigned i = 0; i < rows[r].senders; i++)
 			put_bulk(&f, i, rows[r].each);
@@ -429,7 +420,7 @@ static void little_memory_loses_nobody(void **state)
 		assert_int_equal(sim_peer_messages(f.peer), all);
 		assert_int_equal(f.urgent_had, 20);
 		assert_true(urgent_p99(&f) < 2000);
-		assert_true(f.most_tasks <= MAX(rows[r].tasks, TASKS_AT_LEAST) + 16);
+		assert_true(f.most_tasks <= rows[r].tasks + 16);
 		relay_world_check(&f.w);
 		fair_close(&f);
 	}
@@ -452,7 +443,7 @@ static void too_many_senders_hide_nobody_urgent(void **state)
 	sim_set_clock(f.w.sim, io_now_time(sim_io(f.w.sim)) + 10 * MINUTE_MS);
 	answer(&f);
 	relay_world_start(&f.w);
-	set_bounds(&f, 20, 10, 100);
+	relay_world_squeeze(&f.w, 20, 10, 100);
 	run(&f, 2000);
 	assert_int_equal(f.urgent_had, 1);
 	run(&f, 10 * MINUTE_MS);

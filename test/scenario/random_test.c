@@ -326,12 +326,20 @@ static void cut_host(struct ledger *l)
 	sim_cut(l->w.sim, host(i));
 }
 
+/* With some seeds there is memory for almost nothing: what waits goes to and fro between memory and disk. */
+static void squeeze(struct ledger *l)
+{
+	if (l->w.seed % 3 == 0)
+		relay_world_squeeze(&l->w, 2, 1 + l->w.seed % 4, 1 + l->w.seed % 7);
+}
+
 static void crash(struct ledger *l)
 {
 	tell(l, "the power fails");
 	disrupt(l);
 	sim_disk_set_size(l->w.sim, DISK_BYTES); /* a start needs a little space */
 	relay_world_crash(&l->w);
+	squeeze(l);
 	tell(l, "and is back");
 }
 
@@ -344,6 +352,7 @@ static void restart(struct ledger *l)
 	disrupt(l);
 	tell(l, "starts");
 	relay_world_start(&l->w);
+	squeeze(l);
 }
 
 static bool act_on_entry(void *owner, const struct queue_entry *entry);
@@ -515,6 +524,7 @@ static void reckon(struct ledger *l)
 static void open_ledger(struct ledger *l, uint64_t seed)
 {
 	relay_world_open_on(&l->w, seed, yamls[seed % ARRAY_LEN(yamls)], zone_good, DISK_BYTES);
+	squeeze(l);
 	random_init(&l->random, seed ^ 0x5eed);
 	for (unsigned i = 0; i < DOMAINS; i++) {
 		assert_int_equal(

@@ -336,3 +336,13 @@ void relay_world_balance(struct relay_world *w)
 			(unsigned long long)c->expired, (unsigned long long)c->dropped,
 			(unsigned long long)space.recipients);
 }
+
+void relay_world_squeeze(struct relay_world *w, size_t tasks, size_t piles, size_t looks)
+{
+	struct bounds *b = &server_schedule(w->server)->bounds;
+
+	b->tasks = tasks ? tasks : b->tasks;
+	b->at_least = MIN(b->tasks, b->at_least);
+	b->piles = piles ? piles : b->piles;
+	b->looks = looks ? looks : b->looks;
+}

@@ -47,6 +47,9 @@ enum err relay_world_reload(struct relay_world *w, const char *yaml);
 /* The power fails: what was not synced is gone, all connections are cut, and the relay starts again. */
 void relay_world_crash(struct relay_world *w);
 
+/* The scheduler gets memory for almost nothing, until the next start. (relay_check.c) */
+void relay_world_squeeze(struct relay_world *w, size_t tasks, size_t piles, size_t looks);
+
 /* The wall clock is set by so much. The scheduler notices within half a minute. */
 void relay_world_set_clock(struct relay_world *w, int64_t by_ms);
 
