@@ -125,7 +125,8 @@ struct deliver_only ledger_only(const struct task *t)
 
 /* An attempt that never came to the envelope says nothing of what an earlier one left; by a route that wants the same host nothing
  * but its answer ends the doubt. */
-bool ledger_still_unknown(const struct task *t, const struct queue_recipient *before, const struct deliver_result *r)
+bool ledger_still_unknown(const struct task *t, const struct queue_recipient *before,
+                          const struct deliver_result *r)
 {
 	bool reached = r->stage >= STAGE_MAIL && !r->untouched;
 
