@@ -86,9 +86,9 @@ static void demand_sts(const struct policy_facts *q, struct policy_demand *d)
 /* RFC 8689 section 4.2.1: the name of the host must be proved, and the host. */
 static void demand_proof(const struct policy_facts *q, struct policy_demand *d)
 {
-	demand_tls(d, POLICY_BY_MESSAGE);
 	if (d->proves || d->refusal.len > 0)
 		return;
+	demand_tls(d, POLICY_BY_MESSAGE);
 	if (q->mx_secure)
 		demand_name(q, d, POLICY_BY_MESSAGE);
 	else
