@@ -62,12 +62,19 @@ struct deliver_only {
 /* Of "mx1.example.net [192.0.2.1]:25", as results name their host. */
 struct deliver_only deliver_only_of(struct text remote);
 
+/* Hosts that turned the message away in this attempt. */
+struct deliver_except {
+	struct ip_port at[4];
+	unsigned count;
+};
+
 /* What a message cannot go without: a host that lacks it is passed over for the next one. All zero: nothing. */
 struct deliver_needs {
 	unsigned keywords; /* of enum ehlo_keyword; EHLO_REQUIRETLS also means a proved name */
 	uint64_t bytes;    /* a SIZE limit may not be below it; 0: not known */
 	int64_t by_time;   /* with EHLO_DELIVERBY */
 	struct deliver_only only; /* others are passed over */
+	struct deliver_except except; /* these are passed over */
 	/* "TLS-Required: No" (RFC 8689 section 5): DANE and MTA-STS do not count. A connection that was opened for such mail carries
 	 * no other. */
 	bool tls_optional;
@@ -85,6 +92,9 @@ struct deliver_target {
 	struct text domain;           /* direct: lower case, or an address literal "[192.0.2.1]" */
 	/* Hosts that do not meet them are left again. When that is why none remains, the failure is `lacking`. */
 	struct deliver_needs needs;
+	/* Of the way's own addresses those that are not used while it has others. */
+	struct ip spared_sources[4];
+	unsigned spared_source_count;
 };
 
 /* What became of one recipient, or of a connection that never came to carry mail. Texts are borrowed for
@@ -169,6 +179,8 @@ bool deliver_is_ready(const struct deliver_connection *c);
 size_t deliver_hosts(const struct deliver_connection *c, struct text *out, size_t max);
 size_t deliver_in_flight(const struct deliver_connection *c);    /* jobs given and not done: 0, 1 or 2 */
 unsigned deliver_sent_count(const struct deliver_connection *c); /* jobs given so far */
+/* Of one that was ready and has not closed: its host, addresses, TLS, login and times, as a result has them. */
+void deliver_describe(const struct deliver_connection *c, struct deliver_result *out);
 
 /* For a connection that was ready: whether its host meets them (else the job's results say what it lacks), and what it
  * wants to be kept to (RFC 9422); SIZE_MAX: it does not say. */

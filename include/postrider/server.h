@@ -82,6 +82,13 @@ void server_use_system(struct config_sources *sources, char name[256]);
 typedef void server_found_fn(void *owner, struct text where, struct text what, struct text next);
 MUST_USE enum err server_check_files(const struct config *config, server_found_fn *found, void *owner);
 
+/* Connects and logs in at every upstream that a route leads to, with each of its logins, and sends nothing. Whoever has not
+ * answered in SERVER_CONNECT_MS is given up. came: once for each, in the order of the routes; words: one line for people. */
+#define SERVER_CONNECT_MS (60 * 1000)
+typedef void server_came_fn(void *owner, struct text upstream, bool is_good, struct text words);
+MUST_USE enum err server_check_connect(const struct config *config, const char *const *environment, server_came_fn *came,
+                                       void *owner, struct buf *problem);
+
 struct server_main_options {
 	const struct config_sources *sources; /* read again at every reload */
 	int log_descriptor;                   /* events: 1 */

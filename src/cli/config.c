@@ -82,6 +82,59 @@ static void on_found(void *owner, struct text where, struct text what, struct te
 	config_report_add(owner, where, what, next);
 }
 
+/* ---------------------------------------------------------------- check --connect */
+
+struct arrivals {
+	struct cli *cli;
+	bool some_failed;
+};
+
+static void print_arrival_json(struct cli *cli, struct text upstream, bool is_good, struct text words)
+{
+	AUTO(buf_fini) struct buf line = BUF(PRINT_MAX_BYTES);
+	struct json_writer w;
+
+	json_writer_init(&w, &line);
+	json_open_object(&w, NULL);
+	json_put_text(&w, "upstream", upstream);
+	json_put_bool(&w, "ok", is_good);
+	json_put_text(&w, "detail", words);
+	json_close_object(&w);
+	fprintf(cli->out, "%.*s\n", TEXT_ARGS(buf_text(&line)));
+}
+
+static void on_came(void *owner, struct text upstream, bool is_good, struct text words)
+{
+	struct arrivals *a = owner;
+
+	a->some_failed |= !is_good;
+	if (a->cli->json) {
+		print_arrival_json(a->cli, upstream, is_good, words);
+		return;
+	}
+	cli_colour(a->cli, is_good ? GREEN : RED);
+	fputs(is_good ? "ok" : "failed", a->cli->out);
+	cli_colour(a->cli, PLAIN);
+	fputs(": ", a->cli->out);
+	cli_put(a->cli, upstream);
+	fputs(": ", a->cli->out);
+	cli_put(a->cli, words);
+	fputc('\n', a->cli->out);
+}
+
+static enum exit_code check_connect(struct cli *cli)
+{
+	AUTO(buf_fini) struct buf problem = BUF(4096);
+	struct arrivals arrivals = { .cli = cli };
+	enum err err = server_check_connect(cli->config, (const char *const *)cli->world->environment,
+	                                    on_came, &arrivals, &problem);
+
+	if (err)
+		return cli_fail(cli, EXIT_FAILED, NULL, "%.*s",
+		                TEXT_ARGS(problem.len ? buf_text(&problem) : text_from(err_text(err))));
+	return arrivals.some_failed ? EXIT_FAILED : EXIT_DONE;
+}
+
 enum exit_code run_check(struct cli *cli)
 {
 	struct cli_sources sources;
@@ -106,6 +159,9 @@ enum exit_code run_check(struct cli *cli)
 	if (!err && !cli->json)
 		print_summary(cli);
 	config_report_fini(&report);
+	code = !err ? EXIT_DONE : err == ERR_CONFIG ? EXIT_CONFIG : EXIT_FAILED;
+	if (!err && cli_has(cli, "connect"))
+		code = check_connect(cli);
 	cli_sources_fini(&sources);
-	return !err ? EXIT_DONE : err == ERR_CONFIG ? EXIT_CONFIG : EXIT_FAILED;
+	return code;
 }

@@ -28,6 +28,10 @@ static const struct flag run_flags[] = {
 	{ "dir", 0, "DIR", "with --demo: the directory for the spool and the received mail, which must exist", false },
 };
 
+static const struct flag check_flags[] = {
+	{ "connect", 0, NULL, "connect and log in to each upstream, and send nothing", false },
+};
+
 static const struct flag config_flags[] = {
 	{ "origin", 0, NULL, "say behind each value where it comes from", false },
 	{ "schema", 0, NULL, "the JSON schema of what this version reads", false },
@@ -90,7 +94,10 @@ const struct verb cli_verbs[] = {
 	  .examples = "postrider run -c relay.yaml\npostrider run --demo",
 	  .flags = run_flags, .flag_count = ARRAY_LEN(run_flags), .run = run_run },
 	{ .name = "check", .arguments = "", .summary = "read the configuration and say what is wrong with it",
-	  .examples = "postrider check -c relay.yaml", .run = run_check },
+	  .details = "With --connect every upstream that a route leads to is connected to as well, and logged in at; no message is\n"
+	             "sent. 1: some upstream did not take us.",
+	  .examples = "postrider check -c relay.yaml\npostrider check --connect",
+	  .flags = check_flags, .flag_count = ARRAY_LEN(check_flags), .run = run_check },
 	{ .name = "config", .arguments = "", .summary = "print the effective configuration",
 	  .examples = "postrider config --origin\npostrider config --schema > postrider.schema.json",
 	  .flags = config_flags, .flag_count = ARRAY_LEN(config_flags), .run = run_config },

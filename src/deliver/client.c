@@ -237,7 +237,7 @@ static void on_ready(void *owner)
 	c->events->ready(c->owner);
 }
 
-static void describe(const struct client *c, struct deliver_result *r)
+void client_describe(const struct client *c, struct deliver_result *r)
 {
 	r->remote = c->remote;
 	if (c->connected && c->stream)
@@ -253,7 +253,7 @@ static void on_result(void *owner, struct deliver_job *job, size_t index, struct
 {
 	struct client *c = owner;
 
-	describe(c, r);
+	client_describe(c, r);
 	c->events->result(c->owner, job, index, r);
 }
 
@@ -268,7 +268,7 @@ static void on_failed(void *owner, enum session_fault fault, struct deliver_resu
 {
 	struct client *c = owner;
 
-	describe(c, r);
+	client_describe(c, r);
 	if (c->events)
 		c->events->failed(c->owner, fault, r);
 }

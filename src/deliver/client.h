@@ -45,6 +45,8 @@ void client_forget(struct client *c);
 /* Ends it now, from a callback of nobody: jobs in hand get their results from inside this call. */
 void client_abort(struct client *c);
 
+/* Addresses, TLS and login, into *r. */
+void client_describe(const struct client *c, struct deliver_result *r);
 /* How long connecting and greeting took, TLS, and logging in; -1: there was none. */
 int32_t client_connect_ms(const struct client *c);
 int32_t client_tls_ms(const struct client *c);

@@ -24,6 +24,8 @@ struct deliver_connection {
 	bool verifies; /* an upstream's hosts have to prove their names */
 	struct proof proof;
 	struct deliver_needs needs;
+	struct ip spared_sources[4];
+	unsigned spared_source_count;
 	const struct deliver_events *events;
 	void *owner;
 
@@ -310,6 +312,14 @@ static const struct client_events client_events = {
 
 /* ---------------------------------------------------------------- one address */
 
+static bool is_spared(const struct deliver_connection *c, struct ip source)
+{
+	for (unsigned i = 0; i < c->spared_source_count; i++)
+		if (ip_eq(c->spared_sources[i], source))
+			return true;
+	return false;
+}
+
 /* One of the way's own addresses of the family, by chance. */
 static struct ip source_for(struct deliver_connection *c, enum ip_family family)
 {
@@ -318,8 +328,12 @@ static struct ip source_for(struct deliver_connection *c, enum ip_family family)
 	uint64_t seen = 0;
 
 	for (size_t i = 0; i < sources->count; i++)
-		if (sources->items[i].family == family && random_below(&c->d->random, ++seen) == 0)
+		if (sources->items[i].family == family && !is_spared(c, sources->items[i]) &&
+		    random_below(&c->d->random, ++seen) == 0)
 			chosen = sources->items[i];
+	for (size_t i = 0; chosen.family == IP_NONE && i < sources->count; i++)
+		if (sources->items[i].family == family)
+			chosen = sources->items[i]; /* it has no other */
 	return chosen;
 }
 
@@ -406,11 +420,16 @@ static void connect_to(struct deliver_connection *c)
 
 /* ---------------------------------------------------------------- the next step */
 
-/* Another host may have the message already. */
+/* Another host may have the message already, or this one turned it away. */
 static bool passes_over(struct deliver_connection *c)
 {
 	struct text host = search_host(&c->search)->name;
 
+	if (!needs_except_meets(&c->needs.except, *address(c))) {
+		search_note(&c->search, DELIVER_TRANSIENT, REASON_OTHER, "4.4.4",
+		            "there is no other host: a rule on replies passes over %.*s", TEXT_ARGS(host));
+		return true;
+	}
 	if (needs_only_meets(&c->needs.only, host, *address(c)))
 		return false;
 	search_skip_host(&c->search);
@@ -516,6 +535,8 @@ enum err deliver_open(struct deliver *d, const struct deliver_target *target,
 	login_init(&c->login, d, c->way);
 	c->tls = target->way->tls;
 	c->needs = target->needs;
+	memcpy(c->spared_sources, target->spared_sources, sizeof(c->spared_sources));
+	c->spared_source_count = target->spared_source_count;
 	c->proof.relaxed = c->needs.tls_optional && !requires_tls(c);
 	proof_prepare(&c->proof, &c->search, c->tls, requires_tls(c));
 	if (requires_tls(c))
@@ -556,6 +577,7 @@ void deliver_send(struct deliver_connection *c, struct deliver_job *job)
 bool deliver_meets(const struct deliver_connection *c, const struct deliver_needs *needs)
 {
 	return c->client && c->was_up && (!c->proof.relaxed || needs->tls_optional) &&
+	       needs_except_meets(&needs->except, *address(c)) &&
 	       needs_only_meets(&needs->only, search_host(&c->search)->name, *address(c)) &&
 	       session_meets(client_session(c->client), needs);
 }
@@ -581,6 +603,13 @@ size_t deliver_in_flight(const struct deliver_connection *c)
 	size_t orphans = c->orphan ? 1 : 0;
 
 	return orphans + (c->client && c->was_up ? transactions_in_hand(client_session(c->client)) : 0);
+}
+
+void deliver_describe(const struct deliver_connection *c, struct deliver_result *out)
+{
+	*out = (struct deliver_result){ .ms = EVENT_MS_NONE };
+	client_describe(c->client, out);
+	describe(c, out);
 }
 
 unsigned deliver_sent_count(const struct deliver_connection *c)
