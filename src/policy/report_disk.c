@@ -244,14 +244,19 @@ static enum err decode_domain(struct report_book *b, struct text fields)
 	return err;
 }
 
+/* The day stands in front, once: so what is of it is open, and all else is closed. */
 enum err report_book_decode(struct report_book *b, struct text record)
 {
 	struct record_reader r;
 	struct record_field f;
+	bool has_day = false;
 	enum err err = ERR_OK;
 
 	record_open(&r, record, FORMAT);
 	while (!err && record_next(&r, &f)) {
+		if (has_day == (f.tag == TAG_DAY))
+			return ERR_DAMAGED;
+		has_day = true;
 		if (f.tag == TAG_DAY)
 			report_book_turn(b, record_i64(&r, &f));
 		else if (f.tag == TAG_DOMAIN)
