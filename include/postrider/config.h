@@ -426,6 +426,7 @@ struct config_rule {
 	int64_t for_ms;
 	struct text via_name; /* with OTHER_ROUTE: the upstream's name */
 	const struct config_upstream *upstream_to;
+	const struct config_way *way; /* to it: as the upstream says */
 };
 
 struct config_rules {

@@ -100,6 +100,7 @@ struct queue_recipient {
 	struct text reply;               /* the last one, "450 4.2.1 busy", or our own words; bounded to 1 KiB */
 	struct text remote;              /* who said so: "mx1.example.net [192.0.2.1]:25" */
 	struct text key;                 /* delivery key */
+	struct text via;                 /* the upstream that a rule on replies sent it to; empty: as the routes say */
 	enum config_class class;         /* how soon it goes among those of its key, as far as was known when its row was written */
 	bool unknown_outcome;            /* the last attempt may have delivered it */
 	/* Of fresh mail, not kept on disk: its row is not claimed, since queue_mark notes each attempt before it can deliver. */

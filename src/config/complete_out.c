@@ -288,7 +288,7 @@ static void complete_route(struct load *load, struct config_route *route, size_t
 void complete_ways(struct load *load)
 {
 	struct config *config = &load->snapshot->config;
-	struct config_way *ways = load_keep(load, MAX(config->routes.count, (size_t)1) * sizeof(*ways));
+	struct config_way *ways = load_keep(load, (config->routes.count + config->rules.count + 1) * sizeof(*ways));
 	size_t count = 0;
 
 	for (size_t i = 0; ways && i < config->routes.count; i++) {
@@ -338,6 +338,15 @@ void complete_fields(struct load *load)
 
 /* ---------------------------------------------------------------- rules */
 
+/* As a route without words of its own would have it. There is room for one way of each rule. */
+static const struct config_way *upstream_way(struct load *load, const struct config_upstream *upstream)
+{
+	struct config_ways *ways = &load->snapshot->config.ways;
+	const struct config_route route = { .via = CONFIG_VIA_UPSTREAM, .upstream = upstream };
+
+	return ways->items ? share_way((struct config_way *)ways->items, &ways->count, way_of(load, &route)) : NULL;
+}
+
 void complete_rules(struct load *load)
 {
 	struct config *config = &load->snapshot->config;
@@ -348,5 +357,7 @@ void complete_rules(struct load *load)
 		for (size_t u = 0; u < config->upstreams.count; u++)
 			if (text_eq(rule->via_name, config->upstreams.items[u].name))
 				rule->upstream_to = &config->upstreams.items[u];
+		if (rule->upstream_to)
+			rule->way = upstream_way(load, rule->upstream_to);
 	}
 }

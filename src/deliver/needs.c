@@ -44,6 +44,22 @@ bool needs_only_meets(const struct deliver_only *only, struct text host, struct 
 	                  : ip_eq(only->at.ip, at.ip) && only->at.port == at.port;
 }
 
+bool needs_except_meets(const struct deliver_except *except, struct ip_port at)
+{
+	for (unsigned i = 0; i < except->count; i++)
+		if (ip_eq(except->at[i].ip, at.ip) && except->at[i].port == at.port)
+			return false;
+	return true;
+}
+
+static bool covers_except(const struct deliver_except *a, const struct deliver_except *b)
+{
+	for (unsigned i = 0; i < b->count; i++)
+		if (needs_except_meets(a, b->at[i]))
+			return false;
+	return true;
+}
+
 struct deliver_only deliver_only_of(struct text remote)
 {
 	struct deliver_only only = { 0 };
@@ -64,7 +80,7 @@ static bool same_only(const struct deliver_only *a, const struct deliver_only *b
 
 bool deliver_needs_cover(const struct deliver_needs *a, const struct deliver_needs *b)
 {
-	return (is_any(&b->only) || same_only(&a->only, &b->only)) && (a->keywords & b->keywords) == b->keywords && a->bytes >= b->bytes &&
+	return covers_except(&a->except, &b->except) && (is_any(&b->only) || same_only(&a->only, &b->only)) && (a->keywords & b->keywords) == b->keywords && a->bytes >= b->bytes &&
 	       (!a->tls_optional || b->tls_optional) && (!(b->keywords & EHLO_DELIVERBY) || a->by_time <= b->by_time);
 }
 

@@ -22,6 +22,7 @@ struct needs_lack {
 bool needs_lack(const struct deliver_needs *needs, const struct needs_offer *offer, struct needs_lack *out,
                 struct buf *words);
 
+bool needs_except_meets(const struct deliver_except *except, struct ip_port at); /* it is none of them */
 bool needs_only_meets(const struct deliver_only *only, struct text host, struct ip_port at);
 
 /* Whether the reverse-path or the header section can only travel with SMTPUTF8 (RFC 6531). */

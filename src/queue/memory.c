@@ -156,7 +156,7 @@ static size_t texts_bytes(const struct queue_recipient *r, size_t count)
 	size_t bytes = 0;
 
 	for (size_t i = 0; i < count; i++)
-		bytes += r[i].reply.len + r[i].remote.len + r[i].key.len;
+		bytes += r[i].reply.len + r[i].remote.len + r[i].key.len + r[i].via.len;
 	return bytes;
 }
 
@@ -179,6 +179,7 @@ static void copy_recipients(struct queue_recipient *to, const struct queue_recip
 		to[i].reply = copy_text(texts, from[i].reply);
 		to[i].remote = copy_text(texts, from[i].remote);
 		to[i].key = copy_text(texts, from[i].key);
+		to[i].via = copy_text(texts, from[i].via);
 	}
 }
 

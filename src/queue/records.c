@@ -187,6 +187,7 @@ enum {
 	RECIPIENT_RUN = 11,
 	RECIPIENT_SENDER = 12,
 	RECIPIENT_CLASS = 13, /* not there: normal */
+	RECIPIENT_VIA = 14,
 };
 #define FLAG_UNKNOWN_OUTCOME BIT(0)
 #define FLAG_WARNED BIT(1)
@@ -231,6 +232,7 @@ void recipient_encode(struct buf *b, struct text row_key, const struct recipient
 	add_nonzero(b, RECIPIENT_STAGE, p->stage);
 	add_nonempty(b, RECIPIENT_REPLY, text_head(p->reply, REPLY_MAX_BYTES));
 	add_nonempty(b, RECIPIENT_REMOTE, text_head(p->remote, REPLY_MAX_BYTES));
+	add_nonempty(b, RECIPIENT_VIA, text_head(p->via, REPLY_MAX_BYTES));
 	add_nonzero(b, RECIPIENT_FLAGS, flags);
 	add_nonzero(b, RECIPIENT_RUN, r->run);
 	add_nonzero(b, RECIPIENT_SENDER, r->sender);
@@ -278,6 +280,9 @@ static void read_recipient_field(struct record_reader *reader, const struct reco
 	case RECIPIENT_KEY:
 		p->key = f->value;
 		break;
+	case RECIPIENT_VIA:
+		p->via = f->value;
+		break;
 	case RECIPIENT_FLAGS:
 		flags = record_u64(reader, f, UINT32_MAX);
 		p->unknown_outcome = flags & FLAG_UNKNOWN_OUTCOME;
@@ -308,7 +313,7 @@ enum err recipient_decode(struct text row_key, struct text value, struct recipie
 	struct record_reader reader;
 	struct record_field field;
 	struct recipient_row row = { .public = {
-					     .reply = TEXT_EMPTY, .remote = TEXT_EMPTY, .key = TEXT_EMPTY } };
+					     .reply = TEXT_EMPTY, .remote = TEXT_EMPTY, .key = TEXT_EMPTY, .via = TEXT_EMPTY } };
 	struct id id;
 	enum err err = open_sealed(&reader, row_key, value);
 

@@ -39,6 +39,25 @@ static void become(struct deliver_result *r, enum deliver_kind kind, const char 
 	r->enhanced = text_from(enhanced);
 }
 
+/* The next attempt comes from another of our addresses, if there is one: this one is spared for a while. */
+static void become_other_source(struct connection *c, const struct rule_match *m, struct deliver_result *r,
+                                char *enhanced)
+{
+	if (c->way->source.count < 2)
+		return;
+	share_spare_source(c->share, r->local.ip, m->for_ms);
+	c->is_spared = true;
+	become(r, DELIVER_TRANSIENT, "4", enhanced);
+}
+
+/* Once: who was sent there by a rule is not sent on by another. */
+static bool goes_by_another(const struct connection *c, const struct task *t, size_t recipient,
+                            const struct rule_match *m)
+{
+	return m->action == CONFIG_RULE_OTHER_ROUTE && m->rule->way && !task_is_through(t) &&
+	       m->rule->upstream_to != c->way->upstream && t->work->recipients[recipient].via.len == 0;
+}
+
 void answer_take(struct connection *c, struct task *t, size_t index, const struct deliver_result *result)
 {
 	const struct envelope *e = t->work->message->envelope;
@@ -60,6 +79,15 @@ void answer_take(struct connection *c, struct task *t, size_t index, const struc
 			become(&r, DELIVER_TRANSIENT, "4", enhanced);
 		else if (m.action == CONFIG_RULE_BOUNCE)
 			become(&r, DELIVER_PERMANENT, "5", enhanced);
+		else if (m.action == CONFIG_RULE_OTHER_HOST && elsewhere_put(t, index, &r))
+			return;
+		else if (m.action == CONFIG_RULE_OTHER_SOURCE)
+			become_other_source(c, &m, &r, enhanced);
+		else if (goes_by_another(c, t, t->job_first + index, &m)) {
+			become(&r, DELIVER_TRANSIENT, "4", enhanced);
+			outcome_reroute(t, t->job_first + index, &r, m.rule->upstream_to->name);
+			return;
+		}
 	}
 	outcome_add(t, t->job_first + index, &r);
 }

@@ -97,6 +97,8 @@ static void on_done(void *owner, struct deliver_connection *wire, struct deliver
 		t->again = false;
 		t->next = t->job_first;
 		task_make_ready(t, true);
+	} else if (elsewhere_done(t) && t->outcome_count == 0) {
+		task_make_ready(t, true);
 	} else {
 		task_settle(t);
 	}
@@ -151,7 +153,7 @@ static void on_closed(void *owner, struct deliver_connection *wire, const struct
 		d->opening_count--;
 	if (failure && !c->was_ready && !c->finishing && !s->stopping) {
 		/* that one certain host is away is nothing to those who may go to any */
-		if (failure->lacking || c->needs.only.name || spares_some(d, c, failure))
+		if (failure->lacking || c->needs.only.name || c->needs.except.count || spares_some(d, c, failure))
 			tasks_lack(d, &c->needs, c->way, failure);
 		else if (answer_failure(c, failure))
 			destination_expire(d, failure);
@@ -318,6 +320,8 @@ static bool has_done_enough(const struct connection *c)
 	const struct config_pace *p = pace(c->share);
 	size_t most = MIN((size_t)p->messages_per_connection, deliver_limits(c->wire).messages);
 
+	if (c->is_spared)
+		return true;
 	if (p->recipients_per_connection && c->recipient_count >= p->recipients_per_connection)
 		return true;
 	return deliver_sent_count(c->wire) >= most || share_is_over(c->share) || gives_way(c);
@@ -373,8 +377,9 @@ void connections_assign(struct destination *d)
 
 static struct deliver_target target_of(const struct destination *d, const struct task *t)
 {
-	return (struct deliver_target){ t->choice.way, t->choice.way->upstream ? TEXT_EMPTY : d->by_key.key,
-		                        t->needs };
+	return (struct deliver_target){ .way = t->choice.way,
+		                        .domain = t->choice.way->upstream ? TEXT_EMPTY : d->by_key.key,
+		                        .needs = t->needs };
 }
 
 static enum err open_one(struct destination *d, struct share *h, const struct task *t)
@@ -392,6 +397,7 @@ static enum err open_one(struct destination *d, struct share *h, const struct ta
 	c->opened_at = io_now_at(s->io);
 	c->needs = t->needs;
 	list_init(&c->idle_link);
+	target.spared_source_count = share_spared_sources(h, target.spared_sources);
 	err = deliver_open(s->deliver, &target, &connection_events, c, &c->wire);
 	if (err) {
 		free(c);

@@ -81,6 +81,10 @@ struct share {
 	struct limit *limits[LIMITS_PER_SHARE];
 	unsigned limit_count;
 	unsigned connection_count, leaving_count;
+	struct {
+		struct ip ip;
+		int64_t until_at;
+	} spared[4]; /* our own addresses that a rule wants not to be used */
 	struct list line_link, hungry_link;
 	struct limit *line;      /* where it stands */
 	struct limit_cost wants; /* with that */
@@ -125,6 +129,8 @@ void share_restart(struct share *h); /* after an outage */
 /* A rule says slow or suspend. */
 void share_slow(struct share *h, const struct rule_match *m, const struct deliver_result *r);
 void share_suspend(struct share *h, const struct rule_match *m, const struct deliver_result *r);
+void share_spare_source(struct share *h, struct ip source, int64_t for_ms);
+unsigned share_spared_sources(const struct share *h, struct ip *out /* 4 */);
 void share_try_now(struct share *h); /* a person says so */
 
 /* ---------------------------------------------------------------- inside: limits.c, line.c, places.c, suspension.c */

@@ -145,6 +145,7 @@ static void say(struct task *t, const struct task_outcome *o, const struct deliv
 	event.size = (int64_t)t->work->message->content_bytes;
 	event.created_time = e->received_time;
 	event.attempt = q->attempts;
+	event.action = t->reroute_to.len && q->via.len ? TEXT("other-route") : TEXT_EMPTY;
 	event.reason = q->reason;
 	event.stage = q->stage;
 	event.response = q->reply;
@@ -231,6 +232,17 @@ static void tell_delay(const struct task *t, struct task_outcome *o, int64_t now
 	q->warned = q->warned || o->told[NOTICE_DELAYED];
 }
 
+/* By another upstream, at once; it keeps to that. */
+static void go_on_by(struct task *t, struct queue_recipient *q, int64_t now)
+{
+	char key[ROUTE_KEY_MAX];
+	int n = snprintf(key, sizeof(key), "upstream:%.*s", TEXT_ARGS(text_head(t->reroute_to, 256)));
+
+	q->key = keep(t, text_of(key, (size_t)MAX(n, 0)), ROUTE_KEY_MAX);
+	q->via = keep(t, t->reroute_to, 256);
+	q->due_time = now;
+}
+
 static void defer(struct task *t, struct task_outcome *o, int64_t now, int64_t expires)
 {
 	const struct envelope *e = t->work->message->envelope;
@@ -242,6 +254,8 @@ static void defer(struct task *t, struct task_outcome *o, int64_t now, int64_t e
 	if (e->by == ENVELOPE_BY_NOTIFY && e->by_time > now)
 		q->due_time = MIN(q->due_time, e->by_time); /* somebody has to be told then */
 	tell_delay(t, o, now);
+	if (t->reroute_to.len)
+		go_on_by(t, q, now);
 }
 
 static void judge_failure(struct task *t, struct task_outcome *o, const struct deliver_result *r)
@@ -351,6 +365,13 @@ void outcome_add(struct task *t, size_t index, const struct deliver_result *resu
 		return;
 	}
 	add_result(t, index, result);
+}
+
+void outcome_reroute(struct task *t, size_t index, const struct deliver_result *result, struct text upstream)
+{
+	t->reroute_to = upstream;
+	add_result(t, index, result);
+	t->reroute_to = TEXT_EMPTY;
 }
 
 /* No memory to decide anything: nothing was changed on disk, and the rows are read again shortly. */

@@ -146,6 +146,36 @@ void share_slow(struct share *h, const struct rule_match *m, const struct delive
 	l->slow_until_at = MAX(l->slow_until_at, now + m->for_ms);
 }
 
+/* ---------------------------------------------------------------- our own addresses */
+
+void share_spare_source(struct share *h, struct ip source, int64_t for_ms)
+{
+	int64_t now = io_now_at(h->destination->schedule->io);
+	size_t place = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(h->spared); i++) {
+		if (ip_eq(h->spared[i].ip, source) && h->spared[i].until_at) {
+			place = i;
+			break;
+		}
+		if (h->spared[i].until_at < h->spared[place].until_at)
+			place = i;
+	}
+	h->spared[place].ip = source;
+	h->spared[place].until_at = now + for_ms;
+}
+
+unsigned share_spared_sources(const struct share *h, struct ip *out)
+{
+	int64_t now = io_now_at(h->destination->schedule->io);
+	unsigned count = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(h->spared); i++)
+		if (h->spared[i].until_at > now)
+			out[count++] = h->spared[i].ip;
+	return count;
+}
+
 void share_try_now(struct share *h)
 {
 	for (unsigned i = 0; i < h->limit_count; i++)

@@ -1,6 +1,7 @@
 #include "fields.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 /* Messages read ahead for a destination: enough for its connections not to wait for the disk. */
 #define LOAD_AHEAD 32
@@ -208,6 +209,26 @@ static void settle_elsewhere(struct task *t, const struct route_choice *choice)
 	}
 }
 
+/* A rule on replies sent it to another upstream than its route says. It stays there as long as that rule does, and while the route
+ * is one that delivers. */
+static void keep_to(const struct config *config, struct text upstream, struct route_choice *choice)
+{
+	if (choice->via != CONFIG_VIA_UPSTREAM && choice->via != CONFIG_VIA_DIRECT)
+		return;
+	for (size_t i = 0; i < config->rules.count; i++) {
+		const struct config_rule *rule = &config->rules.items[i];
+		int n;
+
+		if (rule->action != CONFIG_RULE_OTHER_ROUTE || !rule->way || !text_eq(rule->upstream_to->name, upstream))
+			continue;
+		n = snprintf(choice->key_octets, sizeof(choice->key_octets), "upstream:%.*s", TEXT_ARGS(upstream));
+		choice->key_len = (size_t)MAX(n, 0);
+		choice->via = CONFIG_VIA_UPSTREAM;
+		choice->way = rule->way;
+		return;
+	}
+}
+
 static enum err find_way(struct task *t, size_t index, struct route_choice *out)
 {
 	const struct envelope *e = t->work->message->envelope;
@@ -220,7 +241,11 @@ static enum err find_way(struct task *t, size_t index, struct route_choice *out)
 		                               .is_received = true,
 		                               .released = r->released };
 
-	return route_find(t->destination->schedule->config, &message, e->recipients[r->n].forward_path, out);
+	enum err err = route_find(t->destination->schedule->config, &message, e->recipients[r->n].forward_path, out);
+
+	if (!err && r->via.len)
+		keep_to(t->destination->schedule->config, r->via, out);
+	return err;
 }
 
 /* Whether what goes by one can go by the other, in one attempt and with one outcome. */
