@@ -395,8 +395,10 @@ static enum err new_source(struct auth_tokens *t, const struct config_oauth2 *c,
 	buf_init(&s->problem, TOKEN_WORDS_MAX);
 	enum err err = copy_config(s, c);
 
-	if (!err)
+	if (!err) {
 		name_source(s);
+		err = buf_err(&s->name);
+	}
 	if (!err)
 		err = map_add(&t->sources, &s->item, crypto_sha256_text(&s->key));
 	if (err) {

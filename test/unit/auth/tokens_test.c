@@ -5,7 +5,10 @@
 #include <postrider/base/time.h>
 #include <postrider/sim.h>
 
+#include "support/alloc.h"
 #include "support/check.h"
+#include "support/fake_disk.h"
+#include "support/fake_io.h"
 #include "support/service_peer.h"
 
 #define CLIENTS 40
@@ -1080,6 +1083,82 @@ static void a_start_that_fails_leaves_nothing(void **state)
 	end(&w);
 }
 
+/* ---------------------------------------------------------------- no memory */
+
+struct
+try {
+	struct auth_token_wait *slot;
+	unsigned calls, tokens;
+};
+
+static void on_try(void *owner, enum err err, const struct auth_token *token, struct text problem)
+{
+	struct try *t = owner;
+
+	assert_true(token ? !err : err == ERR_TEMPORARY || err == ERR_NOMEM);
+	(void)problem;
+	t->calls++;
+	t->tokens += token != NULL;
+}
+
+static void put_token(struct io_disk *d)
+{
+	struct io_file *f = NULL;
+
+	assert_int_equal(d->ops->open(d, "/run/token", IO_FILE_CREATE, &f), ERR_OK);
+	assert_int_equal(d->ops->write_at(f, 0, "t1\n", 3), ERR_OK);
+	d->ops->close(&f);
+}
+
+/* With the nth allocation failing; false: it needed fewer. */
+static bool try_without_memory(unsigned nth, struct try *t)
+{
+	const struct config_login login = { .oauth2 = by_file };
+	const struct config_way way = { .login = &login };
+	const struct config config = { .ways = { &way, 1 } };
+	struct fake_disk *disk = fake_disk_new(1 << 20);
+	struct auth_tokens *tokens = NULL;
+	struct fake_io world;
+	struct auth_tokens_options options = { .config = &config, .disk = fake_disk_io(disk) };
+
+	put_token(fake_disk_io(disk));
+	options.io = fake_io_init(&world);
+	alloc_fail_nth(nth);
+	enum err err = auth_tokens_new(&options, &tokens, NULL);
+
+	assert_int_equal(err != ERR_OK, tokens == NULL);
+	if (!err)
+		err = auth_tokens_get(tokens, &login, 0, &t->slot, on_try, t);
+	assert_true(!err || err == ERR_NOMEM);
+	fake_io_run(&world);
+	bool has_failed = alloc_has_failed();
+
+	alloc_fail_nth(0);
+	assert_int_equal(t->calls, err ? 0 : 1);
+	auth_tokens_free(&tokens);
+	fake_io_run(&world);
+	fake_io_fini(&world);
+	fake_disk_free(&disk);
+	return has_failed;
+}
+
+static void memory_that_runs_out_is_no_token(void **state)
+{
+	unsigned nth = 1, without = 0;
+
+	(void)state;
+	for (;; nth++) {
+		struct try t = { .calls = 0 };
+
+		if (!try_without_memory(nth, &t)) {
+			assert_int_equal(t.tokens, 1);
+			break;
+		}
+		without += t.tokens == 0;
+	}
+	assert_in_range(without, 8, nth);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1117,6 +1196,7 @@ int main(void)
 		cmocka_unit_test(who_waits_at_what_is_gone_hears_so),
 		cmocka_unit_test(a_reload_that_fails_leaves_all_as_it_was),
 		cmocka_unit_test(a_start_that_fails_leaves_nothing),
+		cmocka_unit_test(memory_that_runs_out_is_no_token),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
