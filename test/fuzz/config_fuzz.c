@@ -44,7 +44,7 @@ static enum err find_files(void *owner, struct text pattern, config_found_fn *fo
 static void ask_routes(const struct config *config, struct text mailbox)
 {
 	AUTO(buf_fini) struct buf rewritten = BUF(100000);
-	const struct route_message message = { .listener = TEXT("default"), .reverse_path = mailbox };
+	struct route_message message = { .listener = TEXT("default"), .reverse_path = mailbox };
 	struct route_choice choice;
 
 	if (mailbox.len > 1000)
@@ -54,6 +54,16 @@ static void ask_routes(const struct config *config, struct text mailbox)
 	(void)route_rewrite_recipient(config, mailbox, &rewritten);
 	if (route_find(config, &message, buf_text(&rewritten), &choice) == ERR_OK)
 		assert(choice.key_len > 0 && choice.key_len <= ROUTE_KEY_MAX);
+	/* any octets for the user and for header fields */
+	message.user = mailbox;
+	message.fields = mailbox;
+	message.content_bytes = mailbox.len;
+	message.is_received = true;
+	if (route_find(config, &message, TEXT("ann@example.com"), &choice) == ERR_OK) {
+		assert(!choice.provisional);
+		assert(route_pace(config, route_key(&choice))->connections > 0);
+		assert(route_shortest_step_ms(config, route_key(&choice), mailbox.len) > 0);
+	}
 }
 
 static bool load(const struct config_sources *sources, const struct config **out)
@@ -84,7 +94,9 @@ static void print_and_load_again(const struct config *config, const struct confi
 		return;
 	struct config_sources sources = { .file = TEXT("again"),
 		                          .text = buf_text(&once),
-		                          .machine_name = first->machine_name };
+		                          .machine_name = first->machine_name,
+		                          .read_file = first->read_file,
+		                          .owner = first->owner };
 	bool loaded = load(&sources, &again);
 
 	assert(loaded);

@@ -101,6 +101,45 @@ static void what_is_rejected_for_some_comes_back_as_a_report(void **state)
 	end_world(&w);
 }
 
+/* The client waits for the next hops' answers, and the ways are those of the content all the same. */
+static void also_where_the_client_waits(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *one, *two;
+
+	(void)state;
+	relay_world_open(&w, 29,
+	                 "hostname: relay.test\nspool: {path: /spool}\n"
+	                 "listen: [{address: 127.0.0.1:2525, hand_over: through}]\n" UPSTREAMS "routes:\n"
+	                 "  - {to: shy.example, header: {X-Stream: bulk}, via: reject}\n"
+	                 "  - {header: {X-Stream: bulk}, via: two}\n"
+	                 "  - {via: one}\n" YAML_RETRY,
+	                 NULL);
+	one = relay_world_peer(&w, NEXT_HOP, TAKES_ALL);
+	two = relay_world_peer(&w, SECOND_HOP, TAKES_ALL);
+	assert_string_equal(
+		relay_world_say(&w,
+	                        CLIENT "RCPT TO:<b@shy.example>\r\nDATA\r\nX-Stream: bulk\r\n\r\nx\r\n.\r\n"),
+		"220 250 250 250 354 550 221");
+	assert_string_equal(
+		relay_world_say(&w,
+	                        CLIENT "RCPT TO:<b@ok.example>\r\nDATA\r\nX-Stream: bulk\r\n\r\nx\r\n.\r\n"),
+		"220 250 250 250 354 250 221");
+	assert_int_equal(sim_peer_messages(two), 1);
+	assert_string_equal(relay_world_say(&w, CLIENT
+	                                    "RCPT TO:<b@shy.example>\r\nRCPT TO:<c@ok.example>\r\nDATA\r\n"
+	                                    "X-Stream: bulk\r\n\r\nx\r\n.\r\n"),
+	                    "220 250 250 250 250 354 250 221");
+	relay_world_await(&w, "delivered", 3, MINUTE_MS); /* with the report */
+	assert_int_equal(relay_world_count(&w, "bounced"), 1);
+	assert_int_equal(sim_peer_messages(two), 2);
+	assert_int_equal(sim_peer_messages(one), 1);
+	stop_world(&w);
+	sim_peer_free(&one);
+	sim_peer_free(&two);
+	end_world(&w);
+}
+
 /* ---------------------------------------------------------------- under another configuration */
 
 #define ALL_TO_ONE YAML_HEAD UPSTREAMS "routes: [{via: one}]\n" YAML_RETRY
@@ -438,6 +477,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(header_fields_and_sizes_choose_the_way),
 		cmocka_unit_test(what_is_rejected_for_some_comes_back_as_a_report),
+		cmocka_unit_test(also_where_the_client_waits),
 		cmocka_unit_test(a_new_route_by_header_field_moves_what_waits),
 		cmocka_unit_test(also_after_a_crash),
 		cmocka_unit_test(a_stop_waits_for_what_is_being_read),

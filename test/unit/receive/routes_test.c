@@ -149,6 +149,30 @@ static void the_refusal_names_the_setting(void **state)
 	bench_close(&b);
 }
 
+static void chunks_are_asked_too(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	bench_open(&b, yaml, true);
+	bench_feed(
+		&b,
+		TEXT("EHLO c\r\nMAIL FROM:<s@sender.test>\r\nRCPT TO:<x@header.test>\r\nBDAT 10\r\nX-Stream: "
+	             "BDAT 10 LAST\r\nbulk\r\n\r\nxx"),
+		7);
+	CHECK_TEXT("way", text_from(b.recipients), TEXT("<s@sender.test> x@header.test(upstream:b)"));
+	bench_close(&b);
+	bench_open(&b, yaml, true);
+	bench_feed(
+		&b,
+		TEXT("EHLO c\r\nMAIL FROM:<s@sender.test>\r\nRCPT TO:<x@spam.test>\r\nBDAT 15 LAST\r\nX-Spam: yes\r\n\r\n"),
+		100);
+	assert_true(text_find(buf_text(&b.said), TEXT("\r\n550 5.7.1 The message is rejected by a route")) <
+	            b.said.len);
+	assert_int_equal(b.recipients[0], 0);
+	bench_close(&b);
+}
+
 /* Each message is asked about its own fields. */
 static void a_second_message_is_not_the_first(void **state)
 {
@@ -169,6 +193,7 @@ int main(void)
 		cmocka_unit_test(the_way_is_decided_at_the_dot),
 		cmocka_unit_test(fields_that_routes_ask_for_are_kept),
 		cmocka_unit_test(the_refusal_names_the_setting),
+		cmocka_unit_test(chunks_are_asked_too),
 		cmocka_unit_test(a_second_message_is_not_the_first),
 	};
 
