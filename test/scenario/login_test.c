@@ -305,6 +305,110 @@ static void an_upstream_that_wants_a_login_is_a_fault_of_ours(void **state)
 	end_world(&w);
 }
 
+/* One host knows the login and the other does not: the mail goes in the same attempt, with one try at each. */
+static void the_next_host_may_know_us(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *first, *second;
+	struct tls_context *context;
+
+	(void)state;
+	relay_world_open(&w, 12,
+	                 YAML_HEAD
+	                 "upstreams: {next: {hosts: [\"10.0.0.1:25\", \"10.0.0.2:25\"], tls: require, "
+	                 "username: app, password: right one}}\nroutes: [{to: any, via: next}]\n" YAML_RETRY,
+	                 NULL);
+	first = next_hop(&w, OFFERS("PLAIN") "C: AUTH PLAIN " RIGHT_IR
+	                                     "\nS: 535 5.7.8 no\nC: QUIT\nS: 221 bye\n");
+	second = relay_world_peer(&w, AT(10, 0, 0, 2, 25), LETS_IN);
+	assert_int_equal(sim_tls_context(w.sim, true, false, &w.server_tls, &context), ERR_OK);
+	sim_peer_use_tls(second, context);
+	tls_context_unref(&context);
+	relay_world_send(&w, "a@example.com", "b@example.net", SMALL);
+	relay_world_await(&w, "delivered", 1, 20000);
+	assert_int_equal(relay_world_count(&w, "deferred"), 0);
+	assert_int_equal(logins_at(first), 1);
+	assert_int_equal(logins_at(second), 1);
+	stop_world(&w);
+	sim_peer_free(&first);
+	sim_peer_free(&second);
+	end_world(&w);
+}
+
+/* And when three do not know it, the third is not asked: two refusals are all there may be. */
+static void a_third_host_is_not_asked(void **state)
+{
+	struct sim_peer *peers[3];
+	struct relay_world w;
+
+	(void)state;
+	relay_world_open(&w, 13,
+	                 YAML_HEAD
+	                 "upstreams: {next: {hosts: [\"10.0.0.1:25\", \"10.0.0.2:25\", \"10.0.0.3:25\"], "
+	                 "tls: require, username: app, password: wrong one}}\n"
+	                 "routes: [{to: any, via: next}]\n" YAML_RETRY,
+	                 NULL);
+	for (size_t i = 0; i < ARRAY_LEN(peers); i++) {
+		struct tls_context *context;
+
+		peers[i] = relay_world_peer(&w, AT(10, 0, 0, (unsigned char)(i + 1), 25), REFUSES);
+		assert_int_equal(sim_tls_context(w.sim, true, false, &w.server_tls, &context), ERR_OK);
+		sim_peer_use_tls(peers[i], context);
+		tls_context_unref(&context);
+	}
+	relay_world_send(&w, "a@example.com", "b@example.net", SMALL);
+	relay_world_await(&w, "deferred", 1, 20000);
+	assert_int_equal(logins_at(peers[0]) + logins_at(peers[1]) + logins_at(peers[2]), 2);
+	assert_int_equal(logins_at(peers[2]), 0);
+	stop_world(&w);
+	for (size_t i = 0; i < ARRAY_LEN(peers); i++)
+		sim_peer_free(&peers[i]);
+	end_world(&w);
+}
+
+/* Hosts that close behind a 535 are connected to again for the next mechanism. */
+static void the_next_mechanism_on_another_connection(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+
+	(void)state;
+	relay_world_open(&w, 14, WITH("right one"), NULL);
+	p = next_hop(&w, OFFERS("PLAIN LOGIN") "C: AUTH PLAIN " RIGHT_IR "\nS: 535 5.7.8 no\nS: drops\n");
+	assert_int_equal(
+		sim_peer_add_script(p, OFFERS("PLAIN LOGIN") "C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nC: YXBw\n"
+	                                                     "S: 334 UGFzc3dvcmQ6\nC: cmlnaHQgb25l\n"
+	                                                     "S: 235 ok\nagain:\n" TAKES "repeat\n"),
+		ERR_OK);
+	relay_world_send(&w, "a@example.com", "b@example.net", SMALL);
+	relay_world_await(&w, "delivered", 1, 20000);
+	assert_int_equal(sim_peer_connections(p), 2);
+	assert_int_equal(relay_world_count(&w, "deferred"), 0);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
+/* 454 says nothing of the password: the next one may be tried at once, and the destination's pause bounds it. */
+static void an_upstream_that_cannot_tell_now_is_asked_again(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+
+	(void)state;
+	relay_world_open(&w, 15, WITH("right one"), NULL);
+	p = next_hop(&w, OFFERS("PLAIN") "C: AUTH PLAIN " RIGHT_IR
+	                                 "\nS: 454 4.7.0 not now\nC: QUIT\nS: 221 bye\n");
+	assert_int_equal(sim_peer_add_script(p, LETS_IN), ERR_OK);
+	send_many(&w, 5, "b@example.net");
+	relay_world_await(&w, "delivered", 5, 2 * MINUTE_MS);
+	assert_int_equal(relay_world_count(&w, "bounced"), 0);
+	check_secrets(&w, p);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
 /* Two users at one upstream: the one whose password is wrong does not hold up the other. */
 static void another_routes_login_goes_on(void **state)
 {
@@ -345,6 +449,10 @@ int main(void)
 		cmocka_unit_test(one_connection_finds_out),
 		cmocka_unit_test(an_upstream_that_wants_a_login_is_a_fault_of_ours),
 		cmocka_unit_test(another_routes_login_goes_on),
+		cmocka_unit_test(the_next_host_may_know_us),
+		cmocka_unit_test(a_third_host_is_not_asked),
+		cmocka_unit_test(the_next_mechanism_on_another_connection),
+		cmocka_unit_test(an_upstream_that_cannot_tell_now_is_asked_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
