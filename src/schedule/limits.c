@@ -195,6 +195,9 @@ static bool is_worth_nothing(struct limit *l, int64_t now)
 {
 	if (l->users || l->slow_until_at > now || l->suspended_until_at || now - l->unused_since_at < KEPT_MS)
 		return false;
+	for (size_t i = 0; i < ARRAY_LEN(l->spared); i++)
+		if (l->spared[i].until_at > now)
+			return false;
 	for (size_t i = 0; i < l->rate_count; i++)
 		if (bucket_used(&l->rates[i].bucket, now))
 			return false;

@@ -69,6 +69,10 @@ struct limit {
 	int64_t slow_until_at, slow_since_at; /* 0: not */
 	int64_t suspended_until_at;           /* 0: not */
 	struct limit_cause slow_cause, suspend_cause;
+	struct {
+		struct ip ip;
+		int64_t until_at;
+	} spared[4]; /* our own addresses that a rule wants not to be used */
 };
 
 #define LIMITS_PER_SHARE 2
@@ -81,10 +85,6 @@ struct share {
 	struct limit *limits[LIMITS_PER_SHARE];
 	unsigned limit_count;
 	unsigned connection_count, leaving_count;
-	struct {
-		struct ip ip;
-		int64_t until_at;
-	} spared[4]; /* our own addresses that a rule wants not to be used */
 	struct list line_link, hungry_link;
 	struct limit *line;      /* where it stands */
 	struct limit_cost wants; /* with that */

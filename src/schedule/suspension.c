@@ -151,18 +151,21 @@ void share_slow(struct share *h, const struct rule_match *m, const struct delive
 void share_spare_source(struct share *h, struct ip source, int64_t for_ms)
 {
 	int64_t now = io_now_at(h->destination->schedule->io);
+	struct limit *l = h->limit_count ? h->limits[0] : NULL;
 	size_t place = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(h->spared); i++) {
-		if (ip_eq(h->spared[i].ip, source) && h->spared[i].until_at) {
+	for (size_t i = 0; l && i < ARRAY_LEN(l->spared); i++) {
+		if (ip_eq(l->spared[i].ip, source) && l->spared[i].until_at) {
 			place = i;
 			break;
 		}
-		if (h->spared[i].until_at < h->spared[place].until_at)
+		if (l->spared[i].until_at < l->spared[place].until_at)
 			place = i;
 	}
-	h->spared[place].ip = source;
-	h->spared[place].until_at = now + for_ms;
+	if (!l)
+		return;
+	l->spared[place].ip = source;
+	l->spared[place].until_at = now + for_ms;
 }
 
 unsigned share_spared_sources(const struct share *h, struct ip *out)
@@ -170,9 +173,9 @@ unsigned share_spared_sources(const struct share *h, struct ip *out)
 	int64_t now = io_now_at(h->destination->schedule->io);
 	unsigned count = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(h->spared); i++)
-		if (h->spared[i].until_at > now)
-			out[count++] = h->spared[i].ip;
+	for (size_t i = 0; h->limit_count && i < ARRAY_LEN(h->limits[0]->spared); i++)
+		if (h->limits[0]->spared[i].until_at > now)
+			out[count++] = h->limits[0]->spared[i].ip;
 	return count;
 }
 

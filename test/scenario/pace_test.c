@@ -462,9 +462,7 @@ static void recipients_per_connection_end_it(void **state)
 #define WITH_RULES(rules) YAML_UPSTREAM "rules:\n" rules
 static void change(struct relay_world *w, struct sim_peer **p, const char *script)
 {
-	sim_run(w->sim, 15 * SECOND_MS); /* the connections that rest have gone */
-	sim_peer_free(p);
-	sim_run(w->sim, 100);
+	sim_peer_free(p); /* up to a minute passes, in which nobody is there */
 	*p = relay_world_peer(w, NEXT_HOP, script);
 }
 
@@ -595,7 +593,7 @@ static void a_rule_makes_a_passing_failure_of_a_final_one_and_the_other_way_roun
 	relay_world_await(&w, "deferred", 1, MINUTE_MS);
 	assert_true(relay_world_said(&w, "\"enhanced\":\"4.7.1\""));
 	change(&w, &p, SAYS("450 4.2.1 never"));
-	relay_world_await(&w, "bounced", 1, 2 * MINUTE_MS);
+	relay_world_await(&w, "bounced", 1, 15 * MINUTE_MS);
 	assert_true(relay_world_said(&w, "\"enhanced\":\"5.2.1\""));
 	stop_world(&w);
 	sim_peer_free(&p);
@@ -741,10 +739,10 @@ static void a_rule_takes_another_of_our_addresses(void **state)
 	end_world(&w);
 }
 
-#define TWO_UPSTREAMS(rules)                                                                                        \
-	YAML_HEAD                                                                                                   \
-		"upstreams: {next: {hosts: [10.0.0.1:25], tls: none}, backup: {hosts: [10.0.0.2:25], tls: none}}\n" \
-		"routes: [{to: any, via: next}]\n" YAML_RETRY "rules:\n" rules
+#define TWO_UPSTREAMS(rules)                                                                                \
+	YAML_HEAD                                                                                           \
+	"upstreams: {next: {hosts: [10.0.0.1:25], tls: none}, backup: {hosts: [10.0.0.2:25], tls: none}}\n" \
+	"routes: [{to: any, via: next}]\n" YAML_RETRY "rules:\n" rules
 
 static void a_rule_sends_it_by_another_upstream_and_there_it_stays(void **state)
 {
@@ -884,6 +882,95 @@ static void after_an_outage_the_load_is_smooth(void **state)
 	end_world(&w);
 }
 
+/* ---------------------------------------------------------------- beside each other */
+
+#define BESIDE_ZONE                                                    \
+	"dead.example. 300 A 10.0.0.1\nslow.example. 300 A 10.0.0.2\n" \
+	"throttling.example. 300 A 10.0.0.4\ngood.example. 300 A 10.0.0.3\n"
+#define SLOW_HOST                                                                                                      \
+	"after 10 s\nS: 220 mx.test\nC: EHLO relay.test\nS: 250-mx.test\nS: 250 PIPELINING\nagain:\nafter 5 s\n" TAKES \
+	"repeat\n"
+#define THROTTLING_HOST                                                                                  \
+	HELLO TAKES TAKES TAKES ENVELOPE "S: 451 4.7.28 unusual rate, slow down\nS: 503 no\nS: 503 no\n" \
+					 "again:\nC: *\nS: 421 4.7.0 too much\nS: drops\n"
+
+static int by_size(const void *a, const void *b)
+{
+	const int64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* How long the healthy destination's mail takes from accept to delivery, for 99 of a hundred. */
+static int64_t p99_of(const struct relay_world *w)
+{
+	struct text rest = buf_text(&w->events);
+	int64_t *ms = calloc(4000, sizeof(*ms)), p99;
+	size_t count = 0;
+
+	assert_non_null(ms);
+	while (rest.len) {
+		struct text line = text_cut(&rest, '\n'), at;
+		uint64_t value = 0;
+
+		if (!has(line, "\"event\":\"delivered\"") || !has(line, "@good.example"))
+			continue;
+		at = text_skip(line, text_find(line, TEXT("\"queue\":")) + 8);
+		for (size_t i = 0; i < at.len && ascii_is_digit(at.at[i]); i++)
+			value = value * 10 + (uint64_t)(at.at[i] - '0');
+		assert_true(count < 4000);
+		ms[count++] = (int64_t)value;
+	}
+	assert_int_equal(count, 2000);
+	qsort(ms, count, sizeof(*ms), by_size);
+	p99 = ms[count * 99 / 100];
+	free(ms);
+	return p99;
+}
+
+/* So many wait for each of the three. */
+static int64_t healthy_p99(uint64_t seed, unsigned waiting)
+{
+	static const char *const to[] = { "b@dead.example", "b@slow.example", "b@throttling.example" };
+	struct sim_peer *slow, *good, *throttling;
+	struct relay_world w;
+	int64_t p99;
+
+	relay_world_open(&w, seed, YAML_DIRECT, BESIDE_ZONE);
+	assert_int_equal(sim_set_reach(w.sim, AT(10, 0, 0, 1, 25), SIM_SILENT), ERR_OK);
+	slow = relay_world_peer(&w, AT(10, 0, 0, 2, 25), SLOW_HOST);
+	good = relay_world_peer(&w, AT(10, 0, 0, 3, 25), TAKES_ALL);
+	throttling = relay_world_peer(&w, AT(10, 0, 0, 4, 25), THROTTLING_HOST);
+	for (unsigned i = 0; i < 3 && waiting; i++)
+		pour(&w, waiting, to[i]);
+	for (unsigned i = 0; i < 2000; i++) {
+		send_many(&w, 1, "b@good.example");
+		sim_run(w.sim, 150);
+	}
+	sim_run(w.sim, 5000);
+	p99 = p99_of(&w);
+	assert_int_equal(relay_world_count(&w, "bounced"), 0);
+	relay_world_stop(&w);
+	sim_peer_free(&slow);
+	sim_peer_free(&good);
+	sim_peer_free(&throttling);
+	relay_world_close(&w);
+	return p99;
+}
+
+/* POSTRIDER_WAITING: how many wait for each of the three; 33,334 make a hundred thousand, and take a while. */
+static void a_dead_a_slow_and_a_throttling_one_leave_the_healthy_one_alone(void **state)
+{
+	const char *asked = getenv("POSTRIDER_WAITING");
+	unsigned waiting = asked ? (unsigned)atoi(asked) : 3000;
+	int64_t calm = healthy_p99(30, 0), beside = healthy_p99(30, waiting);
+
+	(void)state;
+	printf("p99 of the healthy one: %lld ms calm, %lld ms beside %u waiting\n", (long long)calm,
+	       (long long)beside, 3 * waiting);
+	assert_true(beside <= 2 * calm);
+}
+
 /* ---------------------------------------------------------------- for people */
 
 struct seen {
@@ -965,6 +1052,7 @@ int main(void)
 		cmocka_unit_test(a_rule_sends_it_by_another_upstream_and_there_it_stays),
 		cmocka_unit_test(without_its_rule_it_comes_back),
 		cmocka_unit_test(after_an_outage_the_load_is_smooth),
+		cmocka_unit_test(a_dead_a_slow_and_a_throttling_one_leave_the_healthy_one_alone),
 		cmocka_unit_test(people_see_what_binds),
 	};
 
