@@ -197,6 +197,15 @@ static void check_twins(struct load *load, size_t number)
 	}
 }
 
+static void check_hand_over(struct load *load, const struct config_listener *listener, const char *path)
+{
+	if (listener->has_hand_over_timeout && listener->hand_over == CONFIG_STORE)
+		load_hint(load,
+		          load_warn(load, check_spot(load, path, "hand_over_timeout"),
+		                    "hand_over_timeout has no meaning with hand_over: store"),
+		          "hand_over: through_or_store");
+}
+
 void check_listeners(struct load *load)
 {
 	const struct config_listeners *listen = &load->snapshot->config.listen;
@@ -212,6 +221,7 @@ void check_listeners(struct load *load)
 		check_auth(load, &listen->items[i], path.at);
 		check_believed(load, &listen->items[i].proxy_protocol, path.at, "proxy_protocol");
 		check_believed(load, &listen->items[i].xclient, path.at, "xclient");
+		check_hand_over(load, &listen->items[i], path.at);
 		check_twins(load, i);
 	}
 }

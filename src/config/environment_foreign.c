@@ -217,6 +217,20 @@ static const struct entry *find_same(const struct node *root, const struct forei
 	return node_find(found->value->first->value, TEXT("allow"));
 }
 
+void foreign_visit(foreign_visit_fn *visit, void *owner)
+{
+	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+		visit(owner, families[i].host, "POSTRIDER_UPSTREAM_HOST");
+		if (families[i].port)
+			visit(owner, families[i].port, "POSTRIDER_UPSTREAM_PORT");
+		visit(owner, families[i].username, "POSTRIDER_USERNAME");
+		visit(owner, families[i].password, "POSTRIDER_PASSWORD");
+		visit(owner, families[i].password_file, "POSTRIDER_PASSWORD_FILE");
+	}
+	for (size_t i = 0; i < ARRAY_LEN(foreigners); i++)
+		visit(owner, foreigners[i].name, foreigners[i].ours);
+}
+
 void environment_take_foreign(struct load *load, struct node *root)
 {
 	struct setting s;

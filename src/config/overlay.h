@@ -32,5 +32,8 @@ struct variable {
 };
 typedef void variable_visit_fn(void *owner, const struct variable *variable);
 void variables_visit(variable_visit_fn *visit, void *owner);
+/* The names of other images, and the variable of ours that each is taken as. */
+typedef void foreign_visit_fn(void *owner, const char *name, const char *ours);
+void foreign_visit(foreign_visit_fn *visit, void *owner);
 
 #endif

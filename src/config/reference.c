@@ -158,12 +158,24 @@ static void add_variable_line(void *owner, const struct variable *v)
 		buf_add_format(owner, "POSTRIDER_%-25s %-40s %s\n", v->name, v->what, v->doc);
 }
 
+static void add_foreign_line(void *owner, const char *name, const char *ours)
+{
+	buf_add_format(owner, "%-35s %-40s %s\n", name, ours,
+	               "of another image: taken where nothing else says the same");
+}
+
+static void add_foreign_row(void *owner, const char *name, const char *ours)
+{
+	buf_add_format(owner, "| `%s` | `%s` |\n", name, ours);
+}
+
 void config_write_environment(struct buf *out)
 {
 	variables_visit(add_variable_line, out);
 	buf_add_format(
 		out, "POSTRIDER_%-25s %-40s %s\n", "_TABLE__KEY", "table.key",
 		"any other key; POSTRIDER__LISTEN__0__TLS, POSTRIDER__UPSTREAMS__NAME__HOSTS; lists with commas");
+	foreign_visit(add_foreign_line, out);
 }
 
 /* ---------------------------------------------------------------- the page */
@@ -241,6 +253,11 @@ static const char on_variables[] =
 	"\n"
 	"| variable | sets | meaning |\n|---|---|---|\n";
 
+static const char on_foreign_names[] =
+	"\nNames of images that people come from are taken too, where no variable of ours and no file says the same; each is said once.\n"
+	"\n"
+	"| variable | taken as |\n|---|---|\n";
+
 static const char on_arguments[] =
 	"\nOn the command line: `--set spool.max_size=2GB`, `--set listen[0].tls=none`, `--set listen.apps.tls=none`,\n"
 	"`--set limits.gmail.com.connections=5`.\n";
@@ -255,6 +272,8 @@ void config_write_reference(struct buf *out)
 	buf_add_string(out, on_open_relays);
 	buf_add_string(out, on_variables);
 	variables_visit(add_variable_row, out);
+	buf_add_string(out, on_foreign_names);
+	foreign_visit(add_foreign_row, out);
 	buf_add_string(out, on_arguments);
 	buf_add_string(
 		out,

@@ -463,6 +463,12 @@ static const struct {
 	  "      |                 ^^^\n"
 	  "  hint: listen: [{auth: optional}] and access.users_file\n"
 	  "\n" },
+	{ "a wait for nobody", "listen: [{hand_over_timeout: 5s}]\n",
+	  "c.yaml:1:30: warning: hand_over_timeout has no meaning with hand_over: store\n"
+	  "    1 | listen: [{hand_over_timeout: 5s}]\n"
+	  "      |                              ^^\n"
+	  "  hint: hand_over: through_or_store\n"
+	  "\n" },
 	{ "a login for MX hosts", "routes: [{via: direct, username: ann}]\n",
 	  "c.yaml:1:34: warning: username has no meaning via direct\n"
 	  "    1 | routes: [{via: direct, username: ann}]\n"

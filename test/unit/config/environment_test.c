@@ -1,5 +1,7 @@
 #include "unit/config/world.h"
 
+#include "overlay.h"
+
 static bool shows(const struct world *w, bool origins, const char *line)
 {
 	AUTO(buf_fini) struct buf shown = BUF(1u << 20);
@@ -502,6 +504,33 @@ static void a_foreign_name_says_what_it_is_taken_as(void **state)
 	world_fini(&w);
 }
 
+struct listed {
+	const char *variable; /* NAME=value */
+	unsigned found;
+};
+
+static void look_at_foreign(void *owner, const char *name, const char *ours)
+{
+	struct listed *l = owner;
+	struct text rest = text_from(l->variable);
+
+	assert_true(text_starts(text_from(ours), TEXT("POSTRIDER_")));
+	l->found += text_eq(text_cut(&rest, '='), text_from(name));
+}
+
+static void every_foreign_name_is_listed(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(foreign); i++)
+		for (size_t v = 0; v < ARRAY_LEN(foreign[i].environment) && foreign[i].environment[v]; v++) {
+			struct listed l = { foreign[i].environment[v], 0 };
+
+			foreign_visit(look_at_foreign, &l);
+			if (!text_starts(text_from(l.variable), TEXT("POSTRIDER_")))
+				CHECK_INT(l.variable, l.found, 1);
+		}
+}
+
 static void of_a_secret_and_its_file_the_stronger_source_counts(void **state)
 {
 	struct world w = { .files = { { "c.yaml",
@@ -577,6 +606,7 @@ int main(void)
 		cmocka_unit_test(a_bad_variable_is_said_with_its_name),
 		cmocka_unit_test(the_names_of_other_images_are_taken_and_said_once),
 		cmocka_unit_test(a_foreign_name_says_what_it_is_taken_as),
+		cmocka_unit_test(every_foreign_name_is_listed),
 		cmocka_unit_test(of_a_secret_and_its_file_the_stronger_source_counts),
 		cmocka_unit_test(the_environment_is_stronger_than_files_and_weaker_than_arguments),
 		cmocka_unit_test(names_of_the_file_are_met_by_variables_in_their_spelling),

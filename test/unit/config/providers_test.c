@@ -1,5 +1,8 @@
 #include "unit/config/world.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "providers.h"
 #include "schema.h"
 
@@ -232,6 +235,42 @@ static void every_provider_is_in_the_schema_and_in_the_words_for_people(void **s
 	assert_int_equal(count, 9);
 }
 
+/* What the manual says of a provider is what the table says. */
+static void the_manual_has_every_provider(void **state)
+{
+	AUTO(buf_fini) struct buf page = BUF(4u << 20);
+	AUTO(buf_fini) struct buf path = BUF(4000);
+	const char *source = getenv("POSTRIDER_SOURCE_DIR");
+	char octets[4096];
+	size_t got;
+
+	(void)state;
+	assert_non_null(source);
+	buf_add_format(&path, "%s/docs/operations.md", source);
+	buf_add_octet(&path, '\0');
+	FILE *file = fopen(path.at, "rb");
+
+	assert_non_null(file);
+	while ((got = fread(octets, 1, sizeof(octets), file)) > 0)
+		buf_add(&page, text_of(octets, got));
+	fclose(file);
+	for (const struct provider *p = providers(); p->name; p++) {
+		AUTO(buf_fini) struct buf row = BUF(1000);
+		struct text rest, host = text_from(p->host);
+
+		buf_add_format(&row, "| `%s` |", p->name);
+		rest = text_skip(buf_text(&page), text_find(buf_text(&page), buf_text(&row)));
+		rest = text_cut(&rest, '\n');
+		host = text_cut(&host, ':');
+		if (!p->any_region)
+			CHECK(p->name, text_find(rest, host) < rest.len);
+		for (const struct preset *preset = p->presets; preset->key; preset++)
+			if (text_eq(text_from(preset->key), TEXT("recipients_per_message")) ||
+			    text_eq(text_from(preset->key), TEXT("username")))
+				CHECK(p->name, text_find(rest, text_from(preset->value)) < rest.len);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -241,6 +280,7 @@ int main(void)
 		cmocka_unit_test(what_is_missing_is_said_in_the_providers_words),
 		cmocka_unit_test(no_login_is_needed_where_every_route_has_its_own),
 		cmocka_unit_test(a_token_that_is_a_name_is_not_shown),
+		cmocka_unit_test(the_manual_has_every_provider),
 		cmocka_unit_test(every_provider_is_in_the_schema_and_in_the_words_for_people),
 	};
 
