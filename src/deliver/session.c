@@ -2,13 +2,10 @@
 
 #include <assert.h>
 
-#include <postrider/smtp/ehlo.h>
-
 #include "judge.h"
 
 #define QUIT_WAIT_MS (2 * SECOND_MS) /* nobody's mail depends on the reply to QUIT */
 #define LINE_MAX_BYTES (REPLY_TEXT_MAX + 1024u)
-#define LINE_KEPT_BYTES 1024u /* of a reply, for events and reports */
 
 static const struct {
 	const char *name;
@@ -56,12 +53,12 @@ void session_say_reply(struct session *s, const struct reply *reply)
 {
 	buf_reset(&s->line);
 	reply_add_line(&s->line, reply);
-	buf_cut(&s->line, MIN(s->line.len, LINE_KEPT_BYTES));
+	buf_cut(&s->line, MIN(s->line.len, SESSION_LINE_KEPT_BYTES));
 }
 
 /* ---------------------------------------------------------------- sending, waiting */
 
-static void send_command(struct session *s, struct text verb, struct text argument)
+void session_command(struct session *s, struct text verb, struct text argument)
 {
 	outbox_copy(s->o.outbox, verb);
 	if (argument.len) {
@@ -69,14 +66,6 @@ static void send_command(struct session *s, struct text verb, struct text argume
 		outbox_copy(s->o.outbox, argument);
 	}
 	outbox_copy(s->o.outbox, TEXT("\r\n"));
-}
-
-static void say_hello(struct session *s, enum session_phase phase)
-{
-	struct text verb = s->o.lmtp ? TEXT("LHLO") : phase == SESSION_EHLO ? TEXT("EHLO") : TEXT("HELO");
-
-	send_command(s, verb, s->o.helo);
-	session_enter_phase(s, phase);
 }
 
 static int64_t wait_ms(const struct session *s)
@@ -113,7 +102,7 @@ void session_leave(struct session *s)
 	if (s->phase == SESSION_UP)
 		transactions_advance(s);
 	if (s->phase == SESSION_UP && s->finishing && transactions_in_hand(s) == 0) {
-		send_command(s, TEXT("QUIT"), TEXT_EMPTY);
+		session_command(s, TEXT("QUIT"), TEXT_EMPTY);
 		session_enter_phase(s, SESSION_QUIT);
 	}
 	if (s->phase != SESSION_CLOSED) {
@@ -151,7 +140,7 @@ void session_fail(struct session *s, enum session_fault fault, struct deliver_re
 	r->ms = EVENT_MS_NONE;
 	s->o.out->failed(s->o.owner, fault, r);
 	if (goodbye)
-		send_command(s, TEXT("QUIT"), TEXT_EMPTY);
+		session_command(s, TEXT("QUIT"), TEXT_EMPTY);
 	close_now(s, goodbye);
 }
 
@@ -179,24 +168,6 @@ void session_fail_by_us(struct session *s, enum session_fault fault, enum reason
 	session_fail(s, fault, &r, false);
 }
 
-/* TLS could not be had as it is demanded. Where a sender demands it (REQUIRETLS) the host is no way for that mail; others'
- * may go. is_final: the host does not have it, rather than that it failed. */
-static void fail_tls(struct session *s, enum session_fault fault, const char *enhanced, bool is_final)
-{
-	struct deliver_result r = { .kind = DELIVER_TRANSIENT,
-		                    .reason = REASON_TLS,
-		                    .enhanced = text_from(enhanced) };
-
-	if (s->o.needs.keywords & EHLO_REQUIRETLS) {
-		buf_add_string(&s->line, " (the sender demands TLS all the way: REQUIRETLS)");
-		r.lacking = true;
-		r.reason = REASON_TLS_POLICY;
-		r.enhanced = is_final ? TEXT("5.7.30") : TEXT("4.7.30");
-		r.kind = is_final ? DELIVER_PERMANENT : DELIVER_TRANSIENT;
-	}
-	session_fail(s, fault, &r, fault == SESSION_NO_TLS);
-}
-
 void session_fail_out_of_step(struct session *s)
 {
 	session_say(s, "the host does not speak SMTP as it should: an unexpected reply to ");
@@ -204,182 +175,14 @@ void session_fail_out_of_step(struct session *s)
 	session_fail_by_us(s, SESSION_CUT, REASON_PROTOCOL, "4.5.0");
 }
 
-/* ---------------------------------------------------------------- replies before mail */
-
-static bool lacks(const struct session *s, const struct deliver_needs *needs, struct needs_lack *out,
-                  struct buf *words)
-{
-	struct needs_offer offer = { .keywords = s->keywords,
-		                     .size_limit_bytes = s->size_limit_bytes,
-		                     .by_min_s = s->by_min_s,
-		                     .is_proved = s->secure && s->o.verifies,
-		                     .now_time = s->o.out->now_time(s->o.owner) };
-
-	return needs_lack(needs, &offer, out, words);
-}
-
-bool session_lacks(struct session *s, const struct deliver_needs *needs, struct needs_lack *out)
-{
-	return lacks(s, needs, out, &s->line);
-}
-
-bool session_meets(const struct session *s, const struct deliver_needs *needs)
-{
-	struct needs_lack lack;
-
-	return !lacks(s, needs, &lack, NULL);
-}
-
-void session_come_up(struct session *s)
-{
-	struct needs_lack lack;
-
-	if (session_lacks(s, &s->o.needs, &lack)) {
-		struct deliver_result r = { .kind = DELIVER_PERMANENT,
-			                    .reason = lack.reason,
-			                    .enhanced = text_from(lack.enhanced),
-			                    .lacking = true };
-
-		session_fail(s, SESSION_LACKS, &r, true);
-		return;
-	}
-	session_enter_phase(s, SESSION_UP);
-	s->o.out->up(s->o.owner);
-}
-
-/* The connection is as it has to be: a login comes next, where there is one, or mail. */
-static void go_up(struct session *s)
-{
-	if (s->o.login && s->o.login->login)
-		session_login_begin(s);
-	else
-		session_come_up(s);
-}
-
-static void on_greeting(struct session *s, const struct reply *reply)
-{
-	if (reply_is_positive(reply))
-		say_hello(s, s->o.no_ehlo && !s->o.lmtp ? SESSION_HELO : SESSION_EHLO);
-	else if (reply_is_intermediate(reply))
-		session_fail_out_of_step(s);
-	else
-		session_fail_by_reply(s, reply);
-}
-
-static void lack_tls(struct session *s, const char *words)
-{
-	session_say(s, words);
-	fail_tls(s, SESSION_NO_TLS, "4.7.4", true);
-}
-
-/* The hello is done: TLS comes next, or mail. */
-static void after_hello(struct session *s)
-{
-	bool demanded = tls_is_demanded(s->o.tls);
-	bool wanted = demanded || (s->o.tls == CONFIG_TLS_OPPORTUNISTIC && !s->o.no_tls);
-
-	if (s->secure || !wanted) {
-		go_up(s);
-	} else if (s->keywords & EHLO_STARTTLS) {
-		send_command(s, TEXT("STARTTLS"), TEXT_EMPTY);
-		session_enter_phase(s, SESSION_STARTTLS);
-	} else if (demanded) {
-		lack_tls(s, "TLS is demanded and the host does not offer STARTTLS");
-	} else {
-		go_up(s);
-	}
-}
-
-static size_t read_limit(const struct ehlo *offered, struct text name)
-{
-	uint64_t limit;
-
-	return ehlo_limit(offered, name, &limit) ? SIZE_MAX : (size_t)limit;
-}
-
-static struct deliver_limits read_limits(const struct ehlo *offered)
-{
-	return (struct deliver_limits){ .messages = read_limit(offered, TEXT("MAILMAX")),
-		                        .recipients = read_limit(offered, TEXT("RCPTMAX")),
-		                        .domains = read_limit(offered, TEXT("RCPTDOMAINMAX")) };
-}
-
-static void on_ehlo_reply(struct session *s, const struct reply *reply)
-{
-	struct ehlo offered;
-
-	if (reply_is_permanent(reply) && !s->o.lmtp) {
-		say_hello(s, SESSION_HELO);
-		return;
-	}
-	if (!reply_is_positive(reply)) {
-		reply_is_intermediate(reply) ? session_fail_out_of_step(s) : session_fail_by_reply(s, reply);
-		return;
-	}
-	ehlo_parse(reply, &offered);
-	s->keywords = offered.keywords;
-	s->size_limit_bytes = offered.size_limit_bytes;
-	session_login_offered(s, offered.auth);
-	if (text_to_u64(text_head(offered.deliver_by, text_find_octet(offered.deliver_by, ' ')), 999999999,
-	                &s->by_min_s))
-		s->by_min_s = 0;
-	s->limits = read_limits(&offered);
-	after_hello(s);
-}
-
-static void on_helo_reply(struct session *s, const struct reply *reply)
-{
-	if (reply_is_positive(reply))
-		after_hello(s);
-	else if (reply_is_intermediate(reply))
-		session_fail_out_of_step(s);
-	else
-		session_fail_by_reply(s, reply);
-}
-
-/* rest: what came behind the reply. Between it and the handshake there is nothing to say: whoever put
- * something there wants it read as if it had come through TLS (RFC 3207 section 6). */
-static void on_starttls_reply(struct session *s, const struct reply *reply, struct text rest)
-{
-	if (reply_is_positive(reply)) {
-		if (rest.len) {
-			session_say(
-				s,
-				"the host sent more behind its reply to STARTTLS: somebody may be in between");
-			session_fail_by_us(s, SESSION_CUT, REASON_TLS, "4.7.5");
-			return;
-		}
-		session_enter_phase(s, SESSION_HANDSHAKE);
-		reply_reader_reset(&s->replies);
-		s->o.out->start_tls(s->o.owner);
-	} else if (reply_is_intermediate(reply)) {
-		session_fail_out_of_step(s);
-	} else if (reply->code == 421) {
-		session_fail_by_reply(s, reply);
-	} else if (!tls_is_demanded(s->o.tls)) {
-		go_up(s);
-	} else {
-		session_say(s, "TLS is demanded and the host refused STARTTLS: ");
-		reply_add_line(&s->line, reply);
-		buf_cut(&s->line, MIN(s->line.len, LINE_KEPT_BYTES));
-		fail_tls(s, SESSION_NO_TLS, "4.7.4", reply_is_permanent(reply));
-	}
-}
-
 static void on_reply(struct session *s, const struct reply *reply, struct text rest)
 {
 	switch (s->phase) {
 	case SESSION_GREETING:
-		on_greeting(s, reply);
-		break;
 	case SESSION_EHLO:
-		on_ehlo_reply(s, reply);
-		break;
 	case SESSION_HELO:
-		on_helo_reply(s, reply);
-		break;
 	case SESSION_STARTTLS:
-		on_starttls_reply(s, reply, rest);
+		session_hello_reply(s, reply, rest);
 		break;
 	case SESSION_AUTH:
 		session_login_reply(s, reply);
@@ -504,15 +307,15 @@ void session_tls_done(struct session *s, enum err err, struct text problem)
 		if (s->o.tls == CONFIG_TLS_IMPLICIT)
 			session_enter_phase(s, SESSION_GREETING);
 		else
-			say_hello(s, SESSION_EHLO);
+			session_say_hello(s, SESSION_EHLO);
 	} else {
 		session_say(s, err == ERR_CERTIFICATE ? "the host's certificate is not the one demanded"
 		                                      : "the TLS handshake failed");
 		if (problem.len) {
 			buf_add_string(&s->line, ": ");
-			buf_add(&s->line, text_head(problem, LINE_KEPT_BYTES));
+			buf_add(&s->line, text_head(problem, SESSION_LINE_KEPT_BYTES));
 		}
-		fail_tls(s, SESSION_TLS, "4.7.5", err == ERR_CERTIFICATE);
+		session_fail_tls(s, SESSION_TLS, "4.7.5", err == ERR_CERTIFICATE);
 	}
 	session_leave(s);
 }
@@ -530,7 +333,7 @@ static void say_lost(struct session *s, const char *how)
 static void fail_lost(struct session *s, enum session_fault fault, enum reason reason)
 {
 	if (s->phase == SESSION_HANDSHAKE)
-		fail_tls(s, SESSION_TLS, "4.7.5", false);
+		session_fail_tls(s, SESSION_TLS, "4.7.5", false);
 	else
 		session_fail_by_us(s, fault, reason, "4.4.2");
 }

@@ -214,17 +214,25 @@ static inline bool tls_is_demanded(enum config_tls tls)
 	return tls == CONFIG_TLS_REQUIRE || tls == CONFIG_TLS_IMPLICIT;
 }
 
-/* ---------------------------------------------------------------- between session.c and session_login.c */
+/* ---------------------------------------------------------------- between session.c, session_hello.c, session_login.c */
+
+#define SESSION_LINE_KEPT_BYTES 1024u /* of a reply, for events and reports */
 
 void session_enter(struct session *s);
 void session_leave(struct session *s);
 void session_enter_phase(struct session *s, enum session_phase next);
+void session_command(struct session *s, struct text verb, struct text argument); /* argument may be empty */
 void session_come_up(struct session *s);
 /* It never comes up; what failed stands in s->line. */
 void session_fail(struct session *s, enum session_fault fault, struct deliver_result *r, bool goodbye);
 void session_fail_by_reply(struct session *s, const struct reply *reply);
 void session_fail_by_us(struct session *s, enum session_fault fault, enum reason reason, const char *enhanced);
 void session_fail_out_of_step(struct session *s);
+
+void session_say_hello(struct session *s, enum session_phase phase); /* EHLO or HELO */
+void session_hello_reply(struct session *s, const struct reply *reply, struct text rest);
+/* TLS could not be had as it is demanded. is_final: the host does not have it, rather than that it failed. */
+void session_fail_tls(struct session *s, enum session_fault fault, const char *enhanced, bool is_final);
 
 void session_login_init(struct session *s);
 void session_login_fini(struct session *s);
