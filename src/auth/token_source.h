@@ -92,9 +92,21 @@ struct auth_tokens {
 	uint64_t serial;
 };
 
+/* token_source.c */
+struct crypto_sha256 token_source_key(const struct config_oauth2 *c);
+MUST_USE enum err token_source_new(struct auth_tokens *t, const struct config_oauth2 *c,
+                                   const struct crypto_sha256 *key, struct token_source **out);
+void token_source_free(struct token_source *s); /* out of the map by now, and nobody waits */
+/* Into next_tls. ERR_CONFIG: problem (may be NULL). */
+MUST_USE enum err token_source_make_context(struct token_source *s, struct buf *problem);
+
 /* token_fetch.c. The end is token_source_fetched or token_source_failed, once, in a later turn. An error: nothing was begun. */
 MUST_USE enum err token_fetch_begin(struct token_source *s);
 void token_fetch_drop(struct token_source *s);
+
+/* token_rotate.c */
+struct token_job *token_job_new(struct token_source *s); /* NULL: no memory */
+void token_job_free(struct token_job *j);
 /* The server has given another refresh token: keeps it, and writes it to its file. */
 void token_source_rotate(struct token_source *s, struct text refresh_token);
 void token_source_drop_jobs(struct token_source *s);

@@ -423,6 +423,43 @@ static void test_ports_of_a_configuration(void **state)
 	config_unref(&config);
 }
 
+/* A token_url's port may be connected to, and a refresh token that rotates is written beside where it was. */
+static void test_what_tokens_need(void **state)
+{
+	static const char more[] =
+		"  up: {hosts: [\"192.0.2.1:587\"], tls: require, username: a, oauth2: {token_url: \"https://[2001:db8::1]/t\", "
+		"client_id: c, client_secret_file: %s/certs/client, refresh_token_file: %s/spool/refresh}}\n"
+		"  other: {hosts: [\"192.0.2.1:587\"], tls: require, username: a, oauth2: {token_url: \"https://a.example:8443/t\", "
+		"client_id: c, client_secret: x, refresh_token_file: %s/certs/refresh}}\n"
+		"direct: {mta_sts: false}\nroutes: [{to: any, via: up}]\n";
+	const struct place *p = *state;
+	AUTO(buf_fini) struct buf yaml = BUF(4000);
+	struct sandbox_places places;
+	uint16_t *ports = NULL;
+	unsigned written = 0;
+	size_t count = 0;
+	char certs[100];
+
+	buf_add_format(
+		&yaml,
+		"hostname: relay.example\nspool: {path: %s/spool}\nlisten: [{address: \"127.0.0.1:2525\"}]\nupstreams:\n",
+		p->directory);
+	buf_add_format(&yaml, more, p->directory, p->directory, p->directory);
+	buf_add_octet(&yaml, 0);
+	const struct config *config = load(yaml.at);
+
+	assert_int_equal(sandbox_find_ports(config, true, &ports, &count), ERR_OK);
+	assert_true(count == 5 && ports[2] == 443 && ports[3] == 587 && ports[4] == 8443);
+	free(ports);
+	snprintf(certs, sizeof(certs), "%s/certs", p->directory);
+	sandbox_find_places(config, NULL, &places);
+	for (size_t i = 0; i < places.count; i++)
+		written += strcmp(places.items[i].path, certs) == 0 && places.items[i].writable;
+	assert_int_equal(written, 1);
+	sandbox_places_fini(&places);
+	config_unref(&config);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void)
@@ -433,6 +470,7 @@ int main(void)
 		TEST(test_ports),
 		TEST(test_what_a_reload_may_name),
 		TEST(test_ports_of_a_configuration),
+		TEST(test_what_tokens_need),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
