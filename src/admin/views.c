@@ -170,6 +170,21 @@ static void add_destination(void *owner, const struct schedule_destination *d)
 	json_close_object(w);
 }
 
+static void add_exposure(void *owner, const struct schedule_exposure *e)
+{
+	struct json_writer *w = owner;
+
+	if (w->out->len > DESTINATIONS_MAX_BYTES)
+		return;
+	json_open_object(w, NULL);
+	json_put_text(w, "key", e->key);
+	json_put_number(w, "unknown", (int64_t)e->unknown);
+	json_put_number(w, "attempts", (int64_t)e->attempts);
+	json_put_time(w, "last", e->last_time);
+	json_put_text_if(w, "remote", e->remote);
+	json_close_object(w);
+}
+
 static void add_certificate(void *owner, struct text listener, struct text name, struct text serial,
                             int64_t not_after_time)
 {
@@ -202,6 +217,10 @@ void admin_counters(struct admin *a, struct http_exchange *x)
 	json_open_array(&w, "destinations");
 	if (a->options.schedule)
 		schedule_each_destination(a->options.schedule, add_destination, &w);
+	json_close_array(&w);
+	json_open_array(&w, "unknown_outcomes");
+	if (a->options.schedule)
+		schedule_each_exposure(a->options.schedule, add_exposure, &w);
 	json_close_array(&w);
 	json_close_object(&w);
 	buf_add_octet(&body, '\n');

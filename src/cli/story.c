@@ -396,9 +396,13 @@ static enum colour put_state_words(struct buf *out, const struct recipient *r, i
 			cli_add_when(out, next, now);
 		else
 			buf_add(out, TEXT("is due"));
+	} else if (text_eq(member_text(r->last, "action"), TEXT("through"))) {
+		buf_add(out, TEXT("NOT TAKEN, its client keeps it"));
 	} else {
 		buf_add(out, TEXT("NOT KNOWN"));
 	}
+	if (json_as_bool(json_member(r->living, "unknown_outcome")))
+		buf_add(out, TEXT("; may have been delivered (unknown_outcome)"));
 	return YELLOW;
 }
 
