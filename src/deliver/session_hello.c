@@ -64,10 +64,11 @@ void session_come_up(struct session *s)
 	s->o.out->up(s->o.owner);
 }
 
-/* The connection is as it has to be: a login comes next, where there is one, or mail. */
+/* The connection is as it has to be: a login comes next, where there is one, or mail. Nobody logs in at a host that cannot take
+ * the mail anyway. */
 static void go_up(struct session *s)
 {
-	if (s->o.login && s->o.login->login)
+	if (s->o.login && s->o.login->login && session_meets(s, &s->o.needs))
 		session_login_begin(s);
 	else
 		session_come_up(s);

@@ -455,6 +455,21 @@ static void a_login_that_failed_lately_is_not_tried(void **state)
 	                      "failed no_login: transient 535 4.7.0 auth auth ~not tried again before 12:00\n" GOODBYE);
 }
 
+/* It would be left again at once. */
+static void nobody_logs_in_at_a_host_that_cannot_take_the_mail(void **state)
+{
+	struct session_script_options o = { .login = &password,
+		                            .proves = true,
+		                            .needs = { .keywords = EHLO_SMTPUTF8 } };
+
+	(void)state;
+	session_script(&o, HELLO("PLAIN") "failed lacks: permanent 0 5.6.7 extension ehlo\n" GOODBYE);
+	session_script(&o, "S: 220 mx\n"
+	                   "C> EHLO relay.example\n"
+	                   "S: 250-mx / 250-SMTPUTF8 / 250-8BITMIME / 250 AUTH PLAIN\n" ASKS BY_PLAIN
+	                   "S: 235 ok\n" UP);
+}
+
 /* A host that says back what it was told puts nothing of it into a log. */
 static void what_is_secret_is_cut_from_the_words_of_others(void **state)
 {
@@ -551,6 +566,7 @@ int main(void)
 		cmocka_unit_test(no_common_mechanism_shows_both_lists),
 		cmocka_unit_test(what_was_offered_in_plain_text_is_forgotten),
 		cmocka_unit_test(a_login_that_failed_lately_is_not_tried),
+		cmocka_unit_test(nobody_logs_in_at_a_host_that_cannot_take_the_mail),
 		cmocka_unit_test(what_is_secret_is_cut_from_the_words_of_others),
 		cmocka_unit_test(tls_comes_before_the_greeting),
 	};
