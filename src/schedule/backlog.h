@@ -74,4 +74,15 @@ int64_t backlog_due_at(const struct destination *d);
 int64_t backlog_next_due_time(const struct destination *d); /* for people */
 bool backlog_is_empty(const struct destination *d);         /* nothing is known to be due there */
 
+/* ---------------------------------------------------------------- inside: backlog.c for backlog_search.c */
+
+struct pile *pile_find(const struct destination *d, enum config_class class, uint64_t sender); /* or NULL */
+size_t pile_quota(const struct destination *d); /* tasks that each may have */
+size_t pile_room(const struct destination *d, const struct pile *p);
+/* After any change of it: it waits for its turn to be filled, or not, or is forgotten. */
+void pile_changed(struct destination *d, struct pile *p);
+/* A row behind this place is in nobody's hand. False: there is no place to remember it. */
+bool pile_lies(struct destination *d, enum config_class class, uint64_t sender,
+               const struct queue_cursor *from);
+
 #endif
