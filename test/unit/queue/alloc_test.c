@@ -153,6 +153,33 @@ static void scan_and_list(struct scene *s)
 	fake_io_run(&s->rig.io);
 }
 
+static void on_found(void *owner, const struct queue_found *found)
+{
+	struct scene *s = owner;
+
+	s->answers[0].told++;
+	s->answers[0].err = found->err;
+	s->rows = (unsigned)found->count;
+}
+
+static void search_and_release(struct scene *s)
+{
+	const struct queue_share shares[] = { { .sender = 1, .room = 5 }, { .sender = 2 } };
+	const struct queue_wish wish = { .classes = 7,
+		                         .until_time = INT64_MAX,
+		                         .shares = shares,
+		                         .share_count = 2,
+		                         .leader = SIZE_MAX,
+		                         .others = true,
+		                         .max_rows = 100,
+		                         .max_looks = 100 };
+
+	queue_search(s->rig.queue, TEXT("b.example"), &wish, on_found, s);
+	fake_io_run(&s->rig.io);
+	queue_release(s->rig.queue, s->old, (const uint32_t[]){ 0, 1 }, 2);
+	fake_io_run(&s->rig.io);
+}
+
 static void pass_through(struct scene *s)
 {
 	submit(s, s->many, 1000, QUEUE_THROUGH_OR_STORE, &s->answers[0]);
@@ -182,6 +209,7 @@ static const struct {
 	{ "claim and defer", claim_and_defer, 2, false },
 	{ "load and read", load_and_read, 1, false },
 	{ "scan and list", scan_and_list, 2, false },
+	{ "search and release", search_and_release, 1, false },
 	{ "pass through", pass_through, 3, false },
 	{ "close", close_again, 0, false },
 };
