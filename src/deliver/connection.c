@@ -179,27 +179,13 @@ static void on_ready(void *owner)
 	c->events->on_ready(c->owner, c);
 }
 
-/* An upstream that wants a login which is not configured, or another one, is a fault of the configuration: the mail waits until
- * somebody mends it. */
-static void defer_for_login(const struct deliver_connection *c, struct deliver_result *r, char room[REPLY_ENHANCED_MAX])
-{
-	struct text enhanced = text_head(r->enhanced, REPLY_ENHANCED_MAX);
-
-	if (!c->upstream || r->reason != REASON_AUTH || r->kind != DELIVER_PERMANENT)
-		return;
-	memcpy(room, enhanced.at, enhanced.len);
-	room[0] = '4';
-	r->enhanced = text_of(room, enhanced.len);
-	r->kind = DELIVER_TRANSIENT;
-}
-
 static void on_result(void *owner, struct deliver_job *job, size_t index, struct deliver_result *r)
 {
 	struct deliver_connection *c = owner;
 	char enhanced[REPLY_ENHANCED_MAX];
 
 	describe(c, r);
-	defer_for_login(c, r, enhanced);
+	login_defer(&c->login, r, enhanced);
 	hint_add(&c->hint, &(struct hint_place){ c->upstream, address(c)->port, c->tls, c->login.session.login }, r);
 	c->events->on_result(c->owner, c, job, index, r);
 }
@@ -457,18 +443,10 @@ static void on_next(void *owner, bool found)
 static bool is_shut_out(struct deliver_connection *c)
 {
 	AUTO(buf_fini) struct buf words = BUF(FAILURE_REPLY_BYTES);
-	struct login_refusal refusal;
-	struct deliver_result r = { .kind = DELIVER_TRANSIENT,
-		                    .reason = REASON_AUTH,
-		                    .stage = STAGE_AUTH,
-		                    .ms = EVENT_MS_NONE };
+	struct deliver_result r;
 
-	if (c->search.started || !login_is_refused(&c->login, &refusal, &words))
+	if (c->search.started || !login_is_shut_out(&c->login, &r, &words))
 		return false;
-	r.code = refusal.code;
-	r.enhanced = text_from(refusal.enhanced);
-	r.reply = buf_text(&words);
-	r.login_user = c->login.session.login->shown_name;
 	hint_add(&c->hint, &(struct hint_place){ c->upstream, 0, c->tls, c->login.session.login }, &r);
 	failure_note(&c->search.failure, &r);
 	return true;

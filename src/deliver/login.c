@@ -18,6 +18,7 @@ void login_drop_question(struct login *l)
 	if (!l->d)
 		return;
 	auth_tokens_cancel(&l->token);
+	io_timer_stop(l->d->o.io, &l->patience);
 	io_later_cancel(l->d->o.io, &l->later);
 	l->on_permit = NULL;
 }
@@ -40,12 +41,41 @@ static void say_refusal(const struct login *l, const struct login_refusal *refus
 	time_add_rfc3339(words, until_time * 1000);
 }
 
-bool login_is_refused(const struct login *l, struct login_refusal *out, struct buf *words)
+static bool is_refused(const struct login *l, struct login_refusal *out, struct buf *words)
 {
 	if (!l->session.login || !logins_refusal(&l->d->logins, l->way, io_now_at(l->d->o.io), out))
 		return false;
 	say_refusal(l, out, words);
 	return true;
+}
+
+bool login_is_shut_out(const struct login *l, struct deliver_result *r, struct buf *words)
+{
+	struct login_refusal refusal;
+
+	if (!is_refused(l, &refusal, words))
+		return false;
+	*r = (struct deliver_result){ .kind = DELIVER_TRANSIENT,
+		                      .reason = REASON_AUTH,
+		                      .stage = STAGE_AUTH,
+		                      .code = refusal.code,
+		                      .enhanced = text_from(refusal.enhanced),
+		                      .reply = buf_text(words),
+		                      .login_user = l->session.login->shown_name,
+		                      .ms = EVENT_MS_NONE };
+	return true;
+}
+
+void login_defer(const struct login *l, struct deliver_result *r, char room[REPLY_ENHANCED_MAX])
+{
+	struct text enhanced = text_head(r->enhanced, REPLY_ENHANCED_MAX);
+
+	if (!l->way->upstream || r->reason != REASON_AUTH || r->kind != DELIVER_PERMANENT)
+		return;
+	memcpy(room, enhanced.at, enhanced.len);
+	room[0] = '4';
+	r->enhanced = text_of(room, enhanced.len);
+	r->kind = DELIVER_TRANSIENT;
 }
 
 void login_at_host(struct login *l, struct text host, uint16_t port)
@@ -85,7 +115,7 @@ static void refuse(struct login *l)
 	AUTO(buf_fini) struct buf words = BUF(WORDS_MAX);
 	struct login_refusal refusal = { 0 };
 
-	(void)login_is_refused(l, &refusal, &words);
+	(void)is_refused(l, &refusal, &words);
 	permit(l, &(struct session_permit){
 			  .err = ERR_DENIED, .code = refusal.code, .problem = buf_text(&words) });
 }
@@ -117,8 +147,31 @@ static void on_seat(struct login_seat *seat, enum login_answer answer)
 {
 	struct login *l = CONTAINER_OF(seat, struct login, seat);
 
+	io_timer_stop(l->d->o.io, &l->patience);
 	l->answer = answer;
 	io_later_run(l->d->o.io, &l->later, on_answer, l);
+}
+
+static void be_patient(struct login *l);
+
+static void on_patience(void *owner)
+{
+	struct login *l = owner;
+
+	if (logins_jump(&l->seat, io_now_at(l->d->o.io)))
+		on_seat(&l->seat, LOGIN_GO);
+	else
+		be_patient(l);
+}
+
+/* Without memory for a timer it waits for its turn. */
+static void be_patient(struct login *l)
+{
+	struct io *io = l->d->o.io;
+
+	if (l->seat.waits &&
+	    io_timer_start(io, &l->patience, io_now_at(io) + LOGINS_PATIENCE_MS, on_patience, l))
+		return;
 }
 
 void login_ask(struct login *l, bool needs_token,
@@ -131,7 +184,9 @@ void login_ask(struct login *l, bool needs_token,
 	l->answer = LOGIN_GO;
 	if (!l->seat.record)
 		l->answer = logins_take_seat(&l->d->logins, l->way, io_now_at(l->d->o.io), &l->seat);
-	if (l->answer != LOGIN_WAITS)
+	if (l->answer == LOGIN_WAITS)
+		be_patient(l);
+	else
 		io_later_run(l->d->o.io, &l->later, on_answer, l);
 }
 

@@ -113,11 +113,18 @@ static bool has_seat(const struct login_record *r, int64_t now_at)
 	return list_is_empty(&r->seated) || (r->good_at && now_at < r->good_at + LOGINS_CALM_MS);
 }
 
-static void seat_in(struct list *list, struct login_seat *seat, bool waits)
+static void let_wait(struct login_record *r, struct login_seat *seat)
+{
+	list_append(&r->waiting, &seat->link);
+	seat->waits = true;
+}
+
+static void seat_in(struct login_record *r, struct login_seat *seat, int64_t now_at)
 {
 	list_remove(&seat->link);
-	list_append(list, &seat->link);
-	seat->waits = waits;
+	list_append(&r->seated, &seat->link);
+	seat->since_at = now_at;
+	seat->waits = false;
 }
 
 enum login_answer logins_take_seat(struct logins *l, const struct config_way *way, int64_t now_at,
@@ -133,11 +140,22 @@ enum login_answer logins_take_seat(struct logins *l, const struct config_way *wa
 	seat->record = r;
 	list_init(&seat->link);
 	if (!has_seat(r, now_at)) {
-		seat_in(&r->waiting, seat, true);
+		let_wait(r, seat);
 		return LOGIN_WAITS;
 	}
-	seat_in(&r->seated, seat, false);
+	seat_in(r, seat, now_at);
 	return LOGIN_GO;
+}
+
+bool logins_jump(struct login_seat *seat, int64_t now_at)
+{
+	if (!seat->record || !seat->waits)
+		return false;
+	for (LIST_EACH(it, &seat->record->seated))
+		if (now_at - LIST_ITEM(it, struct login_seat, link)->since_at < LOGINS_PATIENCE_MS)
+			return false;
+	seat_in(seat->record, seat, now_at);
+	return true;
 }
 
 static void vacate(struct login_seat *seat)
@@ -157,7 +175,7 @@ static void call_next(struct login_record *r, int64_t now_at)
 			vacate(next);
 			next->fn(next, LOGIN_REFUSED);
 		} else if (has_seat(r, now_at)) {
-			seat_in(&r->seated, next, false);
+			seat_in(r, next, now_at);
 			next->fn(next, LOGIN_GO);
 		} else {
 			return;

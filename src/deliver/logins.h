@@ -33,6 +33,7 @@ enum login_answer {
 struct login_seat {
 	struct list link; /* in the record's list of those who wait, or who log in */
 	struct login_record *record;
+	int64_t since_at; /* it logs in */
 	bool waits;
 	void (*fn)(struct login_seat *seat,
 	           enum login_answer answer); /* from inside the call of whoever leaves */
@@ -52,6 +53,10 @@ void logins_fini(struct logins *l); /* no seat may be taken */
 /* Without memory for a record nothing is remembered: LOGIN_GO. seat->fn is set. */
 enum login_answer logins_take_seat(struct logins *l, const struct config_way *way, int64_t now_at,
                                    struct login_seat *seat);
+/* Who waits for somebody that hears nothing from its host for so long goes as well: another host may do better. Each takes so
+ * long again. True: LOGIN_GO; fn does not run. */
+#define LOGINS_PATIENCE_MS (30 * INT64_C(1000))
+bool logins_jump(struct login_seat *seat, int64_t now_at);
 /* The dialogue's end; all three free the seat. One that is not taken is fine. */
 void logins_succeeded(struct logins *l, struct login_seat *seat, unsigned passed, int64_t now_at);
 void logins_failed(struct logins *l, struct login_seat *seat, const struct deliver_result *r, int64_t now_at);

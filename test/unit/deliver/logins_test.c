@@ -225,6 +225,29 @@ static void who_leaves_without_a_word_lets_the_next_one_try(void **state)
 	logins_fini(&w.logins);
 }
 
+/* A host that is silent behind AUTH does not hold up those who would go to another one: one every half minute. */
+static void who_waits_too_long_goes_as_well(void **state)
+{
+	struct guest a = { .answers = 0 }, b = { .answers = 0 }, c = { .answers = 0 };
+	struct world w;
+
+	(void)state;
+	world_open(&w);
+	assert_int_equal(come(&w, &a, &w.way), LOGIN_GO);
+	assert_false(logins_jump(&a.seat, w.now + LOGINS_PATIENCE_MS)); /* it does not wait */
+	assert_int_equal(come(&w, &b, &w.way), LOGIN_WAITS);
+	assert_int_equal(come(&w, &c, &w.way), LOGIN_WAITS);
+	w.now += LOGINS_PATIENCE_MS - 1;
+	assert_false(logins_jump(&b.seat, w.now));
+	w.now++;
+	assert_true(logins_jump(&b.seat, w.now));
+	assert_false(logins_jump(&c.seat, w.now));
+	refuse(&w, &b);
+	assert_true(b.answers == 0 && c.answers == 1 && c.last == LOGIN_REFUSED);
+	logins_leave(&w.logins, &a.seat, w.now);
+	logins_fini(&w.logins);
+}
+
 static void what_was_passed_over_is_remembered_with_a_success(void **state)
 {
 	struct guest g = { .answers = 0 };
@@ -274,6 +297,7 @@ int main(void)
 		cmocka_unit_test(one_finds_out_and_the_others_hear_of_it),
 		cmocka_unit_test(after_a_success_they_all_go),
 		cmocka_unit_test(who_leaves_without_a_word_lets_the_next_one_try),
+		cmocka_unit_test(who_waits_too_long_goes_as_well),
 		cmocka_unit_test(what_was_passed_over_is_remembered_with_a_success),
 		cmocka_unit_test(memory_is_bounded),
 	};
