@@ -148,19 +148,21 @@ static void tell_settled(struct through *t)
 
 /* ---------------------------------------------------------------- the client keeps it */
 
+/* Recipients under one key mostly stand together: one call for them. */
 static void call_off(struct through *t, const struct newcomer *in)
 {
 	struct queue *q = t->queue;
+	struct text called = TEXT_EMPTY;
 
+	if (!q->events || !q->events->on_call_off || q->closing)
+		return;
 	for (size_t i = 0; i < in->recipient_count; i++) {
 		const struct queue_recipient *r = &in->recipients[i];
 
-		/* one call for each run of recipients under a key: the second finds nothing to do */
-		if (t->settled[r->n].is || (i > 0 && text_eq(r->key, in->recipients[i - 1].key) &&
-		                            !t->settled[in->recipients[i - 1].n].is))
+		if (t->settled[r->n].is || text_eq(r->key, called))
 			continue;
-		if (q->events && q->events->on_call_off && !q->closing)
-			q->events->on_call_off(q->events_owner, t->id, r->key, t->unsure);
+		called = r->key;
+		q->events->on_call_off(q->events_owner, t->id, called, t->unsure);
 	}
 }
 
