@@ -466,6 +466,11 @@ enum tls_fault client_tls_fault(const struct client *c)
 	return c->tls_fault;
 }
 
+struct ip client_local_ip(const struct client *c)
+{
+	return c->connected && c->stream ? io_stream_local(c->stream)->ip.ip : (struct ip){ .family = IP_NONE };
+}
+
 int32_t client_tls_ms(const struct client *c)
 {
 	if (!c->tls_at)

@@ -54,5 +54,6 @@ int32_t client_auth_ms(const struct client *c);
 const struct event_tls *client_tls(const struct client *c); /* what was reached */
 /* What was wrong with its TLS, also where that stops nobody. */
 enum tls_fault client_tls_fault(const struct client *c);
+struct ip client_local_ip(const struct client *c); /* ours; IP_NONE without a stream */
 
 #endif

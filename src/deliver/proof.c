@@ -94,14 +94,14 @@ void proof_explain(const struct proof *p, const struct search *s, struct deliver
 /* ---------------------------------------------------------------- what is told */
 
 static void tell(struct proof *p, const struct search *s, enum policy_failure failure,
-                 const struct deliver_result *r, struct text problem)
+                 struct ip local, struct text problem)
 {
 	struct policy_report report = { .domain = s->domain,
 		                        .policy = s->domain_policy,
 		                        .host = search_host(s)->proof,
 		                        .mx = search_host(s)->name,
 		                        .remote = s->at.address.ip,
-		                        .local = r ? r->local.ip : (struct ip){ .family = IP_NONE },
+		                        .local = local,
 		                        .failure = failure,
 		                        .problem = problem };
 
@@ -129,16 +129,16 @@ static enum policy_failure judge(const struct search *s, enum tls_fault fault)
 void proof_tell_up(struct proof *p, const struct search *s, const struct client *c, bool tried_without)
 {
 	if (client_tls(c)->version.len > 0)
-		tell(p, s, judge(s, client_tls_fault(c)), NULL, TEXT_EMPTY);
+		tell(p, s, judge(s, client_tls_fault(c)), client_local_ip(c), TEXT_EMPTY);
 	else if (!tried_without)
-		tell(p, s, POLICY_STARTTLS_NOT_SUPPORTED, NULL, TEXT_EMPTY);
+		tell(p, s, POLICY_STARTTLS_NOT_SUPPORTED, client_local_ip(c), TEXT_EMPTY);
 }
 
 void proof_tell_failed(struct proof *p, const struct search *s, enum session_fault fault,
                        enum tls_fault tls_fault, const struct deliver_result *r)
 {
 	if (fault == SESSION_NO_TLS)
-		tell(p, s, POLICY_STARTTLS_NOT_SUPPORTED, r, r->reply);
+		tell(p, s, POLICY_STARTTLS_NOT_SUPPORTED, r->local.ip, r->reply);
 	else if (fault == SESSION_TLS)
-		tell(p, s, policy_failure_of(tls_fault), r, r->reply);
+		tell(p, s, policy_failure_of(tls_fault), r->local.ip, r->reply);
 }

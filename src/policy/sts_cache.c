@@ -135,6 +135,7 @@ static void make_room(struct sts_cache *c, const struct sts_entry *keep)
 	}
 }
 
+/* One that is fetched again is not used by that. */
 void sts_cache_set(struct sts_cache *c, struct sts_entry *e, struct policy_domain *policy, int64_t now_time)
 {
 	if (e->policy) {
@@ -142,13 +143,13 @@ void sts_cache_set(struct sts_cache *c, struct sts_entry *e, struct policy_domai
 	} else {
 		c->others_count--;
 		c->policies++;
+		list_remove(&e->by_use);
+		list_append(&c->used, &e->by_use);
 	}
 	policy_domain_unref(&e->policy);
 	e->policy = policy;
 	e->fetched_time = now_time;
 	c->bytes += policy_domain_bytes(policy);
-	list_remove(&e->by_use);
-	list_append(&c->used, &e->by_use);
 	make_room(c, e);
 }
 

@@ -67,6 +67,8 @@ static void the_policy_that_was_used_least_recently_makes_room(void **state)
 	}
 	assert_int_equal(left, 0);
 	sts_cache_used(&c, sts_cache_find(&c, TEXT("d0.example")), NOW + DAY_MS);
+	sts_cache_set(&c, sts_cache_find(&c, TEXT("d1.example")), policy_with(TEXT("d1.example"), DAY_MS, 1),
+	              NOW + DAY_MS); /* a refresh is no use */
 	put(&c, "one.more.example", DAY_MS, NOW + DAY_MS);
 	put(&c, "and.another.example", DAY_MS, NOW + DAY_MS);
 	assert_int_equal(left, 2);
