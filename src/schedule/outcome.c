@@ -205,6 +205,12 @@ static struct task_outcome *new_outcome(struct task *t)
 	return &t->outcomes[t->outcome_count++];
 }
 
+/* As its route has it now: what its row says may be of an older configuration. */
+static enum config_class class_of(const struct task *t)
+{
+	return route_class(t->choice.route, t->work->message->envelope->priority);
+}
+
 /* Whether the sender wants to hear of this: by NOTIFY, or without it as usual (RFC 3461 section 4.1). Never a report on a
  * report (RFC 5321 section 6.1). */
 static bool wants(const struct envelope *e, uint32_t n, unsigned notify, bool unsaid)
@@ -331,6 +337,7 @@ static void add_result(struct task *t, size_t index, const struct deliver_result
 
 	o->outcome.recipient = t->work->recipients[index];
 	q = &o->outcome.recipient;
+	q->class = class_of(t);
 	q->attempts++;
 	q->last_attempt_time = io_now_time(t->destination->schedule->io);
 	q->reason = r->kind == DELIVER_DELIVERED ? REASON_NONE : r->reason;
@@ -409,6 +416,7 @@ static void settle_rest_at(struct task *t, enum queue_verdict verdict, enum queu
 		o->outcome.verdict = verdict;
 		o->outcome.recipient = t->work->recipients[t->next];
 		o->outcome.recipient.state = state;
+		o->outcome.recipient.class = class_of(t);
 		o->outcome.recipient.key = keep(t, key, ROUTE_KEY_MAX);
 		o->outcome.recipient.due_time = due_time;
 		if (words.len) {

@@ -374,6 +374,68 @@ static void a_restart_changes_nothing(void **state)
 	fair_close(&f);
 }
 
+/* ---------------------------------------------------------------- the row and the route */
+
+struct rows {
+	bool told;
+	size_t count;
+	enum config_class class;
+	uint64_t sender;
+};
+
+static void on_rows(void *owner, enum err err, const struct queue_row *rows, size_t count,
+                    int64_t next_due_time)
+{
+	struct rows *r = owner;
+
+	(void)next_due_time;
+	assert_int_equal(err, ERR_OK);
+	r->told = true;
+	r->count = count;
+	if (count > 0) {
+		r->class = rows[0].class;
+		r->sender = rows[0].sender;
+	}
+}
+
+static struct rows rows_of(struct fair *f)
+{
+	struct rows r = { 0 };
+
+	queue_scan(server_queue(f->w.server), KEY, &(struct queue_cursor){ 0 }, INT64_MAX, 10, on_rows, &r);
+	assert_true(sim_run_until(f->w.sim, &r.told, 1000));
+	return r;
+}
+
+#define YAML_PROMOTED                                                                        \
+	YAML_HEAD                                                                            \
+	"upstreams: {next: {hosts: [10.0.0.1:25], tls: none, rate: 10/s, connections: 4}}\n" \
+	"routes: [{to: any, via: next, class: urgent}]\n" YAML_RETRY
+
+/* The class of a row is what was true when it was written: with the next attempt it is what the routes say by then. */
+static void a_class_follows_its_route_at_the_next_attempt(void **state)
+{
+	static struct fair f;
+	struct rows before, after;
+
+	(void)state;
+	fair_open(&f, 506, YAML_RATE);
+	assert_int_equal(sim_set_reach(f.w.sim, NEXT_HOP, SIM_REFUSED), ERR_OK);
+	put_bulk(&f, 0, 1);
+	run(&f, 2000);
+	before = rows_of(&f);
+	assert_int_equal(before.count, 1);
+	assert_int_equal(before.class, CONFIG_CLASS_BULK);
+	assert_int_equal(relay_world_reload(&f.w, YAML_PROMOTED), ERR_OK);
+	run(&f, 2 * MINUTE_MS);
+	after = rows_of(&f);
+	assert_int_equal(after.count, 1);
+	assert_int_equal(after.class, CONFIG_CLASS_URGENT);
+	assert_true(after.sender == before.sender);
+	relay_world_check(&f.w);
+	fair_close(&f);
+}
+
 /* ---------------------------------------------------------------- little memory */
 
 #define YAML_FAST                                                                             \
@@ -461,6 +523,7 @@ int main(void)
 		cmocka_unit_test(a_lent_share_is_given_back_at_once),
 		cmocka_unit_test(urgent_mail_without_end_leaves_a_tenth),
 		cmocka_unit_test(a_restart_changes_nothing),
+		cmocka_unit_test(a_class_follows_its_route_at_the_next_attempt),
 		cmocka_unit_test(little_memory_loses_nobody),
 		cmocka_unit_test(too_many_senders_hide_nobody_urgent),
 	};
