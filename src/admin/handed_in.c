@@ -337,10 +337,11 @@ static enum err look_again(struct handed_in *h, struct buf *problem)
 		h->classes[i] = route_class(choice.route, e->priority);
 		rejected += choice.via == CONFIG_VIA_REJECT;
 	}
-	if (rejected && rejected == e->recipient_count)
-		buf_add_string(problem, choice.route ? "the message is rejected by a route"
-		                                     : "the message matches no route");
-	return ERR_OK;
+	if (!rejected || rejected < e->recipient_count)
+		return ERR_OK;
+	buf_add_string(problem, choice.route ? "the message is rejected by a route (routes)"
+	                                     : "the message matches no route (routes)");
+	return ERR_DENIED;
 }
 
 enum err handed_in_finish(struct handed_in *h, struct buf *problem)
@@ -353,8 +354,8 @@ enum err handed_in_finish(struct handed_in *h, struct buf *problem)
 		h->err = know_content(h);
 	if (!h->err)
 		h->err = look_again(h, problem);
-	if (h->err || problem->len > 0)
-		return h->err ? h->err : ERR_SYNTAX;
+	if (h->err)
+		return h->err;
 	if (h->bytes == 0)
 		buf_add(problem, TEXT("the message is empty"));
 	else if (h->lines.has_nul)

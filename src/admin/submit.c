@@ -146,8 +146,12 @@ static void on_end(void *owner)
 	if (!err)
 		err = handed_in_commit(s->message, TEXT_EMPTY, s->op.admin->options.observe, 202, on_decided,
 		                       s);
-	if (err == ERR_SYNTAX) {
+	if (err == ERR_SYNTAX || err == ERR_DENIED)
 		buf_add_octet(&problem, '\0');
+	if (err == ERR_DENIED) {
+		refuse(s, 422, "Not taken", problem.at ? problem.at : "",
+		       "`postrider config` shows the routes; another user, header field or size may have one");
+	} else if (err == ERR_SYNTAX) {
 		refuse(s, 422, "Not a message", problem.at ? problem.at : "",
 		       "give header fields, a blank line and a text");
 	} else if (err) {

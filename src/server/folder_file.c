@@ -153,7 +153,7 @@ static void refuse_whole(struct folder_file *file, enum err err)
 	const struct text *to = f->kind->to(file, &count);
 
 	/* Who is refused as a sender is not written to: anybody may have used the name. */
-	if (err != ERR_TOO_BIG || !f->kind->tells_sender) {
+	if ((err != ERR_TOO_BIG && err != ERR_DENIED) || !f->kind->tells_sender) {
 		folder_file_put_aside(file);
 		return;
 	}

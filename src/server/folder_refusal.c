@@ -99,7 +99,7 @@ void folder_file_tell_sender(struct folder_file *file)
 
 	if (file->refused_count == 0)
 		folder_file_remove(file);
-	else if (err == ERR_SYNTAX)
+	else if (err == ERR_SYNTAX || err == ERR_DENIED)
 		put_refused_aside(file); /* nobody can be told: the file stays for people */
 	else if (err)
 		folder_file_put_off(file, err_text(err));

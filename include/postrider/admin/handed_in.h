@@ -42,7 +42,8 @@ MUST_USE enum err handed_in_open(struct handed_in *h, uint64_t declared_bytes);
 MUST_USE enum err handed_in_write(struct handed_in *h, struct text octets);
 bool handed_in_is_busy(const struct handed_in *h); /* write no more until on_room */
 
-/* The content is over. ERR_SYNTAX: problem says why it is no message that can be taken. Before, handed_in_scan tells
+/* The content is over. ERR_SYNTAX: problem says why it is no message that can be taken; ERR_DENIED: why the routes, who know
+ * it now, let nobody get it. Before, handed_in_scan tells
  * nothing. */
 MUST_USE enum err handed_in_finish(struct handed_in *h, struct buf *problem);
 
