@@ -19,6 +19,13 @@
 	"upstreams: {next: {hosts: [mx.example.net:25], dane: true" more "}}\n"                \
 	"routes: [{to: any, via: next}]\ndns: {trust_ad: yes}\n" YAML_RETRY
 
+#define TWO_UPSTREAMS                                                                                \
+	"hostname: relay.test\nspool: {path: /spool}\n"                                              \
+	"listen: [{address: 127.0.0.1:2525}]\n"                                                      \
+	"upstreams: {next: {hosts: [\"many.example.net:25\", \"mx.example.net:25\"], dane: true}}\n" \
+	"routes: [{to: any, via: next}]\ndns: {trust_ad: yes}\n" YAML_RETRY
+#define MANY(n) "many.example.net. 300 A 10.0.1." n "\n"
+
 #define SAYS_TLS "S: 220 mx.test\nC: EHLO relay.test\nS: 250-mx.test\nS: 250 STARTTLS\n"
 #define SAYS_TLS_AND_PIPELINING \
 	"S: 220 mx.test\nC: EHLO relay.test\nS: 250-mx.test\nS: 250-PIPELINING\nS: 250 STARTTLS\n"
@@ -347,6 +354,15 @@ static const struct {
 	  { 0 },
 	  NOBODY,
 	  "is to be proved by DANE" },
+	{ "the many addresses of a host without records are no tries",
+	  TWO_UPSTREAMS,
+	  SIGNED HOST AT_MX "3 1 1 " KEY "\n" MANY("1") MANY("2") MANY("3") MANY("4") MANY("5") MANY("6")
+	          MANY("7") MANY("8") MANY("9"),
+	  TLS,
+	  NULL,
+	  { 0 },
+	  FIRST,
+	  "\"by\":\"dane\"" },
 	{ "an upstream in no signed zone",
 	  UPSTREAM(""),
 	  HOST AT_MX "3 1 1 " KEY "\n",

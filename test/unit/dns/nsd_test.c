@@ -277,9 +277,9 @@ static void a_real_server_is_understood(void **state)
 	addresses_are(p, "mx1.mail.test", ERR_OK, " ::1 127.0.0.1");
 	addresses_are(p, "mx2.mail.test", ERR_OK, " 127.0.0.2");
 	addresses_are(p, "text.mail.test", ERR_NOT_FOUND, "no record from 127.0.0.1:");
-	/* it serves one zone and refuses the rest, also where an alias leads */
-	mx_is(p, "example.com", ERR_TEMPORARY, "REFUSED from 127.0.0.1:");
-	mx_is(p, "away.mail.test", ERR_TEMPORARY, "REFUSED from 127.0.0.1:");
+	/* it serves one zone and refuses the rest, also where an alias leads; newer ones say why */
+	mx_is(p, "example.com", ERR_TEMPORARY, "REFUSED");
+	mx_is(p, "away.mail.test", ERR_TEMPORARY, "REFUSED");
 }
 
 static void an_answer_too_long_for_a_datagram_comes_over_tcp(void **state)

@@ -14,7 +14,19 @@
 #include "support/streams.h"
 
 /* Who is who. The server shows one of its chains. */
-enum who { ROOT, OTHER_ROOT, INTERMEDIATE, GOOD, BELOW_ROOT, EXPIRED, OTHER_NAME, WILD, SELF, WHO_COUNT };
+enum who {
+	ROOT,
+	OTHER_ROOT,
+	INTERMEDIATE,
+	GOOD,
+	BELOW_ROOT,
+	EXPIRED,
+	OTHER_NAME,
+	WILD,
+	SELF,
+	EXPIRED_BELOW_ROOT,
+	WHO_COUNT
+};
 
 enum chain { LEAF_ONLY, WITH_ROOT, WITH_INTERMEDIATE, WITH_BOTH };
 
@@ -54,6 +66,7 @@ static int make_certificates(void **state)
 	make(w, OTHER_NAME, "other.example.org", INTERMEDIATE, false, false);
 	make(w, WILD, "*.example.net", INTERMEDIATE, false, false);
 	make(w, SELF, "mx.example.net", -1, false, false);
+	make(w, EXPIRED_BELOW_ROOT, "mx.example.net", ROOT, false, true);
 	*state = w;
 	return 0;
 }
@@ -128,7 +141,14 @@ static void close_both(struct world *w)
 	LOOP_UNTIL(w->ends.io, w->ends.client.closed && w->ends.server.closed);
 }
 
-/* One handshake with one expectation, which is gone as soon as tls_start_expecting returns. */
+/* What a record was made of is gone as soon as tls_start_expecting returns. */
+static void forget(const struct tls_expectation *expect)
+{
+	for (size_t i = 0; expect && i < expect->tlsa_count; i++)
+		memset((char *)expect->tlsa[i].data.at, 'x', expect->tlsa[i].data.len);
+}
+
+/* One handshake with one expectation. */
 static void shake_hands(struct world *w, struct tls_context *server, struct tls_context *client,
                         const struct tls_expectation *expect)
 {
@@ -140,6 +160,7 @@ static void shake_hands(struct world *w, struct tls_context *server, struct tls_
 	assert_int_equal(tls_start_expecting(w->ends.client.stream, client, TEXT("mx.example.net"), expect,
 	                                     on_done, &w->of_client),
 	                 ERR_OK);
+	forget(expect);
 	LOOP_UNTIL(w->ends.io, w->of_client.times && (w->of_server.times || w->ends.server.closed));
 	close_both(w);
 	end_fini(&w->ends.client);
@@ -361,6 +382,13 @@ static const struct {
 	  { "mx.example.org" },
 	  TLS_FAULT_NAME,
 	  "it is for mx.example.net" },
+	{ "2 1 0, an expired certificate right below",
+	  EXPIRED_BELOW_ROOT,
+	  LEAF_ONLY,
+	  { { 2, 1, 0, ROOT, 0 } },
+	  { 0 },
+	  TLS_FAULT_DATES,
+	  "expired" },
 	{ "2 1 0, no key",
 	  BELOW_ROOT,
 	  LEAF_ONLY,
