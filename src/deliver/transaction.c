@@ -422,7 +422,7 @@ static bool may_announce(const struct session *s)
 		return false;
 	if (!t->job)
 		return true;
-	return !s->slots[1].job && joins(s) && t->begun && !t->chunks && t->sent > step_data(t) &&
+	return !s->slots[1].job && joins(s) && !is_to_stop(t) && t->begun && !t->chunks && t->sent > step_data(t) &&
 	       !t->lone_dot && mail_data_left(&t->data) <= TRANSACTION_NEAR_END_BYTES;
 }
 

@@ -282,6 +282,11 @@ static void on_learned(void *owner, enum session_lesson lesson)
 	                                : "no chunks");
 }
 
+static void on_gate(void *owner, struct deliver_job *job)
+{
+	record(owner, job->gated ? "gate" : "gate of a job that has none");
+}
+
 static void on_close(void *owner, bool finish)
 {
 	struct script *s = owner;
@@ -308,6 +313,7 @@ static const struct session_output script_output = {
 	.done = on_done,
 	.failed = on_failed,
 	.learned = on_learned,
+	.gate = on_gate,
 	.close = on_close,
 };
 
@@ -517,6 +523,8 @@ static void give_job(struct script *s, struct text words)
 			bare = TEXT("x\ny\r\n");
 		else if (text_eq(word, TEXT("null")))
 			null_path = true;
+		else if (text_eq(word, TEXT("gated")))
+			j->job.gated = true;
 		else {
 			size_t n = j->job.recipient_count++;
 
@@ -600,6 +608,10 @@ static bool act(struct script *s, struct text line)
 		derive(s);
 	else if (text_eq(line, TEXT("body")))
 		wake_body(s);
+	else if (text_eq(line, TEXT("open")) || text_eq(line, TEXT("shut")))
+		session_open_gate(&s->session, &s->jobs[s->job_count - 1]->job, text_eq(line, TEXT("open")));
+	else if (text_eq(line, TEXT("call off")))
+		record(s, session_call_off(&s->session, &s->jobs[s->job_count - 1]->job) ? "called off" : "too late");
 	else if (text_eq(line, TEXT("finish")))
 		session_finish(&s->session);
 	else if (text_eq(line, TEXT("abort")))
@@ -679,7 +691,8 @@ static void expect(struct script *s, struct text line)
 static bool is_action(struct text line)
 {
 	static const char *const starts[] = { "S: ",  "S- ",  "after ", "job ",
-		                              "tls ", "body", "finish", "abort",  "may ", "worked out" };
+		                              "tls ", "body", "finish", "abort",  "may ", "worked out",
+		                              "open",   "shut",   "call off" };
 
 	if (text_eq(line, TEXT("finished")))
 		return false;

@@ -12,13 +12,14 @@
  *	body                       a slow body has its next span
  *	may log in | may token abc | may refused WORDS | may no token WORDS       the answer to "asks ..."
  *	worked out                 the answer to "derives ..."
+ *	open | shut                the gate of the last job (job gated a)     call off     it, too
  *	finish | abort
  * What it expects, each in its place and nothing else between:
  *	C: EHLO relay.example      a line sent                     C> first line of a write    C+ in the same write as the last
  *	sent 60000                 lines of mail data, not compared: so many octets at most, half of it at least
  *	asks to log in, asks for a token, derives 4096 (iterations)
  *	starttls, up, ready, done, closed, finished (closed once all is sent), learned keeps, learned cuts,
- *	learned no chunks
+ *	learned no chunks, gate, called off, too late
  *	a: delivered 250 2.0.0     a recipient's result: kind (delivered transient permanent unknown), code, enhanced,
  *	                           then any of: reason, stage, "untouched", "reused", "peer", and "~words" found in the reply
  *	failed FAULT: the same     (reply cut silence tls no_tls lacks no_login login login_again)
