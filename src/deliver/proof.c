@@ -7,6 +7,12 @@ static bool is_direct(const struct search *s)
 
 /* ---------------------------------------------------------------- what is demanded */
 
+/* As with all that an upstream can prove itself by: it counts where TLS is demanded. */
+static bool upstream_by_dane(const struct search *s, enum config_tls tls, bool requires_tls)
+{
+	return !is_direct(s) && s->upstream->dane && (tls_is_demanded(tls) || requires_tls);
+}
+
 void proof_prepare(const struct proof *p, struct search *s, enum config_tls tls, bool requires_tls)
 {
 	bool any = s->d->o.policy && (tls != CONFIG_TLS_NONE || requires_tls);
@@ -15,7 +21,7 @@ void proof_prepare(const struct proof *p, struct search *s, enum config_tls tls,
 		s->wants_dane = any && !p->relaxed && s->config->direct.dane;
 		s->wants_sts = any && !p->relaxed && s->config->direct.mta_sts;
 	} else {
-		s->wants_dane = any && s->upstream->dane;
+		s->wants_dane = any && upstream_by_dane(s, tls, requires_tls);
 	}
 }
 
@@ -45,12 +51,13 @@ bool proof_find(struct proof *p, struct search *s, enum config_tls tls, bool req
                 struct text server_name)
 {
 	const struct target_host *host = search_host(s);
-	bool by_policy = is_direct(s) || s->upstream->dane;
+	bool by_dane = upstream_by_dane(s, tls, requires_tls), by_policy = is_direct(s) || by_dane;
 	struct policy_facts q = {
 		.tls = tls,
-		.requires_tls = requires_tls && by_policy, /* else an upstream's name is, as the configuration has it */
+		.requires_tls = requires_tls &&
+		                by_policy, /* else an upstream's name is, as the configuration has it */
 		.tls_optional = p->relaxed,
-		.wants_dane = !is_direct(s) && s->upstream->dane,
+		.wants_dane = by_dane,
 		.mx_secure = host->is_named,
 		.domain = s->domain_policy,
 		.host = host->proof,
@@ -93,8 +100,8 @@ void proof_explain(const struct proof *p, const struct search *s, struct deliver
 
 /* ---------------------------------------------------------------- what is told */
 
-static void tell(struct proof *p, const struct search *s, enum policy_failure failure,
-                 struct ip local, struct text problem)
+static void tell(struct proof *p, const struct search *s, enum policy_failure failure, struct ip local,
+                 struct text problem)
 {
 	struct policy_report report = { .domain = s->domain,
 		                        .policy = s->domain_policy,
