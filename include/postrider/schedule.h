@@ -71,6 +71,11 @@ typedef void schedule_exposure_fn(void *owner, const struct schedule_exposure *e
 void schedule_each_exposure(struct schedule *s, schedule_exposure_fn *each, void *owner);
 const struct schedule_exposure *schedule_exposure(const struct schedule *s, struct text key);    /* NULL: none */
 
+/* What one recipient of this key waits for besides its time: a limit, a rule, a next hop that is away. A sentence into out; *until_time:
+ * when that is over, 0: not known. False: for nothing, or it is under way. */
+bool schedule_waits_for(struct schedule *s, struct id id, const struct queue_recipient *recipient, struct buf *out,
+                        int64_t *until_time);
+
 struct schedule_counts {
 	uint64_t delivered, deferred, bounced, expired, unknown_outcomes, attempts;
 	unsigned connections, destinations;

@@ -1,6 +1,7 @@
 /* Messages and recipients of the queue as JSON. */
 #include "internal.h"
 
+#include <postrider/base/auto.h>
 #include <postrider/base/time.h>
 
 const char *state_name(enum queue_state state)
@@ -16,7 +17,21 @@ const char *state_name(enum queue_state state)
 	return "unknown";
 }
 
-void add_recipient_json(struct json_writer *w, const struct envelope *e, const struct queue_recipient *r)
+/* Nothing for people to wonder about: what it waits for beyond its time. */
+static void add_wait(struct admin *a, struct json_writer *w, struct id id, const struct queue_recipient *r)
+{
+	AUTO(buf_fini) struct buf words = BUF(4096);
+	int64_t until = 0;
+
+	if (!a->options.schedule || !schedule_waits_for(a->options.schedule, id, r, &words, &until))
+		return;
+	json_put_text(w, "waits_for", buf_text(&words));
+	if (until > 0)
+		json_put_time(w, "waits_until", until);
+}
+
+void add_recipient_json(struct admin *a, struct json_writer *w, const struct envelope *e,
+                        const struct queue_recipient *r)
 {
 	const struct envelope_recipient *to = r->n < e->recipient_count ? &e->recipients[r->n] : NULL;
 
@@ -37,6 +52,8 @@ void add_recipient_json(struct json_writer *w, const struct envelope *e, const s
 		json_put_time(w, "next_attempt", r->due_time);
 	json_put_text_if(w, "remote", r->remote);
 	json_put_text(w, "key", r->key);
+	json_put_text_if(w, "via", r->via);
+	add_wait(a, w, e->id, r);
 	if (r->unknown_outcome)
 		json_put_bool(w, "unknown_outcome", true);
 	json_close_object(w);

@@ -60,7 +60,8 @@ void admin_submit(struct admin *a, struct http_exchange *x);
 void admin_act(struct admin *a, struct http_exchange *x);
 
 /* A recipient of the queue as JSON, and a message's envelope: what listing and story have in common. */
-void add_recipient_json(struct json_writer *w, const struct envelope *e, const struct queue_recipient *r);
+void add_recipient_json(struct admin *a, struct json_writer *w, const struct envelope *e,
+                        const struct queue_recipient *r);
 void add_envelope_json(struct json_writer *w, const struct queue_entry *entry);
 const char *state_name(enum queue_state state); /* "waiting" "active" "held": as selectors call them */
 

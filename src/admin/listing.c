@@ -41,7 +41,7 @@ static bool on_entry(void *owner, const struct queue_entry *entry)
 	for (size_t i = 0; i < entry->recipient_count; i++)
 		if (l->whole ||
 		    selector_takes_recipient(&l->selector, entry->envelope, &entry->recipients[i]))
-			add_recipient_json(&w, entry->envelope, &entry->recipients[i]);
+			add_recipient_json(l->op.admin, &w, entry->envelope, &entry->recipients[i]);
 	json_close_array(&w);
 	json_close_object(&w);
 	buf_add_octet(&l->line, '\n');

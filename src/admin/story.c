@@ -131,7 +131,7 @@ static bool on_entry(void *owner, const struct queue_entry *entry)
 	add_envelope_json(&w, entry);
 	json_open_array(&w, "recipients");
 	for (size_t i = 0; i < entry->recipient_count; i++)
-		add_recipient_json(&w, entry->envelope, &entry->recipients[i]);
+		add_recipient_json(s->op.admin, &w, entry->envelope, &entry->recipients[i]);
 	json_close_array(&w);
 	json_close_object(&w);
 	return true;

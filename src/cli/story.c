@@ -389,7 +389,7 @@ static enum colour put_state_words(struct buf *out, const struct recipient *r, i
 	if (text_eq(state, TEXT("held"))) {
 		buf_add(out, TEXT("HELD, until released"));
 	} else if (text_eq(state, TEXT("active"))) {
-		buf_add(out, TEXT("BEING DELIVERED"));
+		buf_add(out, member_text(r->living, "waits_for").len ? TEXT("WAITING") : TEXT("BEING DELIVERED"));
 	} else if (r->living) {
 		buf_add(out, TEXT("WAITING, next try "));
 		if (next > now)
@@ -400,6 +400,17 @@ static enum colour put_state_words(struct buf *out, const struct recipient *r, i
 		buf_add(out, TEXT("NOT TAKEN, its client keeps it"));
 	} else {
 		buf_add(out, TEXT("NOT KNOWN"));
+	}
+	if (member_text(r->living, "waits_for").len) {
+		int64_t until = cli_time(json_member(r->living, "waits_until"));
+
+		buf_add_string(out, "; waits because ");
+		buf_add(out, text_head(member_text(r->living, "waits_for"), 300));
+		if (until > now) {
+			buf_add_string(out, " (over ");
+			cli_add_when(out, until, now);
+			buf_add_octet(out, ')');
+		}
 	}
 	if (json_as_bool(json_member(r->living, "unknown_outcome")))
 		buf_add(out, TEXT("; may have been delivered (unknown_outcome)"));

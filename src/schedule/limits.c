@@ -193,7 +193,9 @@ static struct limit *limit_get(struct schedule *s, enum limit_level level, struc
 
 static bool is_worth_nothing(struct limit *l, int64_t now)
 {
-	if (l->users || l->slow_until_at > now || l->suspended_until_at || now - l->unused_since_at < KEPT_MS)
+	if (l->users || l->slow_until_at > now || l->suspended_until_at)
+		return false;
+	if (!window_is_fresh(&l->window) && now - l->unused_since_at < KEPT_MS)
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(l->spared); i++)
 		if (l->spared[i].until_at > now)

@@ -337,6 +337,35 @@ void schedule_each_destination(struct schedule *s, schedule_destination_fn *each
 	}
 }
 
+static bool is_under_way(const struct destination *d, struct id id, uint32_t n)
+{
+	struct map_item *item = map_find(&d->tasks, id_key(&id));
+	const struct task *t = item ? CONTAINER_OF(item, const struct task, by_id) : NULL;
+
+	return t && (t->state == TASK_IN_FLIGHT || t->state == TASK_SETTLING) && task_holds(t, n);
+}
+
+bool schedule_waits_for(struct schedule *s, struct id id, const struct queue_recipient *recipient, struct buf *out,
+                        int64_t *until_time)
+{
+	struct destination *d = destination_find(s, recipient->key);
+	int64_t until = 0;
+	bool binds = false;
+
+	if (!d || recipient->state == QUEUE_HELD || is_under_way(d, id, recipient->n))
+		return false;
+	if (destination_is_suspended(d)) {
+		buf_add_format(out, "%.*s could not be reached: ", TEXT_ARGS(d->by_key.key));
+		buf_add(out, d->failure.reply);
+		*until_time = wall_time(s, d->suspended_until_at);
+		return true;
+	}
+	for (LIST_EACH(it, &d->shares))
+		binds = binds || share_binding(LIST_ITEM(it, struct share, link), out, &until);
+	*until_time = wall_time(s, until);
+	return binds;
+}
+
 struct schedule_counts schedule_count(const struct schedule *s)
 {
 	struct schedule_counts counts = s->counts;

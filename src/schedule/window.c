@@ -18,6 +18,11 @@ void window_init(struct window *w, int64_t now_at)
 		              .ramp_at = INT64_MIN };
 }
 
+bool window_is_fresh(const struct window *w)
+{
+	return w->probing && w->size == WINDOW_FIRST && w->ramp_at == INT64_MIN && w->ceiling == 0;
+}
+
 static unsigned ramp(const struct window *w, int64_t now_at)
 {
 	int64_t steps;

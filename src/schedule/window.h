@@ -28,6 +28,8 @@ struct window {
 #define WINDOW_FIRST 5
 
 void window_init(struct window *w, int64_t now_at);
+/* It has learnt nothing that is worth keeping. */
+bool window_is_fresh(const struct window *w);
 /* How many connections there may be now: 1 .. most. */
 unsigned window_size(const struct window *w, unsigned most, int64_t now_at);
 /* When a larger window is allowed by the ramp alone; INT64_MAX: it does not hold it back. */
