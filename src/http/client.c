@@ -109,8 +109,16 @@ static void on_head(void *owner)
 	int status = http_parser_status(c->parser);
 	struct text type = http_parser_field(c->parser, TEXT("Content-Type"));
 
-	if (status < 200)
-		return; /* 100: go on, which we do anyway */
+	/* status-code = 3DIGIT; those that are not 1xx to 5xx are none (RFC 9110 section 15) */
+	if (status < 100 || status > 599) {
+		http_call_end(c, ERR_SYNTAX, TEXT("a status that is none"));
+		return;
+	}
+	if (status <
+	    200) { /* 100: go on, which we do anyway. It ends with its head, whatever it says (section 15.2) */
+		http_parser_skip_body(c->parser);
+		return;
+	}
 	c->has_answer = true;
 	c->step = HTTP_STEP_BODY;
 	if (c->is_head)
