@@ -2,7 +2,7 @@
  *
  *   draft.c    a message on its way in: memory, or a spool file
  *   accept.c   from a draft to an operation, and from its commit to on_decided and on_fresh
- *   through.c  entries that are decided by their settle, before or without a commit
+ *   through.c  entries that are decided by their settle, before or without a commit; through_store.c when they need one
  *   settle.c   outcomes, claims: operations
  *   writer.c   groups of operations as jobs of the writer lane; what a full or failed disk does to a group
  *   group.c    one transaction of the writer
