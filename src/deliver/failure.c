@@ -12,6 +12,8 @@ static unsigned weigh(const struct deliver_result *r)
 	case REASON_TLS:
 	case REASON_TLS_POLICY:
 		return 40;
+	case REASON_AUTH:
+		return 38;
 	case REASON_PROTOCOL:
 		return 35;
 	case REASON_TIMEOUT:

@@ -335,6 +335,29 @@ static void the_next_host_may_know_us(void **state)
 	end_world(&w);
 }
 
+/* Of two hosts that both fail the one that was spoken to says more. */
+static void what_the_login_lacks_is_told_before_what_cannot_be_reached(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+
+	(void)state;
+	relay_world_open(&w, 16,
+	                 YAML_HEAD
+	                 "upstreams: {next: {hosts: [\"10.0.0.1:25\", \"10.0.0.2:25\"], tls: require, "
+	                 "username: app, password: right one}}\nroutes: [{to: any, via: next}]\n" YAML_RETRY,
+	                 NULL);
+	p = next_hop(&w, OFFERS("GSSAPI NTLM") "C: QUIT\nS: 221 bye\n");
+	relay_world_send(&w, "a@example.com", "b@example.net", SMALL);
+	relay_world_await(&w, "deferred", 1, 20000);
+	assert_true(relay_world_said(
+		&w, "the host offers GSSAPI NTLM; what is configured can do SCRAM-SHA-256-PLUS, "));
+	assert_int_equal(logins_at(p), 0);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
 /* And when three do not know it, the third is not asked: two refusals are all there may be. */
 static void a_third_host_is_not_asked(void **state)
 {
@@ -450,6 +473,7 @@ int main(void)
 		cmocka_unit_test(an_upstream_that_wants_a_login_is_a_fault_of_ours),
 		cmocka_unit_test(another_routes_login_goes_on),
 		cmocka_unit_test(the_next_host_may_know_us),
+		cmocka_unit_test(what_the_login_lacks_is_told_before_what_cannot_be_reached),
 		cmocka_unit_test(a_third_host_is_not_asked),
 		cmocka_unit_test(the_next_mechanism_on_another_connection),
 		cmocka_unit_test(an_upstream_that_cannot_tell_now_is_asked_again),
