@@ -6,6 +6,7 @@
 #include <postrider/mail/body_source.h>
 #include <postrider/smtp/ehlo.h>
 
+#include "gate.h"
 #include "parameters.h"
 #include "results.h"
 
@@ -255,73 +256,6 @@ static void cut_body(struct session *s, struct transaction *t, enum err err)
 	session_end(s, SESSION_END_ABORT, "the mail data could not be finished", NULL);
 }
 
-/* ---------------------------------------------------------------- what may hold the end back */
-
-/* Asked for as soon as the host takes the mail data: it leaves meanwhile, all but its end. */
-static void ask_gate(struct session *s, struct transaction *t)
-{
-	if (!t->job->gated || t->gate_asked)
-		return;
-	t->gate_asked = true;
-	s->o.out->gate(s->o.owner, t->job);
-}
-
-static bool may_end(const struct transaction *t)
-{
-	return !t->job->gated || t->gate_open;
-}
-
-static struct transaction *transaction_of(struct session *s, const struct deliver_job *job)
-{
-	return s->slots[0].job == job ? &s->slots[0] : s->slots[1].job == job ? &s->slots[1] : NULL;
-}
-
-void transactions_open_gate(struct session *s, const struct deliver_job *job, bool may)
-{
-	struct transaction *t = transaction_of(s, job);
-
-	if (!t)
-		return;
-	t->gate_open = may;
-	t->gate_shut = !may;
-}
-
-bool transactions_call_off(struct session *s, const struct deliver_job *job)
-{
-	struct transaction *t = transaction_of(s, job);
-
-	if (t && t->body == BODY_SENT && !t->lone_dot)
-		return false;
-	if (t)
-		t->called_off = true;
-	return true;
-}
-
-/* The connection goes with it where the host has heard of it already: that the other job in hand is none of it is told by its
- * result. */
-static void stop_short(struct session *s, struct transaction *t)
-{
-	bool shut = t->gate_shut, begun = t->begun;
-	struct deliver_result r;
-
-	session_say(s, shut ? "it could not be noted on disk that the message may be delivered from now on"
-	                    : "called off: whoever sent it waits no longer");
-	r = result_own(s, DELIVER_TRANSIENT, shut ? REASON_SPOOL : REASON_TIMEOUT, STAGE_DATA,
-	               shut ? "4.3.0" : "4.4.7");
-	if (begun)
-		outbox_drop(s->o.outbox);
-	result_give_all(s, t, &r);
-	if (begun)
-		session_end(s, SESSION_END_CUT, "the connection was given up for another message", NULL);
-	else
-		transaction_finish_first(s);
-}
-
-static bool is_to_stop(const struct transaction *t)
-{
-	return t->job && (t->called_off || t->gate_shut) && t->body != BODY_SENT;
-}
-
 /* ---------------------------------------------------------------- mail data, and its end */
 
 /* The final dot is in the outbox. */
@@ -335,7 +269,7 @@ static void pump_data(struct session *s, struct transaction *t)
 {
 	enum err err = mail_data_send(&t->data, s->o.outbox, s->o.out->unsent, s->o.owner);
 
-	if (!err && !may_end(t))
+	if (!err && !gate_lets_end(t))
 		return;
 	if (!err)
 		err = mail_data_end(&t->data, s->o.outbox);
@@ -352,7 +286,7 @@ static bool open_chunk(struct session *s, struct transaction *t)
 {
 	if (t->in_chunk)
 		return true;
-	if ((!pipelines(s) && t->answered != t->sent) || (t->sent == step_dot(t) && !may_end(t)))
+	if ((!pipelines(s) && t->answered != t->sent) || (t->sent == step_dot(t) && !gate_lets_end(t)))
 		return false;
 	mail_data_open_chunk(&t->data, s->o.outbox);
 	t->in_chunk = true;
@@ -422,7 +356,7 @@ static bool may_announce(const struct session *s)
 		return false;
 	if (!t->job)
 		return true;
-	return !s->slots[1].job && joins(s) && !is_to_stop(t) && t->begun && !t->chunks && t->sent > step_data(t) &&
+	return !s->slots[1].job && joins(s) && !gate_stops(t) && t->begun && !t->chunks && t->sent > step_data(t) &&
 	       !t->lone_dot && mail_data_left(&t->data) <= TRANSACTION_NEAR_END_BYTES;
 }
 
@@ -438,13 +372,13 @@ static void advance_first(struct session *s)
 {
 	struct transaction *t = &s->slots[0];
 
-	while (t->job && (t->failed_here || is_to_stop(t))) {
+	while (t->job && (t->failed_here || gate_stops(t))) {
 		if (!s->in_later) {
 			s->o.out->later(s->o.owner);
 			return;
 		}
-		if (is_to_stop(t)) {
-			stop_short(s, t);
+		if (gate_stops(t)) {
+			gate_stop_short(s, t);
 		} else {
 			decide_refused(s, t);
 			transaction_finish_first(s);
@@ -455,7 +389,7 @@ static void advance_first(struct session *s)
 	send_envelope(s, t);
 	begin_chunks(s, t);
 	if (t->body == BODY_STREAMING)
-		ask_gate(s, t);
+		gate_ask(s, t);
 	if (t->body == BODY_STREAMING && !t->body_waits) {
 		announce(s);
 		pump(s, t);
@@ -477,7 +411,7 @@ void transactions_advance(struct session *s)
 	if (s->phase == SESSION_UP && s->slots[0].job && !s->slots[0].begun)
 		advance_first(s);
 	if (s->phase == SESSION_UP && second->job && !second->failed_here &&
-	    !is_to_stop(second) && transaction_dot_is_out(&s->slots[0]) && !s->slots[0].lone_dot && !s->slots[0].chunks && joins(s))
+	    !gate_stops(second) && transaction_dot_is_out(&s->slots[0]) && !s->slots[0].lone_dot && !s->slots[0].chunks && joins(s))
 		send_envelope(s, second);
 }
 
