@@ -343,7 +343,6 @@ static void every_damaged_octet_is_found(void **state)
 {
 	struct row_key key;
 	struct buf b = BUF(8192);
-	uint64_t number;
 	struct due_row due;
 	struct file_row file = { other_id, 123456 };
 	struct aside_row aside = { 5, LIT("its record is damaged"), LIT("\0\1\2") };
