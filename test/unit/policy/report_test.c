@@ -229,8 +229,10 @@ static void nobody_is_led_to_our_own_network(void **state)
 	                 "_smtp._tls.example.com. 300 TXT \"v=TLSRPTv1; rua=https://in.example.net/,"
 	                 "https://127.0.0.1/\"\nin.example.net. 300 A 10.0.0.1\n");
 	note(w, "example.com", POLICY_SUCCEEDED);
-	run_to(w, 24);
-	assert_int_equal(w->net.warnings, 1);
+	for (unsigned i = 0; i < 60 && sim_names_queries(w->net.names) == 0; i++)
+		sim_run(w->net.sim, 30 * MINUTE_MS);
+	sim_run(w->net.sim, 10 * MINUTE_MS);
+	assert_int_equal(w->net.warnings, 1); /* at once: another try would lead there too */
 	assert_int_equal(w->net.site.accepted, 0);
 }
 

@@ -101,6 +101,32 @@ static void large_policies_make_room_by_their_octets(void **state)
 	sts_cache_fini(&c);
 }
 
+static void a_policy_that_grows_makes_room_and_stays(void **state)
+{
+	struct sts_cache c;
+	struct sts_entry *first;
+	char name[32];
+	size_t large = 0;
+
+	(void)state;
+	sts_cache_init(&c, 1, NULL, NULL);
+	first = put(&c, "first.example", DAY_MS, NOW); /* the least recently used */
+	for (unsigned i = 0; c.bytes + large <= STS_POLICY_BYTES_MAX; i++) {
+		struct sts_entry *e;
+
+		snprintf(name, sizeof(name), "d%u.example", i);
+		e = sts_cache_get(&c, text_from(name), NOW);
+		sts_cache_set(&c, e, policy_with(sts_entry_name(e), DAY_MS, STS_MX_MAX), NOW);
+		large = policy_domain_bytes(e->policy);
+	}
+	assert_true(has(&c, "d0.example"));
+	sts_cache_set(&c, first, policy_with(sts_entry_name(first), DAY_MS, STS_MX_MAX), NOW);
+	assert_true(has(&c, "first.example"));
+	assert_false(has(&c, "d0.example"));
+	assert_true(c.bytes <= STS_POLICY_BYTES_MAX);
+	sts_cache_fini(&c);
+}
+
 static void domains_without_a_policy_push_out_none_with_one(void **state)
 {
 	struct sts_cache c;
@@ -271,6 +297,7 @@ int main(void)
 		cmocka_unit_test(names_are_found_in_any_case),
 		cmocka_unit_test(the_policy_that_was_used_least_recently_makes_room),
 		cmocka_unit_test(large_policies_make_room_by_their_octets),
+		cmocka_unit_test(a_policy_that_grows_makes_room_and_stays),
 		cmocka_unit_test(domains_without_a_policy_push_out_none_with_one),
 		cmocka_unit_test(who_is_being_asked_stays),
 		cmocka_unit_test(a_policy_is_due_before_it_ends),
