@@ -124,7 +124,7 @@ def compare(what, ways, delay, messages, times):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="fewer messages, one turn each")
-    messages, times = (400, 1) if parser.parse_args().short else (2000, 5)
+    messages, times = (400, 1) if parser.parse_args().short else (1000, 5)
     for delay in (0, 20):
         compare("hand_over", [("store", "lazy"), ("through", "lazy"), ("through_or_store", "lazy")], delay, messages, times)
     for delay in (0, 20):

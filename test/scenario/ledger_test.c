@@ -371,6 +371,27 @@ static void same_host_waits_for_the_same_host(void **state)
 	end_peers(&w, one, two);
 }
 
+/* An attempt that never came to the envelope says nothing of what an earlier one left. */
+static void a_host_that_is_away_ends_no_doubt(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *one, *two;
+
+	(void)state;
+	relay_world_open(&w, 65, YAML_LEDGER(""), NULL);
+	send_in_doubt(&w, &one, &two);
+	assert_int_equal(sim_set_reach(w.sim, NEXT_HOP, SIM_REFUSED), ERR_OK);
+	assert_int_equal(sim_set_reach(w.sim, OTHER_HOST, SIM_REFUSED), ERR_OK);
+	sim_run(w.sim, 3 * MINUTE_MS);
+	struct look l = first_row(&w);
+
+	assert_true(l.recipient.attempts >= 2);
+	assert_int_equal(l.recipient.reason, REASON_CONNECT);
+	assert_true(l.recipient.unknown_outcome);
+	assert_string_equal(l.remote, "10.0.0.1 [10.0.0.1]:25");
+	end_peers(&w, one, two);
+}
+
 static void on_acted(void *owner, enum err err)
 {
 	assert_int_equal(err, ERR_OK);
@@ -478,6 +499,7 @@ int main(void)
 		cmocka_unit_test(a_crash_leaves_what_the_ledger_says),
 		cmocka_unit_test(retry_goes_to_any_host),
 		cmocka_unit_test(same_host_waits_for_the_same_host),
+		cmocka_unit_test(a_host_that_is_away_ends_no_doubt),
 		cmocka_unit_test(hold_waits_for_a_person),
 		cmocka_unit_test(hold_holds_what_a_crash_left_in_doubt),
 		cmocka_unit_test(without_its_line_nothing_leaves),
