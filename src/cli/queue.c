@@ -111,6 +111,9 @@ static void put_why(struct cli *cli, const struct json *recipient)
 		buf_add(&why, TEXT(": "));
 	if (!text_eq(reason, reply))
 		buf_add(&why, reply);
+	/* what was never tried has a cause as well */
+	if (why.len == 0)
+		buf_add(&why, json_as_text(json_member(recipient, "waits_for")));
 	if (why.len == 0)
 		buf_add(&why, TEXT("not tried yet"));
 	cli_put_cut(cli, buf_text(&why), why_columns(cli));
