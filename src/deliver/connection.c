@@ -1,49 +1,10 @@
-/* A deliver_connection: addresses are searched for and tried until a client comes up; then it carries jobs.
- * All steps run from step_later: nothing is called back from inside deliver_open. */
-#include "internal.h"
-
-#include <assert.h>
+#include "connection.h"
 
 #include <postrider/mail/body_source.h>
 
-#include "client.h"
 #include "hints.h"
-#include "login.h"
-#include "proof.h"
-#include "search.h"
 
 #define V4_FIRST_MS (10 * MINUTE_MS)
-
-struct deliver_connection {
-	struct list link; /* in deliver->connections */
-	struct deliver *d;
-	const struct config *config; /* referenced: target, way and time-outs are of it */
-	const struct config_way *way;
-	const struct config_upstream *upstream;
-	enum config_tls tls;
-	bool verifies; /* an upstream's hosts have to prove their names */
-	struct proof proof;
-	struct deliver_needs needs;
-	struct ip spared_sources[4];
-	unsigned spared_source_count;
-	const struct deliver_events *events;
-	void *owner;
-
-	struct search search; /* its place is being tried, or in use */
-	struct login login;
-	bool no_tls, no_ehlo; /* what that is to be tried without */
-	bool once_more;       /* it is to be tried again */
-	struct io_later step;
-	struct client *client;
-	unsigned sent_count;
-	bool client_failed; /* it has said so, and ends by itself */
-	bool v6_failed;     /* no connection to an IPv6 address */
-	bool was_up, aborting, outdated;
-	struct deliver_job *orphan; /* given when the connection had just ended */
-	struct buf hint;            /* what was said, with what may help */
-};
-
-static void step_later(struct deliver_connection *c);
 
 static bool is_direct(const struct deliver_connection *c)
 {
@@ -53,11 +14,6 @@ static bool is_direct(const struct deliver_connection *c)
 static const struct config_timeouts *timeouts(const struct deliver_connection *c)
 {
 	return is_direct(c) ? &c->config->direct.timeouts : &c->upstream->timeouts;
-}
-
-static const struct ip_port *address(const struct deliver_connection *c)
-{
-	return &c->search.at.address;
 }
 
 /* ---------------------------------------------------------------- the end */
@@ -110,8 +66,9 @@ static void end(struct deliver_connection *c)
 
 static void add_times(const struct deliver_connection *c, struct deliver_result *r)
 {
-	const int32_t parts[] = { r->ms.dns,  r->ms.connect,  r->ms.tls,
-		                  r->ms.auth, r->ms.envelope, r->ms.data };
+	const int32_t parts[] = {
+		r->ms.dns, r->ms.connect, r->ms.tls, r->ms.auth, r->ms.envelope, r->ms.data
+	};
 
 	(void)c;
 	r->ms.total = 0;
@@ -119,7 +76,7 @@ static void add_times(const struct deliver_connection *c, struct deliver_result 
 		r->ms.total += MAX(parts[i], 0);
 }
 
-static void describe(const struct deliver_connection *c, struct deliver_result *r)
+void connection_describe(const struct deliver_connection *c, struct deliver_result *r)
 {
 	r->mx = search_host(&c->search)->name;
 	if (!r->reused) {
@@ -146,7 +103,7 @@ static bool requires_tls(const struct deliver_connection *c)
  * IPv4 goes first for a while, everywhere. A connection over IPv6 ends that. */
 static void learn_family(struct deliver_connection *c)
 {
-	if (address(c)->ip.family == IP_V6)
+	if (connection_address(c)->ip.family == IP_V6)
 		c->d->v4_first_until_at = 0;
 	else if (c->v6_failed)
 		c->d->v4_first_until_at = io_now_at(c->d->o.io) + V4_FIRST_MS;
@@ -162,14 +119,15 @@ static void on_up(void *owner)
 	c->was_up = true;
 	login_succeeded(&c->login);
 	learn_family(c);
-	hosts_heal(&d->hosts, address(c));
+	hosts_heal(&d->hosts, connection_address(c));
 	if (c->no_tls)
-		hosts_mark(&d->hosts, address(c), HOST_NO_TLS, now);
+		hosts_mark(&d->hosts, connection_address(c), HOST_NO_TLS, now);
 	if (c->no_ehlo)
-		hosts_mark(&d->hosts, address(c), HOST_NO_EHLO, now);
+		hosts_mark(&d->hosts, connection_address(c), HOST_NO_EHLO, now);
 	if (d->counters && client_tls(c->client)->by)
 		d->counters->tls_sessions_out[proof_by(&c->proof, client_tls(c->client)->by) - 1]++;
-	proof_tell_up(&c->proof, &c->search, c->client, c->no_tls || (hosts_marks(&d->hosts, address(c), now) & HOST_NO_TLS));
+	proof_tell_up(&c->proof, &c->search, c->client,
+	              c->no_tls || (hosts_marks(&d->hosts, connection_address(c), now) & HOST_NO_TLS));
 }
 
 static void on_ready(void *owner)
@@ -184,9 +142,12 @@ static void on_result(void *owner, struct deliver_job *job, size_t index, struct
 	struct deliver_connection *c = owner;
 	char enhanced[REPLY_ENHANCED_MAX];
 
-	describe(c, r);
+	connection_describe(c, r);
 	login_defer(&c->login, r, enhanced);
-	hint_add(&c->hint, &(struct hint_place){ c->upstream, address(c)->port, c->tls, c->login.session.login }, r);
+	hint_add(&c->hint,
+	         &(struct hint_place){ c->upstream, connection_address(c)->port, c->tls,
+	                               c->login.session.login },
+	         r);
 	c->events->on_result(c->owner, c, job, index, r);
 }
 
@@ -201,11 +162,11 @@ static void on_learned(void *owner, enum session_lesson lesson)
 {
 	struct deliver_connection *c = owner;
 
-	static const enum host_mark marks[] = { [SESSION_KEEPS] = HOST_KEEPS,
-		                                [SESSION_CUTS] = HOST_CUTS,
-		                                [SESSION_NO_CHUNKS] = HOST_NO_CHUNKS };
+	static const enum host_mark marks[] = {
+		[SESSION_KEEPS] = HOST_KEEPS, [SESSION_CUTS] = HOST_CUTS, [SESSION_NO_CHUNKS] = HOST_NO_CHUNKS
+	};
 
-	hosts_mark(&c->d->hosts, address(c), marks[lesson], io_now_at(c->d->o.io));
+	hosts_mark(&c->d->hosts, connection_address(c), marks[lesson], io_now_at(c->d->o.io));
 }
 
 static void on_gate(void *owner, struct deliver_job *job)
@@ -239,25 +200,28 @@ static void on_failed(void *owner, enum session_fault fault, struct deliver_resu
 
 	if (c->aborting)
 		return;
-	describe(c, r);
+	connection_describe(c, r);
 	if (fault == SESSION_TLS || fault == SESSION_NO_TLS) {
 		proof_tell_failed(&c->proof, &c->search, fault, client_tls_fault(c->client), r);
 		proof_explain(&c->proof, &c->search, r, &words);
 	}
-	hint_add(&c->hint, &(struct hint_place){ c->upstream, address(c)->port, c->tls, c->login.session.login }, r);
+	hint_add(&c->hint,
+	         &(struct hint_place){ c->upstream, connection_address(c)->port, c->tls,
+	                               c->login.session.login },
+	         r);
 	login_drop_question(&c->login);
 	failure_note(&c->search.failure, r);
 	if (fault == SESSION_LOGIN && c->login.session.refused >= SESSION_REFUSALS_MAX)
 		search_give_up(&c->search); /* the next host would be one try too many */
-	c->v6_failed |= r->stage == STAGE_CONNECT && address(c)->ip.family == IP_V6;
+	c->v6_failed |= r->stage == STAGE_CONNECT && connection_address(c)->ip.family == IP_V6;
 	if (!may_do_without(c, fault, r)) {
 		/* what it does not do for this message it may do for others */
 		if (!r->lacking && r->reason != REASON_AUTH)
-			hosts_mark(&c->d->hosts, address(c), HOST_FAILING, io_now_at(c->d->o.io));
+			hosts_mark(&c->d->hosts, connection_address(c), HOST_FAILING, io_now_at(c->d->o.io));
 		c->no_tls = c->no_ehlo = false;
 	}
 	c->client_failed = true;
-	step_later(c);
+	connection_step_later(c);
 }
 
 static void on_closed(void *owner)
@@ -325,7 +289,7 @@ static struct ip source_for(struct deliver_connection *c, enum ip_family family)
 
 static struct session_options session_options(struct deliver_connection *c)
 {
-	unsigned marks = hosts_marks(&c->d->hosts, address(c), io_now_at(c->d->o.io));
+	unsigned marks = hosts_marks(&c->d->hosts, connection_address(c), io_now_at(c->d->o.io));
 
 	return (struct session_options){
 		.helo = c->way->helo,
@@ -359,8 +323,9 @@ static const struct tls_expectation *expectation(const struct deliver_connection
 {
 	const struct policy_demand *demand = &c->proof.demand;
 
-	return demand->expect.proof != TLS_PROOF_CONTEXT ? &demand->expect
-	                                                 : tls_choice_expects(&c->d->tls, c->upstream, demand->tls);
+	return demand->expect.proof != TLS_PROOF_CONTEXT
+	               ? &demand->expect
+	               : tls_choice_expects(&c->d->tls, c->upstream, demand->tls);
 }
 
 static void connect_to(struct deliver_connection *c)
@@ -368,9 +333,9 @@ static void connect_to(struct deliver_connection *c)
 	const struct target_host *host = search_host(&c->search);
 	struct client_options o = {
 		.io = c->d->o.io,
-		.to = *address(c),
+		.to = *connection_address(c),
 		.unix_path = host->unix_path,
-		.source = source_for(c, address(c)->ip.family),
+		.source = source_for(c, connection_address(c)->ip.family),
 		.server_name = c->proof.demand.server_name,
 		.tls = tls_choose(&c->d->tls, c->upstream, c->proof.demand.tls, c->verifies),
 		.expect = expectation(c),
@@ -393,15 +358,15 @@ static void connect_to(struct deliver_connection *c)
 	if (host->unix_path.len)
 		buf_add(&where, text_head(host->unix_path, 108));
 	else
-		ip_port_add(&where, *address(c));
-	c->v6_failed |= address(c)->ip.family == IP_V6;
+		ip_port_add(&where, *connection_address(c));
+	c->v6_failed |= connection_address(c)->ip.family == IP_V6;
 	if (err == ERR_BUSY || err == ERR_NOMEM)
 		search_give_up(&c->search); /* it is us: the next one would fail alike */
 	search_note(&c->search, DELIVER_TRANSIENT,
 	            err == ERR_BUSY || err == ERR_NOMEM ? REASON_OTHER : REASON_CONNECT,
 	            err == ERR_BUSY ? "4.3.2" : "4.4.1", "%.*s (%.*s): %s", TEXT_ARGS(host->name),
 	            TEXT_ARGS(buf_text(&where)), err_text(err));
-	step_later(c);
+	connection_step_later(c);
 }
 
 /* ---------------------------------------------------------------- the next step */
@@ -411,17 +376,18 @@ static bool passes_over(struct deliver_connection *c)
 {
 	struct text host = search_host(&c->search)->name;
 
-	if (!needs_except_meets(&c->needs.except, *address(c))) {
+	if (!needs_except_meets(&c->needs.except, *connection_address(c))) {
 		search_note(&c->search, DELIVER_TRANSIENT, REASON_OTHER, "4.4.4",
 		            "there is no other host: a rule on replies passes over %.*s", TEXT_ARGS(host));
 		return true;
 	}
-	if (needs_only_meets(&c->needs.only, host, *address(c)))
+	if (needs_only_meets(&c->needs.only, host, *connection_address(c)))
 		return false;
 	search_skip_host(&c->search);
-	search_note(&c->search, DELIVER_TRANSIENT, REASON_UNKNOWN_OUTCOME, "4.4.0",
-	            "%.*s is passed over: another host may have the message already, and its route wants no other (unknown: same-host)",
-	            TEXT_ARGS(host));
+	search_note(
+		&c->search, DELIVER_TRANSIENT, REASON_UNKNOWN_OUTCOME, "4.4.0",
+		"%.*s is passed over: another host may have the message already, and its route wants no other (unknown: same-host)",
+		TEXT_ARGS(host));
 	return true;
 }
 
@@ -432,11 +398,11 @@ static void on_next(void *owner, bool found)
 	if (c->aborting || !found)
 		end(c);
 	else if (passes_over(c))
-		step_later(c);
+		connection_step_later(c);
 	else if (proof_find(&c->proof, &c->search, c->tls, requires_tls(c), server_name(c)))
 		connect_to(c);
 	else
-		step_later(c);
+		connection_step_later(c);
 }
 
 /* Nobody is asked what is known: this login failed lately. */
@@ -473,7 +439,7 @@ static void on_step(void *owner)
 		search_next(&c->search, on_next, c);
 }
 
-static void step_later(struct deliver_connection *c)
+void connection_step_later(struct deliver_connection *c)
 {
 	io_later_run(c->d->o.io, &c->step, on_step, c);
 }
@@ -523,105 +489,7 @@ enum err deliver_open(struct deliver *d, const struct deliver_target *target,
 	c->events = events;
 	c->owner = owner;
 	list_append(&d->connections, &c->link);
-	step_later(c);
+	connection_step_later(c);
 	*out = c;
 	return ERR_OK;
-}
-
-bool deliver_is_ready(const struct deliver_connection *c)
-{
-	return c->client && c->was_up && !c->aborting && session_is_ready(client_session(c->client));
-}
-
-void deliver_send(struct deliver_connection *c, struct deliver_job *job)
-{
-	struct session *s;
-
-	c->sent_count++;
-	if (!deliver_is_ready(c)) {
-		assert(c->was_up && !c->orphan);
-		c->orphan = job;
-		step_later(c);
-		return;
-	}
-	s = client_session(c->client);
-	if (c->d->counters && c->sent_count > 1)
-		c->d->counters->delivery_connections_reused++;
-	session_send(s, job);
-	if (c->outdated)
-		session_finish(s);
-}
-
-bool deliver_meets(const struct deliver_connection *c, const struct deliver_needs *needs)
-{
-	return c->client && c->was_up && (!c->proof.relaxed || needs->tls_optional) &&
-	       needs_except_meets(&needs->except, *address(c)) &&
-	       needs_only_meets(&needs->only, search_host(&c->search)->name, *address(c)) &&
-	       session_meets(client_session(c->client), needs);
-}
-
-struct deliver_limits deliver_limits(const struct deliver_connection *c)
-{
-	if (!c->client || !c->was_up)
-		return (struct deliver_limits){ SIZE_MAX, SIZE_MAX, SIZE_MAX };
-	return client_session(c->client)->limits;
-}
-
-size_t deliver_hosts(const struct deliver_connection *c, struct text *out, size_t max)
-{
-	size_t count = MIN(c->search.hosts.count, max);
-
-	for (size_t i = 0; i < count; i++)
-		out[i] = c->search.hosts.items[i].name;
-	return count;
-}
-
-size_t deliver_in_flight(const struct deliver_connection *c)
-{
-	size_t orphans = c->orphan ? 1 : 0;
-
-	return orphans + (c->client && c->was_up ? transactions_in_hand(client_session(c->client)) : 0);
-}
-
-void deliver_describe(const struct deliver_connection *c, struct deliver_result *out)
-{
-	*out = (struct deliver_result){ .ms = EVENT_MS_NONE };
-	client_describe(c->client, out);
-	describe(c, out);
-}
-
-unsigned deliver_sent_count(const struct deliver_connection *c)
-{
-	return c->sent_count;
-}
-
-struct ip_port deliver_remote(const struct deliver_connection *c, struct text *host)
-{
-	*host = search_host(&c->search)->name;
-	return *address(c);
-}
-
-void deliver_open_gate(struct deliver_connection *c, struct deliver_job *job, bool may)
-{
-	if (c->client && c->was_up)
-		session_open_gate(client_session(c->client), job, may);
-}
-
-bool deliver_call_off(struct deliver_connection *c, struct deliver_job *job)
-{
-	return c->orphan == job || !c->client || session_call_off(client_session(c->client), job);
-}
-
-void deliver_finish(struct deliver_connection *c)
-{
-	if (c->was_up && c->client)
-		session_finish(client_session(c->client));
-	else if (!c->was_up)
-		deliver_abort(c);
-}
-
-void deliver_abort(struct deliver_connection *c)
-{
-	c->aborting = true;
-	step_later(c);
 }
