@@ -8,9 +8,9 @@ void complete(struct load *load); /* host name, helo, names of listeners, upstre
 /* complete_out.c */
 void complete_upstreams(struct load *load); /* helo, secrets, what they have from `limits.any` and `retry` */
 void complete_direct(struct load *load);
-void complete_ways(struct load *load);  /* behind the routes' upstreams: how each route's mail leaves */
+void complete_ways(struct load *load);   /* behind the routes' upstreams: how each route's mail leaves */
 void complete_fields(struct load *load); /* what routes ask for */
-void complete_rules(struct load *load); /* behind the upstreams */
-void check(struct load *load);    /* errors and warnings */
+void complete_rules(struct load *load);  /* behind the upstreams */
+void check(struct load *load);           /* errors and warnings */
 
 #endif

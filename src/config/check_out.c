@@ -56,10 +56,11 @@ static void check_token_url(struct load *load, const struct config_upstream *u)
 		              load_error(load, spot_of(load, u, "oauth2.token_url"), "the token_url %s", why),
 		              "a URL such as https://login.example.com/token");
 	else if (!url.is_https && !ip_is_loopback(url.ip))
-		load_expected(load,
-		              load_error(load, spot_of(load, u, "oauth2.token_url"),
-		                         "the token_url would send secrets over the network in clear"),
-		              "https://, or http:// to an address of this machine: http://127.0.0.1:9000/token");
+		load_expected(
+			load,
+			load_error(load, spot_of(load, u, "oauth2.token_url"),
+		                   "the token_url would send secrets over the network in clear"),
+			"https://, or http:// to an address of this machine: http://127.0.0.1:9000/token");
 }
 
 static void check_oauth2(struct load *load, const struct config_upstream *u)

@@ -288,7 +288,8 @@ static void complete_route(struct load *load, struct config_route *route, size_t
 void complete_ways(struct load *load)
 {
 	struct config *config = &load->snapshot->config;
-	struct config_way *ways = load_keep(load, (config->routes.count + config->rules.count + 1) * sizeof(*ways));
+	struct config_way *ways =
+		load_keep(load, (config->routes.count + config->rules.count + 1) * sizeof(*ways));
 	size_t count = 0;
 
 	for (size_t i = 0; ways && i < config->routes.count; i++) {
@@ -344,7 +345,8 @@ static const struct config_way *upstream_way(struct load *load, const struct con
 	struct config_ways *ways = &load->snapshot->config.ways;
 	const struct config_route route = { .via = CONFIG_VIA_UPSTREAM, .upstream = upstream };
 
-	return ways->items ? share_way((struct config_way *)ways->items, &ways->count, way_of(load, &route)) : NULL;
+	return ways->items ? share_way((struct config_way *)ways->items, &ways->count, way_of(load, &route))
+	                   : NULL;
 }
 
 void complete_rules(struct load *load)

@@ -52,8 +52,8 @@ struct pairs {
 enum key_flag {
 	KEY_NEEDED = 1, /* no default: must be written */
 	KEY_SECRET = 2,
-	KEY_FILES = 8, /* is done with when the files have been read: never bound */
-	KEY_NEVER = 4, /* a duration that may be `never` */
+	KEY_FILES = 8,       /* is done with when the files have been read: never bound */
+	KEY_NEVER = 4,       /* a duration that may be `never` */
 	KEY_LOGIN_NAME = 16, /* the username of a struct config_login: a secret where it has no shown_name */
 };
 
@@ -108,10 +108,10 @@ static inline bool key_is_bound(const struct key *key)
 
 /* ---------------------------------------------------------------- types (value.c) */
 
-extern const struct type type_text, type_path, type_bool, type_number, type_port, type_duration,
-	type_size, type_share, type_choice, type_endpoint, type_listen_address, type_dns_server, type_ip,
-	type_network, type_rate, type_service, type_url, type_keyword, type_mechanism, type_server_name,
-	type_pattern, type_mailbox, type_hostname, type_header, type_via, type_upstream_name, type_limit_name,
+extern const struct type type_text, type_path, type_bool, type_number, type_port, type_duration, type_size,
+	type_share, type_choice, type_endpoint, type_listen_address, type_dns_server, type_ip, type_network,
+	type_rate, type_service, type_url, type_keyword, type_mechanism, type_server_name, type_pattern,
+	type_mailbox, type_hostname, type_header, type_via, type_upstream_name, type_limit_name,
 	type_byte_rate, type_bound, type_provider, type_pin, type_reply_pattern;
 extern const struct pairs pairs_hosts, pairs_rewrites, pairs_fingerprints, pairs_header_matches;
 

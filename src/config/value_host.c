@@ -107,7 +107,8 @@ static bool parse_endpoint(struct parsing *p, struct text t, void *place)
 const struct type type_endpoint = {
 	.name = "host:port",
 	.size = sizeof(struct config_endpoint),
-	.expected = "a host with its port, such as mx1.example.com:25, 192.0.2.1:25 or \"[2001:db8::1]:25\", or unix: and a path",
+	.expected =
+		"a host with its port, such as mx1.example.com:25, 192.0.2.1:25 or \"[2001:db8::1]:25\", or unix: and a path",
 	.parse = parse_endpoint,
 	.print = print_endpoint,
 	.is_text = true,

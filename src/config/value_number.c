@@ -266,12 +266,14 @@ static void print_bound(const struct key *key, const void *place, struct buf *ou
 		print_size(key, place, out);
 }
 
-const struct type type_bound = { .name = "size",
-	                         .size = sizeof(uint64_t),
-	                         .expected = "a size such as 512B, 64KiB, 25MB or 2GB",
-	                         .parse = parse_size,
-	                         .print = print_bound,
-	                         .json = "\"type\": \"string\", \"pattern\": \"^[0-9]+([KkMmGgTt][Ii]?)?[Bb]$\"" };
+const struct type type_bound = {
+	.name = "size",
+	.size = sizeof(uint64_t),
+	.expected = "a size such as 512B, 64KiB, 25MB or 2GB",
+	.parse = parse_size,
+	.print = print_bound,
+	.json = "\"type\": \"string\", \"pattern\": \"^[0-9]+([KkMmGgTt][Ii]?)?[Bb]$\""
+};
 
 /* "5%", "0.25%": hundredths of a percent. */
 static bool parse_share(struct parsing *p, struct text t, void *place)
@@ -325,7 +327,9 @@ const struct type type_share = { .name = "share",
 static const struct {
 	struct text name;
 	int64_t ms;
-} windows[] = { { LIT("s"), SECOND_MS }, { LIT("min"), MINUTE_MS }, { LIT("h"), HOUR_MS }, { LIT("d"), DAY_MS } };
+} windows[] = {
+	{ LIT("s"), SECOND_MS }, { LIT("min"), MINUTE_MS }, { LIT("h"), HOUR_MS }, { LIT("d"), DAY_MS }
+};
 
 /* The time behind the slash; 0: none of ours. */
 static int64_t window_of(struct text unit)
