@@ -129,6 +129,11 @@ void through_check(struct destination *d)
 		struct task *t = LIST_ITEM(it, struct task, through_link);
 		AUTO(buf_fini) struct buf words = BUF(2500);
 
+		/* what is stored by now waits like other mail */
+		if (!queue_has_client(d->schedule->queue, t->id)) {
+			list_remove(it);
+			continue;
+		}
 		if (t->state != TASK_READY || !t->work || t->routed_by != d->schedule->config ||
 		    !is_bound_too_long(t, &words))
 			continue;
