@@ -56,8 +56,10 @@ struct dns_mx_list {
 struct dns_address_list {
 	const struct ip *addresses; /* in the order of the answer, IPv6 and IPv4 as asked for */
 	size_t count;
-	bool secure;           /* every alias on the way too, and the absence of the other family */
-	struct text canonical; /* the name at the end of the CNAME chain */
+	/* Those of one family at least, with every alias on the way. A failure or a made-up answer for the other one (DNS64) takes
+	 * nothing from it: whoever can cause one must not be able to make a host of a signed zone look like any other. */
+	bool secure;
+	struct text canonical; /* the name at the end of the CNAME chain: of the secure one, when one is */
 };
 
 /* A TLSA record (RFC 6698 section 2.1), as it is in the zone. */

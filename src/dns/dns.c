@@ -156,14 +156,15 @@ static void say_both(struct dns_lookup *l, const struct answer *first, const str
 	}
 	memcpy(all, first->addresses, first->count * sizeof(*all));
 	memcpy(all + first->count, second->addresses, second->count * sizeof(*all));
-	struct dns_address_list list = { all, count, first->secure && second->secure, first->canonical };
+	struct dns_address_list list = { all, count, first->secure || second->secure,
+		                         first->secure ? first->canonical : second->canonical };
 
 	l->on_done.addresses(l->owner, ERR_OK, &list, TEXT_EMPTY);
 }
 
 static void deliver_addresses(struct dns_lookup *l)
 {
-	const struct answer *found[LOOKUP_PARTS], *other = NULL;
+	const struct answer *found[LOOKUP_PARTS];
 	size_t count = 0;
 
 	for (size_t i = 0; i < LOOKUP_PARTS; i++) {
@@ -171,17 +172,13 @@ static void deliver_addresses(struct dns_lookup *l)
 
 		if (a && a->kind == ANSWER_RECORDS)
 			found[count++] = a;
-		else if (a)
-			other = a;
 	}
 	if (count == 0) {
 		say_none(l);
 	} else if (count == 2) {
 		say_both(l, found[0], found[1]);
 	} else {
-		/* what the other family has must be proven to be nothing as well */
-		bool secure = found[0]->secure && (!other || other->secure);
-		struct dns_address_list list = { found[0]->addresses, found[0]->count, secure,
+		struct dns_address_list list = { found[0]->addresses, found[0]->count, found[0]->secure,
 			                         found[0]->canonical };
 
 		l->on_done.addresses(l->owner, ERR_OK, &list, TEXT_EMPTY);
