@@ -215,6 +215,7 @@ struct schedule {
 #define ORIGINAL_BYTES (64u << 10) /* of a message on disk, for a report */
 #define HOSTS_LEARNT_MAX 20 /* MX hosts of a domain */
 #define IDLE_CONNECTION_MS (10 * SECOND_MS)
+#define SETTLE_AGAIN_MS (5 * SECOND_MS)
 
 /* destination.c */
 struct destination *destination_find(struct schedule *s, struct text key);
@@ -312,10 +313,11 @@ static inline int64_t outcome_begin_time(const struct envelope *e)
 }
 /* Whether the sender's time is over and somebody has to be told, or it has to be returned. */
 bool outcome_is_late(const struct task *t);
-void task_settle(struct task *t);
-
 void outcome_hold_doubtful_rest(struct task *t); /* its route holds what may have been delivered */
 void outcome_add_remote(struct buf *b, struct text host, struct ip_port at);
+
+/* settle.c */
+void task_settle(struct task *t); /* writes its outcomes */
 
 /* ledger.c */
 void ledger_init(struct schedule *s);
@@ -332,6 +334,7 @@ void ledger_count(struct task *t, const struct queue_recipient *r, bool unknown)
 
 /* through.c */
 bool task_is_through(const struct task *t);
+bool through_client_waits(const struct task *t);
 bool through_is_hopeless(struct task *t);  /* true: it was settled, since nobody is tried for now */
 void through_fail_rest(struct task *t);    /* called off before it was tried */
 void through_check(struct destination *d); /* those that a limit keeps for longer than their client waits come back now */

@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <stdio.h>
 
-#define SETTLE_AGAIN_MS (5 * SECOND_MS)
 #define REPLY_KEPT_BYTES 1000
 /* A connection that was kept may have been closed by the peer meanwhile: that is no attempt, a few times. */
 #define AGAIN_MAX 3
@@ -29,12 +28,6 @@ int64_t outcome_expires_time(const struct task *t)
 	return e->by == ENVELOPE_BY_RETURN ? MIN(expires, e->by_time) : expires;
 }
 
-/* It is told what becomes of the message, and nobody else; unless the message is stored by then. */
-static bool client_waits(const struct task *t)
-{
-	return task_is_through(t) && queue_has_client(t->destination->schedule->queue, t->id);
-}
-
 static bool is_past(const struct envelope *e, enum envelope_by by, int64_t now)
 {
 	return e->by == by && now >= e->by_time;
@@ -45,7 +38,7 @@ bool outcome_is_late(const struct task *t)
 	const struct envelope *e = t->work->message->envelope;
 	int64_t now = io_now_time(t->destination->schedule->io);
 
-	if (!is_past(e, ENVELOPE_BY_NOTIFY, now) || client_waits(t))
+	if (!is_past(e, ENVELOPE_BY_NOTIFY, now) || through_client_waits(t))
 		return is_past(e, ENVELOPE_BY_RETURN, now);
 	for (size_t i = t->next; i < t->end; i++)
 		if (!t->work->recipients[i].late_told)
@@ -152,7 +145,7 @@ static void say(struct task *t, const struct task_outcome *o, const struct deliv
 	event.enhanced = o->enhanced;
 	if (o->was_unknown)
 		event.detail = TEXT("an earlier attempt may have delivered it (unknown_outcome)");
-	if (client_waits(t)) {
+	if (through_client_waits(t)) {
 		event.action = TEXT("through");
 	} else if (o->outcome.verdict == QUEUE_DEFERRED) {
 		event.next_attempt_time = q->due_time;
@@ -527,163 +520,4 @@ void outcome_discard_rest(struct task *t)
 {
 	settle_rest(t, QUEUE_DROPPED, QUEUE_WAITING, t->destination->by_key.key,
 	            TEXT("a route discards this recipient"));
-}
-
-/* ---------------------------------------------------------------- to disk */
-
-static void settle_again(void *owner)
-{
-	task_settle(owner);
-}
-
-static void settle_later(struct task *t)
-{
-	struct schedule *s = t->destination->schedule;
-
-	if (!s->stopping &&
-	    !io_timer_start(s->io, &t->settle_retry, io_now_at(s->io) + SETTLE_AGAIN_MS, settle_again, t))
-		return;
-	/* It stays claimed on disk: a restart finds it and says that its outcome is not known. */
-	task_free(t);
-	schedule_check_stopped(s);
-}
-
-static void on_settled(void *owner, enum err err)
-{
-	struct task *t = owner;
-	struct destination *d = t->destination;
-	struct schedule *s = d->schedule;
-
-	if (err) {
-		settle_later(t);
-		return;
-	}
-	for (size_t i = 0; i < t->outcome_count; i++) {
-		const struct queue_outcome *o = &t->outcomes[i].outcome;
-
-		if (o->verdict == QUEUE_DEFERRED && text_eq(o->recipient.key, d->by_key.key) &&
-		    !task_is_through(t))
-			destination_disk_due(d, o->recipient.due_time);
-	}
-	t->outcome_count = 0;
-	t->deferred_attempts = 0;
-	t->settled = t->next;
-	arena_reset(&t->arena);
-	free(t->job_recipients);
-	t->job_recipients = NULL;
-	t->original_read = false;
-	buf_reset(&t->original);
-	if (t->next == t->end && task_takes_rest(t))
-		t->again_count = 0;
-	if (t->next < t->end && t->called_off) {
-		through_fail_rest(t);
-		return;
-	}
-	if (t->next < t->end && !s->stopping) {
-		t->claimed = false;
-		task_make_ready(t, true);
-		return;
-	}
-	task_free(t);
-	schedule_check_stopped(s);
-}
-
-/* ---------------------------------------------------------------- the message itself, for a report */
-
-static void read_original(void *owner)
-{
-	struct task *t = owner;
-	size_t skip = t->work->message->prepended.len;
-	struct text span;
-	enum err err = ERR_OK;
-
-	while (t->original.len < t->original_wanted && !(err = body_source_next(t->source, &span)) &&
-	       span.len > 0)
-		buf_add(&t->original, text_head(span, t->original.max - t->original.len));
-	if (err == ERR_MORE)
-		return;
-	/* a body that cannot be read must not keep its sender from hearing of the failure */
-	buf_drop_head(&t->original, MIN(skip, t->original.len));
-	body_source_release(&t->source);
-	t->original_read = true;
-	task_settle(t);
-}
-
-/* True: it has to be read first, and task_settle is called again then. */
-static bool awaits_original(struct task *t)
-{
-	struct queue_message *m = t->work->message;
-
-	if (t->original_read || m->content.at || m->content_bytes == 0)
-		return false;
-	t->original_wanted = m->prepended.len +
-	                     notice_wanted_bytes(t->destination->schedule, m->envelope, m->content_bytes);
-	t->original.max = t->original_wanted + ORIGINAL_BYTES / 2;
-	if (queue_message_body(t->destination->schedule->queue, m, &t->source))
-		return false;
-	body_source_listen(t->source, read_original, t);
-	read_original(t);
-	return true;
-}
-
-/* ---------------------------------------------------------------- together in one transaction */
-
-static enum err add_notice(struct task *t, enum notice_kind kind, struct arena *arena,
-                           struct envelope **envelope, struct queue_settlement *settlement,
-                           struct queue_notice *notices)
-{
-	struct schedule *s = t->destination->schedule;
-	enum err err = notice_build(s, t, kind, arena, envelope, &notices[settlement->notice_count]);
-
-	if (err == ERR_SYNTAX)
-		return ERR_OK; /* a reverse-path that leads nowhere: nobody can be told */
-	if (!err)
-		settlement->notice_count++;
-	return err;
-}
-
-/* What fails for its only recipient its client is told, and nobody else. */
-static bool is_told(const struct task *t, enum notice_kind kind)
-{
-	if ((kind == NOTICE_FAILED || kind == NOTICE_DELAYED) && t->work->message->envelope->recipient_count == 1 && client_waits(t))
-		return false;
-	for (size_t i = 0; i < t->outcome_count; i++)
-		if (t->outcomes[i].told[kind])
-			return true;
-	return false;
-}
-
-void task_settle(struct task *t)
-{
-	struct schedule *s = t->destination->schedule;
-	AUTO(free_memory) struct queue_outcome *outcomes = NULL;
-	AUTO(arena_fini) struct arena arena = { 0 };
-	struct envelope *envelopes[NOTICE_KINDS] = { NULL };
-	struct queue_notice notices[NOTICE_KINDS];
-	struct queue_settlement settlement = { .id = t->id, .notices = notices };
-	bool told = false;
-	enum err err = ERR_OK;
-
-	t->state = TASK_SETTLING;
-	for (int kind = 0; kind < NOTICE_KINDS; kind++)
-		told = told || is_told(t, kind);
-	if (told && awaits_original(t))
-		return;
-	arena_init(&arena, 64u << 20);
-	for (int kind = 0; told && !err && kind < NOTICE_KINDS; kind++)
-		if (is_told(t, kind))
-			err = add_notice(t, kind, &arena, &envelopes[kind], &settlement, notices);
-	outcomes = calloc(MAX(t->outcome_count, (size_t)1), sizeof(*outcomes));
-	for (size_t i = 0; outcomes && i < t->outcome_count; i++)
-		outcomes[i] = t->outcomes[i].outcome;
-	for (size_t i = 0; outcomes && i < t->outcome_count; i++)
-		outcomes[i].enhanced = t->outcomes[i].enhanced;
-	settlement.outcomes = outcomes;
-	settlement.outcome_count = t->outcome_count;
-	if (err || !outcomes)
-		settle_later(t);
-	else
-		queue_settle(s->queue, &settlement, on_settled, t);
-	for (int kind = 0; kind < NOTICE_KINDS; kind++)
-		envelope_free(&envelopes[kind]);
 }

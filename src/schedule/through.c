@@ -11,6 +11,12 @@ bool task_is_through(const struct task *t)
 	return t->work && t->work->through;
 }
 
+/* It is told what becomes of the message, and nobody else; unless the message is stored by then. */
+bool through_client_waits(const struct task *t)
+{
+	return task_is_through(t) && queue_has_client(t->destination->schedule->queue, t->id);
+}
+
 /* ---------------------------------------------------------------- calling off */
 
 static void fail_untried(struct task *t, const char *words)
