@@ -180,6 +180,33 @@ static void answers_are_kept(void **state)
 	dns_world_fini(&w);
 }
 
+/* A resolver with a cold cache took 4.1 s: the other server is asked meanwhile, and what comes in the end counts; also when it had
+ * to be asked for over TCP. */
+static void an_answer_that_takes_its_time_counts(void **state)
+{
+	static const struct dns_rule late[] = {
+		{ .server = 0, .records = NAME " 60 TLSA 3 1 1 0a", .delay_ms = 4100 },
+		{ .server = 1, .does = DNS_IS_SILENT }
+	};
+	static const struct dns_rule large[] = {
+		{ .server = 0, .way = DNS_UDP, .truncated = true },
+		{ .server = 0, .way = DNS_TCP, .records = NAME " 60 TLSA 3 1 1 0a", .delay_ms = 4100 },
+		{ .server = 1, .does = DNS_IS_SILENT }
+	};
+	struct dns_options options = { .server_count = 2, .timeout_ms = 15000 };
+	struct dns_world w;
+	struct heard h;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		dns_world_init(&w, i ? large : late, i ? ARRAY_LEN(large) : ARRAY_LEN(late), &options);
+		find(&w, TLSA, NAME, &h);
+		dns_world_run(&w);
+		assert_string_equal(h.text, "3 1 1 0a at " NAME);
+		dns_world_fini(&w);
+	}
+}
+
 static void a_lookup_can_be_cancelled(void **state)
 {
 	const struct dns_rule rules[] = { { .records = NAME " 60 TLSA 3 1 1 0a" } };
@@ -258,8 +285,11 @@ static void a_server_may_say_why(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(records_are_told_as_they_are), cmocka_unit_test(answers_are_kept),
-		cmocka_unit_test(a_lookup_can_be_cancelled),    cmocka_unit_test(an_address_has_no_records),
+		cmocka_unit_test(records_are_told_as_they_are),
+		cmocka_unit_test(answers_are_kept),
+		cmocka_unit_test(an_answer_that_takes_its_time_counts),
+		cmocka_unit_test(a_lookup_can_be_cancelled),
+		cmocka_unit_test(an_address_has_no_records),
 		cmocka_unit_test(a_server_may_say_why),
 	};
 
