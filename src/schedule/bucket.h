@@ -29,11 +29,11 @@ struct bucket_log {
 struct bucket {
 	uint64_t most;
 	int64_t window_ms, slot_ms;
-	struct bucket_log all, burst; /* burst: that part of all which did not wait for the even stream */
-	int64_t next_us;              /* when the even stream has its next place */
-	uint64_t grant_wanted;        /* as much as this at once */
+	struct bucket_log all, burst;   /* burst: that part of all which did not wait for the even stream */
+	int64_t next_us;                /* when the even stream has its next place */
+	uint64_t grant_wanted;          /* as much as this at once */
 	uint64_t granting, taken_since; /* what the save that runs will grant; taken since it began */
-	uint64_t granted;             /* may be taken before what was taken is on disk; UINT64_MAX: no need */
+	uint64_t granted; /* may be taken before what was taken is on disk; UINT64_MAX: no need */
 };
 
 /* rate.count is 1 or more. */
