@@ -4,7 +4,8 @@
 
 #define PILES_AT_LEAST 16 /* when the memory for tasks is used up by other destinations */
 #define GIVE_BACK_AT_ONCE 16
-#define KEPT_OF_LOWER 32 /* of what goes behind, so that its share finds something */
+#define KEPT_OF_LOWER \
+	32u /* of what goes behind, so that its share finds something; with little memory a quarter */
 
 void backlog_init(struct backlog *b, uint64_t seed)
 {
@@ -130,7 +131,7 @@ void backlog_part(struct task *t)
 {
 	struct pile *p = t->pile;
 
-	t->destination->backlog.blocked = false;
+	memset(t->destination->backlog.blocked, 0, sizeof(t->destination->backlog.blocked));
 	t->pile = NULL;
 	if (!p)
 		return;
@@ -285,7 +286,7 @@ static struct ready_flow *who_gives(struct destination *d, enum config_class cla
 
 		if (of == class)
 			return count == 0 && f && f->count > 1 ? f : NULL;
-		if (f && d->ready.classes[of].count > KEPT_OF_LOWER)
+		if (f && d->ready.classes[of].count > MIN(KEPT_OF_LOWER, d->tasks.count / 4))
 			return f;
 	}
 	return NULL;
@@ -293,14 +294,15 @@ static struct ready_flow *who_gives(struct destination *d, enum config_class cla
 
 bool backlog_make_room(struct destination *d, enum config_class class, size_t count)
 {
+	bool *blocked = &d->backlog.blocked[class][count > 0];
 	struct ready_flow *f;
 
 	if (destination_has_room(d))
 		return true;
-	f = d->backlog.blocked ? NULL : who_gives(d, class, count);
+	f = *blocked ? NULL : who_gives(d, class, count);
 	if (f && give_back_some(f) > 0)
 		return true;
-	d->backlog.blocked = true;
+	*blocked = true;
 	return false;
 }
 

@@ -41,10 +41,11 @@ struct backlog {
 	struct list low[READY_CLASSES];   /* little is */
 	struct queue_cursor front[READY_CLASSES];
 	bool full[READY_CLASSES]; /* too many piles: its front waits */
-	bool blocked;             /* nobody can make room before a task goes */
-	int64_t news_time;        /* of what came while a search runs; INT64_MAX: nothing */
-	int64_t not_before_at;    /* after a failure the disk is left alone for a while */
-	unsigned searched;        /* BIT of each class that the search for the fronts looks for */
+	/* Who was refused room: nobody of that class makes any before a task goes. By whether he has something in memory. */
+	bool blocked[READY_CLASSES][2];
+	int64_t news_time;     /* of what came while a search runs; INT64_MAX: nothing */
+	int64_t not_before_at; /* after a failure the disk is left alone for a while */
+	unsigned searched;     /* BIT of each class that the search for the fronts looks for */
 	unsigned turn;
 };
 

@@ -271,10 +271,10 @@ static struct pile *next_low(const struct destination *d)
 		enum config_class class = ready_order[i];
 		struct pile *p = LIST_FIRST(&b->empty[class], struct pile, link);
 
-		if (p && (has_room || !b->blocked))
+		if (p && (has_room || !b->blocked[class][false]))
 			return p;
 		p = LIST_FIRST(&b->low[class], struct pile, link);
-		if (p && (has_room || (class == CONFIG_CLASS_URGENT && !b->blocked)))
+		if (p && (has_room || (class == CONFIG_CLASS_URGENT && !b->blocked[class][true])))
 			return p;
 	}
 	return NULL;

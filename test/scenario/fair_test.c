@@ -30,7 +30,9 @@ struct fair {
 	struct id_source ids;
 	size_t accepted, decided;
 	size_t delivered;
-	size_t had[SENDERS]; /* by the number of bulk senders: s7@bulk.test is 7 */
+	size_t had[SENDERS];   /* by the number of bulk senders: s7@bulk.test is 7 */
+	size_t place[SENDERS]; /* of the last one among all that were delivered, from 1 */
+	size_t urgent_place;
 	size_t urgent_sent, urgent_had;
 	int64_t urgent_at[URGENT_MAX], urgent_ms[URGENT_MAX];
 	int64_t began_at;
@@ -66,11 +68,13 @@ static void on_event(void *owner, const struct event *e, int64_t time_us, struct
 
 		assert_true(n < URGENT_MAX);
 		f->urgent_ms[f->urgent_had++] = now - f->urgent_at[n];
+		f->urgent_place = f->delivered;
 	} else {
 		size_t n = number_in(e->from);
 
 		assert_true(n < SENDERS);
 		f->had[n]++;
+		f->place[n] = f->delivered;
 	}
 }
 
@@ -374,6 +378,48 @@ static void a_restart_changes_nothing(void **state)
 	fair_close(&f);
 }
 
+/* ---------------------------------------------------------------- room is made */
+
+#define YAML_SLOW                                                                             \
+	YAML_HEAD                                                                             \
+	"upstreams: {next: {hosts: [10.0.0.1:25], tls: none, rate: 6/min, connections: 1}}\n" \
+	"routes:\n"                                                                           \
+	"- {to: any, from: bulk.test, via: next, class: bulk}\n"                              \
+	"- {to: any, from: urgent.test, via: next, class: urgent}\n"                          \
+	"- {to: any, via: next}\n" YAML_RETRY
+
+/* Memory is full, and frees a place with each send only: who may not wait for that gets one from who has many. */
+static void who_has_many_gives_way_in_memory(void **state)
+{
+	static struct fair f;
+	size_t before;
+
+	(void)state;
+	fair_open(&f, 507, YAML_SLOW);
+	relay_world_squeeze(&f.w, 20, 0, 0);
+	answer(&f);
+	put_bulk(&f, 0, 100);
+	run(&f, 2 * MINUTE_MS + 34 * SECOND_MS); /* between two times at which one may go */
+	put_bulk(&f, 0, 20);                     /* to the brim */
+	assert_int_equal(server_schedule(f.w.server)->task_count, 20);
+	before = f.delivered;
+	put_urgent(&f);
+	wait_for_disk(&f);
+	sim_run(f.w.sim, 100);
+	assert_int_equal(
+		destination_find(server_schedule(f.w.server), KEY)->ready.classes[CONFIG_CLASS_URGENT].count,
+		1);
+	put_bulk(&f, 1, 1);
+	run(&f, 2 * MINUTE_MS);
+	assert_int_equal(f.urgent_had, 1);
+	assert_int_equal(f.urgent_place, before + 1);
+	assert_int_equal(f.had[1], 1);
+	assert_in_range(f.place[1], before + 2, before + 3); /* the other may have had his turn */
+	assert_true(f.most_tasks <= 20);
+	relay_world_check(&f.w);
+	fair_close(&f);
+}
+
 /* ---------------------------------------------------------------- the row and the route */
 
 struct rows {
@@ -523,6 +569,7 @@ int main(void)
 		cmocka_unit_test(a_lent_share_is_given_back_at_once),
 		cmocka_unit_test(urgent_mail_without_end_leaves_a_tenth),
 		cmocka_unit_test(a_restart_changes_nothing),
+		cmocka_unit_test(who_has_many_gives_way_in_memory),
 		cmocka_unit_test(a_class_follows_its_route_at_the_next_attempt),
 		cmocka_unit_test(little_memory_loses_nobody),
 		cmocka_unit_test(too_many_senders_hide_nobody_urgent),
