@@ -971,6 +971,103 @@ static void a_dead_a_slow_and_a_throttling_one_leave_the_healthy_one_alone(void 
 	assert_true(beside <= 2 * calm);
 }
 
+/* ---------------------------------------------------------------- by chance */
+
+#define CHANCE(limits)                                                                                       \
+	YAML_DIRECT                                                                                          \
+		"limits: {any: {connections: 6}, prov.example: {match_mx: [.prov.example], " limits "}}\n"   \
+		"rules:\n  - {reply: \"450\", do: suspend, for: 5m}\n  - {reply: \"451\", do: other-host}\n" \
+		"  - {reply: \"452\", do: slow, for: 2m}\n"
+#define CHANCE_ZONE                                                                        \
+	"a.example. 300 MX 10 mx1.prov.example.\nb.example. 300 MX 10 mx1.prov.example.\n" \
+	"b.example. 300 MX 20 mx2.prov.example.\nc.example. 300 MX 10 mx2.prov.example.\n" \
+	"d.example. 300 MX 10 mx.d.example.\nmx1.prov.example. 300 A 10.0.0.1\n"           \
+	"mx2.prov.example. 300 A 10.0.0.2\nmx.d.example. 300 A 10.0.0.2\n"
+#define MOODY(reply)                                                                       \
+	HELLO TAKES TAKES ENVELOPE "S: 250 ok\nS: " reply "\nS: 503 no\nC: *\nS: 250 ok\n" \
+				   "again:\n" TAKES "repeat\n"
+
+static void something_happens(struct relay_world *w, struct random *r)
+{
+	static const char *const yaml[] = { CHANCE("rate: [10/s, 300/min, 3000/h]"),
+		                            CHANCE("rate: [5/s, 200/min, 3000/h]"),
+		                            CHANCE("rate: [10/s, 300/min, 3000/h], connections: 2") };
+	static const char *const to[] = { "x@a.example", "x@b.example", "x@c.example", "x@d.example" };
+	const struct ip_port host = AT(10, 0, 0, (unsigned char)(1 + random_below(r, 2)), 25);
+
+	switch (random_below(r, 10)) {
+	case 0:
+		sim_cut(w->sim, host);
+		return;
+	case 1:
+		assert_int_equal(sim_set_reach(w->sim, host, SIM_REFUSED), ERR_OK);
+		return;
+	case 2:
+	case 3:
+		assert_int_equal(sim_set_reach(w->sim, host, SIM_REACHABLE), ERR_OK);
+		return;
+	case 4:
+		assert_int_equal(relay_world_reload(w, yaml[random_below(r, ARRAY_LEN(yaml))]), ERR_OK);
+		return;
+	case 5:
+		if (random_below(r, 3) == 0) {
+			relay_world_stop(w);
+			relay_world_start(w);
+		}
+		return;
+	default:
+		pour(w, 1 + (unsigned)random_below(r, 60), to[random_below(r, ARRAY_LEN(to))]);
+	}
+}
+
+/* Cuts, outages, moods, reloads and restarts: all arrives once, and the provider's limit was kept all the while. */
+static void whatever_happens_the_limit_is_kept_and_all_arrives(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 900; seed < 912; seed++) {
+		struct sim_peer *peers[2];
+		struct relay_world w;
+		struct random r;
+		struct times t;
+
+		random_init(&r, seed);
+		relay_world_open(&w, seed, CHANCE("rate: [10/s, 300/min, 3000/h]"), CHANCE_ZONE);
+		for (unsigned i = 0; i < 2; i++) {
+			assert_int_equal(
+				sim_peer_new(w.sim, AT(10, 0, 0, (unsigned char)(1 + i), 25), &peers[i]),
+				ERR_OK);
+			assert_int_equal(sim_peer_add_script(peers[i], MOODY("451 4.3.0 elsewhere")), ERR_OK);
+			assert_int_equal(sim_peer_add_script(peers[i], MOODY("452 4.2.0 slowly")), ERR_OK);
+			assert_int_equal(sim_peer_add_script(peers[i], MOODY("450 4.2.1 later")), ERR_OK);
+			assert_int_equal(sim_peer_add_script(peers[i], "S: 421 4.3.2 away\nS: drops\n"),
+			                 ERR_OK);
+			assert_int_equal(sim_peer_add_script(peers[i], TAKES_ALL), ERR_OK);
+		}
+		for (unsigned i = 0; i < 60; i++) {
+			something_happens(&w, &r);
+			sim_run(w.sim, (int64_t)random_below(&r, 20 * SECOND_MS));
+			if (i % 10 == 0)
+				relay_world_check(&w);
+		}
+		for (unsigned i = 0; i < 2; i++)
+			assert_int_equal(
+				sim_set_reach(w.sim, AT(10, 0, 0, (unsigned char)(1 + i), 25), SIM_REACHABLE),
+				ERR_OK);
+		for (unsigned i = 0;
+		     i < 20 && relay_world_count(&w, "delivered") < relay_world_count(&w, "received"); i++)
+			sim_run(w.sim, HOUR_MS);
+		assert_int_equal(relay_world_count(&w, "delivered"), relay_world_count(&w, "received"));
+		t = times_of(&w, "delivered", "prov.example");
+		assert_true(most_in(&t, HOUR_MS - SWAY_MS) <= 3000);
+		assert_true(most_in(&t, MINUTE_MS - SWAY_MS) <= 300);
+		free(t.at);
+		stop_world(&w);
+		sim_peer_free(&peers[0]);
+		sim_peer_free(&peers[1]);
+		relay_world_close(&w);
+	}
+}
+
 /* ---------------------------------------------------------------- for people */
 
 struct seen {
@@ -1053,6 +1150,7 @@ int main(void)
 		cmocka_unit_test(without_its_rule_it_comes_back),
 		cmocka_unit_test(after_an_outage_the_load_is_smooth),
 		cmocka_unit_test(a_dead_a_slow_and_a_throttling_one_leave_the_healthy_one_alone),
+		cmocka_unit_test(whatever_happens_the_limit_is_kept_and_all_arrives),
 		cmocka_unit_test(people_see_what_binds),
 	};
 
