@@ -26,6 +26,16 @@ static const uint16_t groups[] = {
 	MBEDTLS_SSL_IANA_TLS_GROUP_NONE,
 };
 
+/* Of servers, in their signatures. Under 1.2 a server with an RSA key takes the first that it can, and mbedTLS does not
+ * understand RSASSA-PSS there, though it has to offer that for 1.3 and puts it first by itself. Under 1.3 PKCS #1 is no choice. */
+static const uint16_t signatures[] = {
+	MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256, MBEDTLS_TLS1_3_SIG_ECDSA_SECP384R1_SHA384,
+	MBEDTLS_TLS1_3_SIG_ECDSA_SECP521R1_SHA512, MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA256,
+	MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA384,       MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA512,
+	MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA256,    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA384,
+	MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA512,    MBEDTLS_TLS1_3_SIG_NONE,
+};
+
 static void context_free(struct tls_context *base)
 {
 	struct mbed_context *c = CONTAINER_OF(base, struct mbed_context, base);
@@ -246,6 +256,7 @@ static enum err read_own(struct mbed_context *c, const struct tls_client_options
  * connections are used for many messages instead. So we ask for no tickets. */
 static void configure_client(struct mbed_context *c, mbedtls_ssl_config *config, bool verify)
 {
+	mbedtls_ssl_conf_sig_algs(config, signatures);
 	mbedtls_ssl_conf_session_tickets(config, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
 	mbedtls_ssl_conf_tls13_key_exchange_modes(config, MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL);
 	mbedtls_ssl_conf_authmode(config, verify ? MBEDTLS_SSL_VERIFY_REQUIRED : MBEDTLS_SSL_VERIFY_OPTIONAL);
