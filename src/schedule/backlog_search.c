@@ -220,6 +220,13 @@ static void search_front(struct destination *d)
 
 /* ---------------------------------------------------------------- piles are filled again */
 
+/* A row that is due in the future was on a pile, where only lies what is due: the clock was set back since. */
+static void look_for_far(struct destination *d, int64_t due_time)
+{
+	d->far = true;
+	destination_disk_due(d, due_time);
+}
+
 /* Where more of it lies, after the search. */
 static void pile_sought(struct destination *d, struct pile *p, const struct queue_share *share,
                         const struct queue_found *found)
@@ -227,14 +234,17 @@ static void pile_sought(struct destination *d, struct pile *p, const struct queu
 	struct queue_cursor rest = found->end;
 	bool is_rest = true;
 
-	if (found->err)
+	if (found->err) {
 		rest = p->sought_from;
-	else if (share->left_some)
+	} else if (share->left_some) {
 		rest = share->left;
-	else if (found->is_end)
+	} else if (found->is_end) {
 		is_rest = false;
-	else if (queue_cursor_compare(&p->sought_from, &rest) > 0)
+		if (p->sought_from.set && p->sought_from.due_time > io_now_time(d->schedule->io))
+			look_for_far(d, p->sought_from.due_time);
+	} else if (queue_cursor_compare(&p->sought_from, &rest) > 0) {
 		rest = p->sought_from;
+	}
 	p->sought = false;
 	if (is_rest && (!p->lies || queue_cursor_compare(&rest, &p->from) < 0)) {
 		p->lies = true;
@@ -257,6 +267,9 @@ static void on_filled(void *owner, const struct queue_found *found)
 		if (p && p->sought)
 			pile_sought(d, p, &found->shares[i], found);
 	}
+	/* Only what is due lies on a pile, unless the clock was set back since: then the fronts may be beyond it. */
+	if (!found->err && found->is_end && found->next_due_time < INT64_MAX)
+		destination_disk_due(d, found->next_due_time);
 	end_search(d, found, d->backlog.news_time);
 }
 

@@ -167,6 +167,8 @@ void relay_world_crash(struct relay_world *w)
 	/* what the store's twin takes of the disk stays, as the file of a real store would; bodies lie elsewhere */
 	assert_int_equal(sim_disk(w->sim)->ops->sync_directory(sim_disk(w->sim), "/spool"), ERR_OK);
 	sim_disk_crash(w->sim);
+	/* what the relay still does while its memory is taken apart reaches no disk */
+	sim_disk_fail_after(w->sim, 0, ERR_IO);
 	sim_isolate(w->sim, true);
 	w->stopped = false;
 	server_stop(w->server, on_stopped, w);
@@ -174,6 +176,7 @@ void relay_world_crash(struct relay_world *w)
 	assert_true(sim_run_until(w->sim, &w->stopped, 60 * 1000));
 	server_free(&w->server);
 	sim_isolate(w->sim, false);
+	sim_disk_fail_after(w->sim, 0, ERR_OK);
 	w->is_crashing = false;
 	relay_world_start(w);
 }
