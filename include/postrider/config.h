@@ -272,6 +272,7 @@ struct config_login {
 /* What a destination is given, and no more. Rates hold over all connections. */
 struct config_pace {
 	uint64_t connections;
+	uint64_t connections_per_address; /* whoever has them; 0: no limit */
 	uint64_t messages_per_connection;
 	uint64_t recipients_per_connection; /* 0: no limit */
 	uint64_t recipients_per_message;    /* in one mail transaction */

@@ -95,6 +95,9 @@ struct deliver_target {
 	/* Of the way's own addresses those that are not used while it has others. */
 	struct ip spared_sources[4];
 	unsigned spared_source_count;
+	/* With so many connections to an address, whatever their targets, another of the same preference is taken, or it waits
+	 * in line. 0: no limit. */
+	unsigned per_address;
 };
 
 /* What became of one recipient, or of a connection that never came to carry mail. Texts are borrowed for
@@ -125,6 +128,8 @@ struct deliver_result {
 	 * recipients of the job alike. The caller may give it to another connection at once, without
 	 * counting an attempt. Kind is DELIVER_TRANSIENT. */
 	bool untouched;
+	/* It was never tried: an address has as many connections as it may have, and too many wait there. Of a connection only. */
+	bool crowded;
 	/* No host gives what the message needs (deliver_target.needs); other messages may well go. */
 	bool lacking;
 	/* DELIVER_DELIVERED: the host offers DSN, and DELIVERBY: what was asked for is its business now. */
@@ -145,6 +150,8 @@ struct deliver_job {
 };
 
 struct deliver_events {
+	/* It stands in line at an address (deliver_target.per_address); one that is there and has nothing to do had better go. */
+	void (*on_waits)(void *owner, struct deliver_connection *c);
 	/* The connection can take a job: deliver_send may be called from here or any time before it
 	 * closes. Said after the greeting and EHLO (and TLS), and again whenever the next job may be
 	 * given: towards a peer that pipelines that is while the answer to the last dot is still out. */
@@ -175,6 +182,10 @@ MUST_USE enum err deliver_open(struct deliver *d, const struct deliver_target *t
 void deliver_send(struct deliver_connection *c, struct deliver_job *job);
 /* on_ready was said and deliver_send not called since. */
 bool deliver_is_ready(const struct deliver_connection *c);
+/* Of one that is not ready: the address where it stands in line, and how many are there; false: it does not. */
+bool deliver_waits(const struct deliver_connection *c, struct ip *ip, unsigned *count);
+/* Of one that is ready: one of another target stands in line for its address. */
+bool deliver_others_wait(const struct deliver_connection *c);
 /* The names of the hosts that its target was found to have, so far as they fit; borrowed while it lives. */
 size_t deliver_hosts(const struct deliver_connection *c, struct text *out, size_t max);
 size_t deliver_in_flight(const struct deliver_connection *c);    /* jobs given and not done: 0, 1 or 2 */

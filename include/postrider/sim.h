@@ -118,6 +118,7 @@ void sim_peer_use_tls(struct sim_peer *p, struct tls_context *context);      /* 
 void sim_peer_free(struct sim_peer **p);         /* closes; sim_settle afterwards */
 
 unsigned sim_peer_connections(const struct sim_peer *p);
+unsigned sim_peer_most_at_once(const struct sim_peer *p); /* connections that were open together */
 unsigned sim_peer_wrong_lines(const struct sim_peer *p);
 unsigned sim_peer_messages(const struct sim_peer *p);            /* taken with a final dot that was answered 2xx */
 /* All mail data of message n as it came, dots still doubled, without the final dot; empty: no such message. */

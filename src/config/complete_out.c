@@ -36,6 +36,7 @@ static const struct {
 		key, offsetof(struct config_pace, member), sizeof(((struct config_pace *)0)->member) \
 	}
 	MEMBER("connections", connections),
+	MEMBER("connections_per_address", connections_per_address),
 	MEMBER("messages_per_connection", messages_per_connection),
 	MEMBER("recipients_per_connection", recipients_per_connection),
 	MEMBER("recipients_per_message", recipients_per_message),

@@ -39,6 +39,8 @@ extern const struct table schema_limit, schema_retry, schema_own_retry, schema_r
 	}
 #define PACE_ROWS(at, connections_variable, rate_variable)                                                   \
 	PACE_NUMBER("connections", at, connections, "20", 1, 10000, connections_variable, "at a time"),      \
+		PACE_NUMBER("connections_per_address", at, connections_per_address, "0", 0, 10000, NULL,     \
+	                    "at a time to one IP address, whoever has them; 0: no limit"),                   \
 		PACE_NUMBER("messages_per_connection", at, messages_per_connection, "100", 1, 1000000, NULL, \
 	                    "then a new connection is made"),                                                \
 		PACE_NUMBER("recipients_per_connection", at, recipients_per_connection, "0", 0, 1000000,     \

@@ -35,6 +35,20 @@ bool deliver_meets(const struct deliver_connection *c, const struct deliver_need
 	       session_meets(client_session(c->client), needs);
 }
 
+bool deliver_waits(const struct deliver_connection *c, struct ip *ip, unsigned *count)
+{
+	if (!c->place.waits)
+		return false;
+	*ip = connection_address(c)->ip;
+	*count = addresses_count(&c->place);
+	return true;
+}
+
+bool deliver_others_wait(const struct deliver_connection *c)
+{
+	return addresses_others_wait(&c->place);
+}
+
 struct deliver_limits deliver_limits(const struct deliver_connection *c)
 {
 	if (!c->client || !c->was_up)

@@ -48,6 +48,7 @@ static void end(struct deliver_connection *c)
 	void *owner = c->owner;
 
 	fail_orphan(c);
+	addresses_leave(&c->d->addresses, &c->place);
 	io_later_cancel(c->d->o.io, &c->step);
 	list_remove(&c->link);
 	if (failed && !c->search.failure.is_set)
@@ -369,6 +370,35 @@ static void connect_to(struct deliver_connection *c)
 	connection_step_later(c);
 }
 
+static void on_turn(void *owner)
+{
+	struct deliver_connection *c = owner;
+
+	c->once_more = true;
+	connection_step_later(c);
+}
+
+/* Connects when there is a place at the address. */
+static void take_place(struct deliver_connection *c)
+{
+	const struct ip_port *to = connection_address(c);
+	enum address_answer answer = ADDRESS_TAKEN;
+
+	if (to->ip.family != IP_NONE)
+		answer = addresses_take(&c->d->addresses, to->ip, &c->place);
+	if (answer == ADDRESS_TAKEN) {
+		connect_to(c);
+	} else if (answer == ADDRESS_WAITS) {
+		c->events->on_waits(c->owner, c);
+	} else {
+		search_note(&c->search, DELIVER_TRANSIENT, REASON_RATE_LIMITED, "4.4.5",
+		            "the address of %.*s has as many connections as it may have",
+		            TEXT_ARGS(search_host(&c->search)->name));
+		c->search.failure.result.crowded = true;
+		end(c);
+	}
+}
+
 /* ---------------------------------------------------------------- the next step */
 
 /* Another host may have the message already, or this one turned it away. */
@@ -400,7 +430,7 @@ static void on_next(void *owner, bool found)
 	else if (passes_over(c))
 		connection_step_later(c);
 	else if (proof_find(&c->proof, &c->search, c->tls, requires_tls(c), server_name(c)))
-		connect_to(c);
+		take_place(c);
 	else
 		connection_step_later(c);
 }
@@ -416,6 +446,12 @@ static bool is_shut_out(struct deliver_connection *c)
 	hint_add(&c->hint, &(struct hint_place){ c->upstream, 0, c->tls, c->login.session.login }, &r);
 	failure_note(&c->search.failure, &r);
 	return true;
+}
+
+static void search_further(struct deliver_connection *c)
+{
+	addresses_leave(&c->d->addresses, &c->place);
+	search_next(&c->search, on_next, c);
 }
 
 static void on_step(void *owner)
@@ -435,8 +471,8 @@ static void on_step(void *owner)
 		end(c);
 	else if (c->once_more)
 		connect_to(c);
-	else
-		search_next(&c->search, on_next, c);
+	else if (!c->place.waits)
+		search_further(c);
 }
 
 void connection_step_later(struct deliver_connection *c)
@@ -488,6 +524,11 @@ enum err deliver_open(struct deliver *d, const struct deliver_target *target,
 	c->verifies = c->upstream && (requires_tls(c) || tls_choice_verifies(c->upstream, c->tls));
 	c->events = events;
 	c->owner = owner;
+	c->search.per_address = target->per_address;
+	c->place = (struct address_place){ .group = c->upstream ? c->upstream->name : c->search.domain,
+		                           .limit = target->per_address,
+		                           .on_turn = on_turn,
+		                           .owner = c };
 	list_append(&d->connections, &c->link);
 	connection_step_later(c);
 	*out = c;

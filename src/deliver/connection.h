@@ -25,6 +25,7 @@ struct deliver_connection {
 	void *owner;
 
 	struct search search; /* its place is being tried, or in use */
+	struct address_place place;
 	struct login login;
 	bool no_tls, no_ehlo; /* what that is to be tried without */
 	bool once_more;       /* it is to be tried again */

@@ -94,6 +94,7 @@ enum err deliver_new(const struct deliver_options *options, struct deliver **out
 	d->o = *options;
 	list_init(&d->connections);
 	hosts_init(&d->hosts, HOSTS_REMEMBERED, options->seed);
+	addresses_init(&d->addresses, options->seed);
 	logins_init(&d->logins, options->seed);
 	random_init(&d->random, options->seed);
 	buf_init(&d->problem, PROBLEM_MAX_BYTES);
@@ -120,6 +121,7 @@ void deliver_free(struct deliver **d)
 	assert(list_is_empty(&it->connections));
 	tls_choices_fini(&it->tls);
 	hosts_fini(&it->hosts);
+	addresses_fini(&it->addresses);
 	logins_fini(&it->logins);
 	buf_fini(&it->problem);
 	free(it->own);

@@ -7,6 +7,7 @@
 #include <postrider/io/io.h>
 #include <postrider/observe/counters.h>
 
+#include "addresses.h"
 #include "hosts.h"
 #include "logins.h"
 #include "outbox.h"
@@ -16,6 +17,7 @@ struct deliver {
 	struct deliver_options o;
 	const struct config *config; /* referenced */
 	struct hosts hosts;
+	struct addresses addresses;
 	struct logins logins;
 	struct random random;
 	int64_t v4_first_until_at; /* IPv6 leads nowhere, it seems */

@@ -387,6 +387,25 @@ static bool failed_lately(struct search *s, const struct search_place *a)
 	return hosts_marks(&s->d->hosts, &a->address, io_now_at(s->d->o.io)) & HOST_FAILING;
 }
 
+static bool is_full(const struct search *s, const struct search_place *a)
+{
+	return a->address.ip.family != IP_NONE &&
+	       addresses_are_full(&s->d->addresses, a->address.ip, s->per_address);
+}
+
+/* With none left that is as good, one waits where it is full: a host that is only the second choice is no way round a limit. */
+static bool take_full(struct search *s)
+{
+	const struct target_host *hosts = s->hosts.items;
+
+	if (!s->has_full || (s->next_host < s->hosts.count &&
+	                     hosts[s->next_host].preference == hosts[s->full.host].preference))
+		return false;
+	s->at = s->full;
+	s->has_full = false;
+	return true;
+}
+
 /* The next address to be tried, into s->at. False: none is left of those known. */
 static bool take_place(struct search *s)
 {
@@ -400,9 +419,17 @@ static bool take_place(struct search *s)
 				s->aside[s->aside_count++] = a;
 			continue;
 		}
+		if (is_full(s, &a)) {
+			if (!s->has_full)
+				s->full = a;
+			s->has_full = true;
+			continue;
+		}
 		s->at = a;
 		return true;
 	}
+	if (take_full(s))
+		return true;
 	if (s->next_host < s->hosts.count || s->next_aside == s->aside_count)
 		return false;
 	s->at = s->aside[s->next_aside++];

@@ -38,6 +38,9 @@ struct search {
 	size_t place_count, next_place;
 	struct search_place aside[TARGET_TRIES_MAX]; /* failed lately */
 	size_t aside_count, next_aside;
+	unsigned per_address; /* as of the target */
+	struct search_place full; /* the first that has as many connections as it may have */
+	bool has_full;
 	struct search_place at; /* the one found last */
 	unsigned found_count;
 	struct failure failure;

@@ -4,7 +4,7 @@
 #define SHARE_OF_MESSAGES 20u
 #define LEAVING_AT_ONCE 4
 
-static const struct config_pace *pace(const struct share *h)
+const struct config_pace *share_pace(const struct share *h)
 {
 	const struct destination *d = h->destination;
 
@@ -17,7 +17,8 @@ unsigned destination_window(const struct destination *d)
 
 	return h && h->limit_count
 	               ? share_window(h)
-	               : (unsigned)MAX(route_pace(d->schedule->config, d->by_key.key)->connections, UINT64_C(1));
+	               : (unsigned)MAX(route_pace(d->schedule->config, d->by_key.key)->connections,
+	                               UINT64_C(1));
 }
 
 /* From here on it is given nothing any more. */
@@ -35,7 +36,7 @@ static bool leave(struct connection *c)
 	return true;
 }
 
-static void finish(struct connection *c)
+void connection_finish(struct connection *c)
 {
 	if (leave(c))
 		deliver_finish(c->wire);
@@ -43,7 +44,7 @@ static void finish(struct connection *c)
 
 static void on_idle(void *owner)
 {
-	finish(owner);
+	connection_finish(owner);
 }
 
 /* ---------------------------------------------------------------- what a connection reports */
@@ -55,6 +56,26 @@ static void learn_hosts(struct connection *c, const struct deliver_connection *w
 
 	if (!c->way->upstream)
 		destination_learn_hosts(c->destination, hosts, deliver_hosts(wire, hosts, ARRAY_LEN(hosts)));
+}
+
+/* One that has nothing in hand makes room at the address. */
+static void on_waits(void *owner, struct deliver_connection *wire)
+{
+	struct connection *c = owner;
+	struct ip ip;
+	unsigned count;
+
+	if (!deliver_waits(wire, &ip, &count))
+		return;
+	for (LIST_EACH(it, &c->destination->schedule->idle)) {
+		struct connection *resting = LIST_ITEM(it, struct connection, idle_link);
+		struct text host;
+
+		if (ip_eq(deliver_remote(resting->wire, &host).ip, ip)) {
+			connection_finish(resting);
+			return;
+		}
+	}
 }
 
 static void on_ready(void *owner, struct deliver_connection *wire)
@@ -123,7 +144,8 @@ static bool has_working(const struct destination *d, const struct config_way *wa
 }
 
 /* What no host can prove does not matter to mail that may go without TLS (RFC 8689 section 5). */
-static bool spares_some(struct destination *d, const struct connection *c, const struct deliver_result *failure)
+static bool spares_some(struct destination *d, const struct connection *c,
+                        const struct deliver_result *failure)
 {
 	if (failure->reason != REASON_TLS_POLICY || c->needs.tls_optional)
 		return false;
@@ -152,8 +174,11 @@ static void on_closed(void *owner, struct deliver_connection *wire, const struct
 	if (!c->was_ready)
 		d->opening_count--;
 	if (failure && !c->was_ready && !c->finishing && !s->stopping) {
+		if (failure->crowded)
+			destination_pause_opening(d);
 		/* that one certain host is away is nothing to those who may go to any */
-		if (failure->lacking || c->needs.only.name || c->needs.except.count || spares_some(d, c, failure))
+		else if (failure->lacking || c->needs.only.name || c->needs.except.count ||
+		         spares_some(d, c, failure))
 			tasks_lack(d, &c->needs, c->way, failure);
 		else if (answer_failure(c, failure))
 			destination_expire(d, failure);
@@ -165,7 +190,8 @@ static void on_closed(void *owner, struct deliver_connection *wire, const struct
 	destination_pump_later(d);
 }
 
-static const struct deliver_events connection_events = {
+const struct deliver_events connection_events = {
+	.on_waits = on_waits,
 	.on_ready = on_ready,
 	.on_result = on_result,
 	.on_done = on_done,
@@ -204,7 +230,7 @@ static size_t within_domains(const struct task *t, size_t count, size_t domains)
 static size_t how_many(const struct connection *c, const struct task *t)
 {
 	struct deliver_limits theirs = deliver_limits(c->wire);
-	size_t count = MIN(t->end - t->next, (size_t)pace(c->share)->recipients_per_message);
+	size_t count = MIN(t->end - t->next, (size_t)share_pace(c->share)->recipients_per_message);
 
 	count = MIN(count, (size_t)share_recipients_max(c->share));
 	return within_domains(t, MIN(count, theirs.recipients), theirs.domains);
@@ -214,16 +240,17 @@ static size_t how_many(const struct connection *c, const struct task *t)
 #define COST_BYTES (16u << 10)
 static uint64_t cost_of(const struct connection *c, const struct task *t, size_t recipients)
 {
-	const struct config_pace *p = pace(c->share);
+	const struct config_pace *p = share_pace(c->share);
 
 	if (p->byte_rate.count > 0 && p->rate.count == 0 && p->recipient_rate.count == 0)
 		return (t->work->message->content_bytes + COST_BYTES - 1) / COST_BYTES;
 	return recipients;
 }
 
-static struct limit_cost limit_cost(const struct task *t, size_t recipients)
+struct limit_cost task_cost(const struct task *t, size_t recipients)
 {
-	return (struct limit_cost){ 1, recipients, t->work->message->prepended.len + t->work->message->content_bytes };
+	return (struct limit_cost){ 1, recipients,
+		                    t->work->message->prepended.len + t->work->message->content_bytes };
 }
 
 static bool send_task(struct connection *c, struct task *t)
@@ -231,7 +258,7 @@ static bool send_task(struct connection *c, struct task *t)
 	struct destination *d = t->destination;
 	struct schedule *s = d->schedule;
 	size_t count = how_many(c, t);
-	struct limit_cost cost = limit_cost(t, count);
+	struct limit_cost cost = task_cost(t, count);
 	struct body_source *body;
 
 	if (!share_allows(c->share, &cost))
@@ -275,8 +302,7 @@ static bool send_task(struct connection *c, struct task *t)
 	return true;
 }
 
-/* Its message is here, and it goes the way of the present configuration. */
-static bool may_go(const struct task *t)
+bool task_may_go(const struct task *t)
 {
 	return t->work && t->routed_by == t->destination->schedule->config;
 }
@@ -286,14 +312,14 @@ static bool fits(void *owner, const struct ready_item *item)
 	const struct connection *c = owner;
 	const struct task *t = CONTAINER_OF(item, const struct task, item);
 
-	return may_go(t) && t->choice.way == c->way && deliver_meets(c->wire, &t->needs);
+	return task_may_go(t) && t->choice.way == c->way && deliver_meets(c->wire, &t->needs);
 }
 
 static struct task *next_task(struct destination *d, struct connection *c)
 {
 	struct ready_item *item;
 
-	d->ready.rest_hundredths = pace(c->share)->rest_hundredths;
+	d->ready.rest_hundredths = share_pace(c->share)->rest_hundredths;
 	item = ready_next(&d->ready, fits, c);
 	return item ? CONTAINER_OF(item, struct task, item) : NULL;
 }
@@ -305,19 +331,24 @@ static bool others_starve(const struct destination *d)
 	return hungry->next != hungry && (hungry->next != &d->hungry || hungry->prev != &d->hungry);
 }
 
+/* Somebody else waits for its place. */
+static bool is_wanted(const struct connection *c)
+{
+	return others_starve(c->destination) || share_others_hungry(c->share) || deliver_others_wait(c->wire);
+}
+
 /* With all connections in use one that has done its share goes to a destination that has none; not all of them at once. */
 static bool gives_way(const struct connection *c)
 {
 	const struct destination *d = c->destination;
 
-	return (others_starve(d) || share_others_hungry(c->share)) &&
-	       d->schedule->leaving_count < LEAVING_AT_ONCE &&
+	return is_wanted(c) && d->schedule->leaving_count < LEAVING_AT_ONCE &&
 	       deliver_sent_count(c->wire) >= (c->share->connection_count > 1 ? 1u : SHARE_OF_MESSAGES);
 }
 
 static bool has_done_enough(const struct connection *c)
 {
-	const struct config_pace *p = pace(c->share);
+	const struct config_pace *p = share_pace(c->share);
 	size_t most = MIN((size_t)p->messages_per_connection, deliver_limits(c->wire).messages);
 
 	if (c->is_spared)
@@ -333,9 +364,9 @@ static void rest(struct connection *c)
 
 	if (deliver_in_flight(c->wire) || io_timer_runs(&c->idle))
 		return;
-	if (others_starve(c->destination) || share_others_hungry(c->share) ||
+	if (is_wanted(c) ||
 	    io_timer_start(s->io, &c->idle, io_now_at(s->io) + IDLE_CONNECTION_MS, on_idle, c))
-		finish(c);
+		connection_finish(c);
 	else
 		list_append(&s->idle, &c->idle_link);
 }
@@ -346,7 +377,7 @@ static void assign_one(struct connection *c)
 		struct task *t;
 
 		if (has_done_enough(c)) {
-			finish(c);
+			connection_finish(c);
 			return;
 		}
 		t = next_task(c->destination, c);
@@ -375,173 +406,18 @@ void connections_assign(struct destination *d)
 	}
 }
 
-static struct deliver_target target_of(const struct destination *d, const struct task *t)
+/* Those that stand in line for an address while there is nothing to carry. */
+void connections_leave_lines(struct destination *d)
 {
-	return (struct deliver_target){ .way = t->choice.way,
-		                        .domain = t->choice.way->upstream ? TEXT_EMPTY : d->by_key.key,
-		                        .needs = t->needs };
-}
+	struct ip ip;
+	unsigned count;
 
-static enum err open_one(struct destination *d, struct share *h, const struct task *t)
-{
-	struct schedule *s = d->schedule;
-	struct deliver_target target = target_of(d, t);
-	struct connection *c = calloc(1, sizeof(*c));
-	enum err err;
-
-	if (!c)
-		return ERR_NOMEM;
-	c->destination = d;
-	c->way = t->choice.way;
-	c->share = h;
-	c->opened_at = io_now_at(s->io);
-	c->needs = t->needs;
-	list_init(&c->idle_link);
-	target.spared_source_count = share_spared_sources(h, target.spared_sources);
-	err = deliver_open(s->deliver, &target, &connection_events, c, &c->wire);
-	if (err) {
-		free(c);
-		return err;
-	}
-	list_append(&d->connections, &c->link);
-	d->connection_count++;
-	d->opening_count++;
-	s->connection_count++;
-	share_connected(h);
-	return ERR_OK;
-}
-
-static bool serves(const struct connection *c, const struct task *t)
-{
-	if (c->way != t->choice.way)
-		return false;
-	return c->was_ready ? deliver_meets(c->wire, &t->needs) : deliver_needs_cover(&c->needs, &t->needs);
-}
-
-/* With the window full, and no connection of the kind that waits: one of another kind gives up its place, first one that
- * has nothing to do, else one as soon as it has done what is in hand. */
-static void finish_another_kind(struct destination *d, const struct task *t)
-{
-	struct connection *busy = NULL;
-
-	for (LIST_EACH(it, &d->connections)) {
+	for (LIST_EACH_SAFE(it, &d->connections)) {
 		struct connection *c = LIST_ITEM(it, struct connection, link);
 
-		if (c->finishing || serves(c, t))
-			return; /* its turn comes */
-		if (!c->was_ready)
-			continue;
-		if (!deliver_in_flight(c->wire)) {
-			finish(c);
-			return;
-		}
-		busy = c;
+		if (!c->was_ready && deliver_waits(c->wire, &ip, &count))
+			connection_finish(c);
 	}
-	if (busy)
-		finish(busy);
-}
-
-/* A host that failed is asked by one connection; one that nothing is known of by two, until one of them is up. */
-static unsigned opening_max(const struct destination *d)
-{
-	return d->failures ? 1 : MAX(2u, d->connection_count - d->opening_count);
-}
-
-static void grow_hungry(struct destination *d)
-{
-	struct schedule *s = d->schedule;
-	struct connection *resting = LIST_FIRST(&s->idle, struct connection, idle_link);
-
-	if (!list_is_empty(&d->hungry))
-		return;
-	list_append(&s->hungry, &d->hungry);
-	if (resting)
-		finish(resting);
-}
-
-/* Somebody else of those who share the limit has one that it does not use. */
-static void finish_resting(const struct share *h)
-{
-	struct schedule *s = h->destination->schedule;
-
-	for (LIST_EACH(it, &s->idle)) {
-		struct connection *c = LIST_ITEM(it, struct connection, idle_link);
-
-		for (unsigned i = 0; c->share != h && i < h->limit_count; i++)
-			if (c->share->limits[0] == h->limits[i] ||
-			    c->share->limits[c->share->limit_count - 1] == h->limits[i]) {
-				finish(c);
-				return;
-			}
-	}
-}
-
-static void make_room(struct destination *d, const struct share *h, const struct task *t)
-{
-	if (d->opening_count == 0)
-		finish_another_kind(d, t);
-	if (!share_is_suspended(h))
-		finish_resting(h);
-}
-
-/* One more connection for t, if there may be one. False: no more now. What another login may not have this one may. */
-static bool add_connection(struct destination *d, const struct task *t)
-{
-	struct schedule *s = d->schedule;
-	struct share *h = share_get(d, t->choice.way);
-	struct limit_cost cost = limit_cost(t, 1);
-	bool alone = d->shares.next->next == &d->shares;
-
-	if (d->opening_count >= opening_max(d))
-		return false;
-	if (!h) {
-		destination_pause_opening(d);
-		return false;
-	}
-	if (!share_may_open(h)) {
-		make_room(d, h, t);
-		return !alone;
-	}
-	if (!share_allows(h, &cost))
-		return !alone;
-	if (s->connection_count >= s->max_connections) {
-		grow_hungry(d);
-		return false;
-	}
-	if (open_one(d, h, t)) {
-		destination_pause_opening(d);
-		return false;
-	}
-	return true;
-}
-
-/* A connection for each of those that will go next. Returns false when there are no more to be had. */
-static bool open_for_class(struct destination *d, enum config_class class, size_t *waiting)
-{
-	struct ready_item *item;
-	struct ready_walk walk;
-
-	ready_walk_begin(&d->ready, class, &walk);
-	while ((item = ready_walk_next(&walk))) {
-		struct task *t = CONTAINER_OF(item, struct task, item);
-
-		if (!may_go(t) || ++*waiting <= d->opening_count)
-			continue;
-		if (!add_connection(d, t))
-			return false;
-	}
-	return true;
-}
-
-void connections_open(struct destination *d)
-{
-	size_t waiting = 0;
-
-	if (io_timer_runs(&d->resume_timer) || d->schedule->stopping)
-		return;
-	for (unsigned i = 0; i < READY_CLASSES; i++)
-		if (!open_for_class(d, ready_order[i], &waiting))
-			return;
 }
 
 void connections_finish_idle(struct destination *d)
@@ -550,7 +426,7 @@ void connections_finish_idle(struct destination *d)
 		struct connection *c = LIST_ITEM(it, struct connection, link);
 
 		if (c->was_ready)
-			finish(c);
+			connection_finish(c);
 		else if (leave(c))
 			deliver_abort(c->wire);
 	}

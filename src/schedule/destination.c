@@ -25,6 +25,8 @@ static void pump(void *owner)
 	if (!destination_is_suspended(d)) {
 		connections_assign(d);
 		connections_open(d);
+		if (d->ready.count == 0 && d->loading_count == 0)
+			connections_leave_lines(d);
 		through_check(d);
 	}
 	if (!io_timer_runs(&d->disk_timer))

@@ -254,10 +254,18 @@ void destination_expire(struct destination *d, const struct deliver_result *fail
 void destination_learn_hosts(struct destination *d, const struct text *hosts, size_t count);
 
 /* connection.c */
+extern const struct deliver_events connection_events;
+void connection_finish(struct connection *c); /* after what is in hand */
+const struct config_pace *share_pace(const struct share *h);
+struct limit_cost task_cost(const struct task *t, size_t recipients);
+bool task_may_go(const struct task *t); /* its message is here, and it goes the way of the present configuration */
 void connections_assign(struct destination *d); /* gives ready tasks to ready connections */
-void connections_open(struct destination *d);   /* as many as work and windows allow */
+void connections_leave_lines(struct destination *d);
 void connections_finish_idle(struct destination *d);
 void connections_abort(struct destination *d);
+
+/* opening.c */
+void connections_open(struct destination *d); /* as many as work and windows allow */
 
 /* answer.c: what a reply comes to, by the rules */
 void answer_take(struct connection *c, struct task *t, size_t index, const struct deliver_result *result);

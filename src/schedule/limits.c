@@ -445,6 +445,25 @@ static bool is_full(const struct share *h, struct buf *out, int64_t *until_at)
 	return false;
 }
 
+/* One of its connections stands in line for an address. */
+static bool is_in_line(const struct share *h, struct buf *out)
+{
+	struct ip ip;
+	unsigned count;
+
+	for (LIST_EACH(it, &h->destination->connections)) {
+		const struct connection *c = LIST_ITEM(it, const struct connection, link);
+
+		if (c->share != h || !deliver_waits(c->wire, &ip, &count))
+			continue;
+		ip_add(out, ip);
+		buf_add_format(out, " has %u connection%s, as many as connections_per_address allows", count,
+		               count == 1 ? "" : "s");
+		return true;
+	}
+	return false;
+}
+
 bool share_binding(struct share *h, struct buf *out, int64_t *until_at)
 {
 	const struct limit_rate *rate;
@@ -453,7 +472,7 @@ bool share_binding(struct share *h, struct buf *out, int64_t *until_at)
 	if (is_suspended_by(h, out, until_at))
 		return true;
 	if (!h->line)
-		return is_full(h, out, until_at);
+		return is_full(h, out, until_at) || is_in_line(h, out);
 	rate = binding_rate(h, io_now_at(h->destination->schedule->io), until_at);
 	limit_add_name(h->line, out);
 	buf_add_string(out, " may have ");

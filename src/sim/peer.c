@@ -16,7 +16,7 @@ struct sim_peer {
 	struct io_listener *listener;
 	struct tls_context *tls;
 	const char *scripts[SCRIPTS_MAX];
-	unsigned script_count, connections, wrong_lines, message_count;
+	unsigned script_count, connections, open_count, most_at_once, wrong_lines, message_count;
 	struct text messages[MESSAGES_MAX];
 	struct buf transcript;
 	struct list open;
@@ -32,7 +32,7 @@ struct visit {
 	struct buf data; /* mail data being taken */
 	uint64_t chunk_left;
 	bool is_last_chunk;
-	bool has_data, waiting, over;
+	bool has_data, waiting, over, left;
 };
 
 static void go_on(struct visit *v);
@@ -193,6 +193,13 @@ static size_t take_chunk(struct visit *v, struct text rest)
 	return len;
 }
 
+/* A server that said 221 counts it no more. */
+static void leave(struct visit *v)
+{
+	v->peer->open_count -= !v->left;
+	v->left = true;
+}
+
 static void on_line(struct visit *v, struct text line)
 {
 	struct text step = step_of(v->rest);
@@ -206,6 +213,7 @@ static void on_line(struct visit *v, struct text line)
 	} else if (text_eq_nocase(line, TEXT("QUIT"))) {
 		say(v, TEXT("221 2.0.0 bye"));
 		v->over = true;
+		leave(v);
 		io_stream_finish(v->stream);
 	} else {
 		v->peer->wrong_lines++;
@@ -272,6 +280,7 @@ static void on_closed(void *owner, enum err why)
 
 	(void)why;
 	io_timer_stop(&v->peer->sim->io, &v->wait);
+	leave(v);
 	list_remove(&v->link);
 	buf_fini(&v->data);
 	free(v);
@@ -288,6 +297,8 @@ static void on_accept(void *owner, struct io_stream *stream)
 	unsigned script = MIN(p->connections, p->script_count - 1);
 
 	p->connections++;
+	p->open_count++;
+	p->most_at_once = MAX(p->most_at_once, p->open_count);
 	v->peer = p;
 	v->stream = stream;
 	v->rest = v->again = text_from(p->scripts[script]);
@@ -352,6 +363,11 @@ void sim_peer_free(struct sim_peer **slot)
 unsigned sim_peer_connections(const struct sim_peer *p)
 {
 	return p->connections;
+}
+
+unsigned sim_peer_most_at_once(const struct sim_peer *p)
+{
+	return p->most_at_once;
 }
 
 unsigned sim_peer_wrong_lines(const struct sim_peer *p)

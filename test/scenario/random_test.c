@@ -111,8 +111,8 @@ static const char *const yamls[] = {
 	YAML_HEAD UPSTREAMS "routes: [{to: d3.test, via: up}, {to: any, via: direct}]\n" REST
 			    "limits: {any: {connections: 3, recipients_per_message: 2}}\n",
 	YAML_HEAD UPSTREAMS "routes: [{to: [d3.test, d4.test], via: other}, {to: any, via: direct}]\n" REST
-			    "limits: {any: {connections: 1, messages_per_connection: 3}}\n",
-	YAML_HEAD "routes: [{to: any, via: direct}]\n" REST,
+			    "limits: {any: {connections: 1, connections_per_address: 2, messages_per_connection: 3}}\n",
+	YAML_HEAD "routes: [{to: any, via: direct}]\n" REST "limits: {any: {connections_per_address: 1}}\n",
 };
 
 static struct ip_port host(unsigned i)
