@@ -147,6 +147,9 @@ void limit_feed_hungry(struct limit *l);
 void limit_pump_all(struct limit *l); /* all destinations that have a share in it */
 void line_leave(struct share *h);
 void limit_resume(struct limit *l);
+/* As an earlier run left it; cause is taken over. */
+void limit_restore_slow(struct limit *l, int64_t until_at, struct limit_cause *cause);
+void limit_restore_suspension(struct limit *l, int64_t until_at, struct limit_cause *cause);
 void limit_cause_fini(struct limit_cause *cause);
 
 /* ---------------------------------------------------------------- the whole */

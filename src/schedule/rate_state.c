@@ -10,9 +10,12 @@
 #define SEAL_BYTES 4
 /* What was taken is on disk after this time at the latest; until then the grant stands for it. */
 #define SAVE_EVERY_MS (10 * SECOND_MS)
+/* No rule says longer; a clock that was wrong might. */
+#define PAUSE_MAX_MS (7 * DAY_MS)
 
 enum { STATE_NUMBER = 1, STATE_TIME = 2, STATE_LIMIT = 3 };
-enum { LIMIT_NAME = 1, LIMIT_LEVEL = 2, LIMIT_RATE = 3 };
+enum { LIMIT_NAME = 1, LIMIT_LEVEL = 2, LIMIT_RATE = 3, LIMIT_SLOW = 4, LIMIT_SUSPENDED = 5 };
+enum { PAUSE_REST = 1, PAUSE_REASON = 2, PAUSE_REPLY = 3, PAUSE_RULE = 4 };
 enum {
 	RATE_UNIT = 1,
 	RATE_MOST = 2,
@@ -42,18 +45,40 @@ static void add_rate(struct buf *b, const struct limit_rate *rate, int64_t now_a
 	record_close_field(b, mark);
 }
 
+static void add_pause(struct buf *b, unsigned tag, int64_t rest_ms, const struct limit_cause *cause)
+{
+	size_t mark = record_open_field(b, tag);
+
+	record_add_i64(b, PAUSE_REST, rest_ms);
+	record_add_u64(b, PAUSE_REASON, cause->reason);
+	record_add_text(b, PAUSE_REPLY, text_from(cause->reply));
+	record_add_text(b, PAUSE_RULE, text_from(cause->rule));
+	record_close_field(b, mark);
+}
+
+static bool is_worth_keeping(const struct limit *l)
+{
+	if (limit_is_slow(l) || l->suspended_until_at)
+		return true;
+	for (size_t i = 0; i < l->rate_count; i++)
+		if (bucket_is_long(&l->rates[i].bucket))
+			return true;
+	return false;
+}
+
 static void add_limit(struct buf *b, struct limit *l, int64_t now_at, bool grants)
 {
 	size_t mark;
-	bool is_long = false;
 
-	for (size_t i = 0; i < l->rate_count; i++)
-		is_long = is_long || bucket_is_long(&l->rates[i].bucket);
-	if (!is_long)
+	if (!is_worth_keeping(l))
 		return;
 	mark = record_open_field(b, STATE_LIMIT);
 	record_add_text(b, LIMIT_NAME, l->by_name.key);
 	record_add_u64(b, LIMIT_LEVEL, (uint64_t)l->level);
+	if (limit_is_slow(l))
+		add_pause(b, LIMIT_SLOW, l->slow_until_at - now_at, &l->slow_cause);
+	if (l->suspended_until_at)
+		add_pause(b, LIMIT_SUSPENDED, l->suspended_until_at - now_at, &l->suspend_cause);
 	for (size_t i = 0; i < l->rate_count; i++) {
 		struct bucket *bucket = &l->rates[i].bucket;
 
@@ -117,7 +142,7 @@ static void complain(struct schedule *s, enum err err)
 	event.level = LEVEL_WARN;
 	event.reason = REASON_SPOOL;
 	event.detail = TEXT(
-		"what rates have given cannot be kept in the spool: after a restart a limit by the hour or the day may be passed");
+		"what rates have given and who is suspended cannot be kept in the spool: after a restart a limit by the hour or the day may be passed");
 	event.response = text_from(err_text(err));
 	observe_emit(s->observe, &event);
 }
@@ -204,8 +229,16 @@ void rates_changed(struct schedule *s, const struct bucket *b)
 		rates_save_soon(s);
 		return;
 	}
-	if (!io_timer_runs(&r->timer) &&
-	    io_timer_start(s->io, &r->timer, io_now_at(s->io) + SAVE_EVERY_MS, on_time, s))
+	rates_note(s);
+}
+
+void rates_note(struct schedule *s)
+{
+	struct rate_state *r = &s->rates;
+
+	if (!r->disk || r->closing || io_timer_runs(&r->timer))
+		return;
+	if (io_timer_start(s->io, &r->timer, io_now_at(s->io) + SAVE_EVERY_MS, on_time, s))
 		rates_save_soon(s);
 }
 
@@ -213,7 +246,7 @@ bool rates_close(struct schedule *s)
 {
 	struct rate_state *r = &s->rates;
 
-	if (!r->disk || r->closed || (!r->is_known && !r->writing))
+	if (!r->disk || r->closed || (!r->is_known && !r->writing && !io_timer_runs(&r->timer)))
 		return true;
 	if (r->writing || r->closing)
 		return false;
@@ -321,6 +354,35 @@ static void read_rate(const struct reading *in, struct text fields, struct limit
 	read_slots(in, fields, &more[l->rate_count++].bucket, grant);
 }
 
+static void read_pause(const struct reading *in, struct text fields, unsigned kind, struct limit *l)
+{
+	struct limit_cause cause = { 0 };
+	struct text reply = TEXT_EMPTY, rule = TEXT_EMPTY;
+	struct record_reader r;
+	struct record_field f;
+	int64_t rest = 0;
+
+	record_open_inner(&r, fields);
+	while (record_next(&r, &f)) {
+		if (f.tag == PAUSE_REST)
+			rest = record_i64(&r, &f);
+		else if (f.tag == PAUSE_REASON)
+			cause.reason = (enum reason)record_u64(&r, &f, REASON_COUNT - 1);
+		else if (f.tag == PAUSE_REPLY)
+			reply = f.value;
+		else if (f.tag == PAUSE_RULE)
+			rule = f.value;
+	}
+	if (r.err || rest <= 0 || rest > PAUSE_MAX_MS || in->saved_at + rest <= io_now_at(in->schedule->io))
+		return;
+	cause.reply = text_dup(reply);
+	cause.rule = text_dup(rule);
+	if (kind == LIMIT_SLOW)
+		limit_restore_slow(l, in->saved_at + rest, &cause);
+	else
+		limit_restore_suspension(l, in->saved_at + rest, &cause);
+}
+
 static void read_limit(const struct reading *in, struct text fields)
 {
 	struct record_reader r;
@@ -336,6 +398,8 @@ static void read_limit(const struct reading *in, struct text fields)
 			l = limit_new(in->schedule, (enum limit_level)record_u64(&r, &f, LIMIT_HOSTS), name);
 		else if (f.tag == LIMIT_RATE && l)
 			read_rate(in, f.value, l);
+		else if ((f.tag == LIMIT_SLOW || f.tag == LIMIT_SUSPENDED) && l)
+			read_pause(in, f.value, f.tag, l);
 	}
 }
 

@@ -1,6 +1,7 @@
-/* schedule/rate_state.h - what rates have given, over a restart: two small files in the spool, written in turn.
+/* schedule/rate_state.h - what rates have given, and who is slow or suspended, over a restart: two small files in the spool,
+ * written in turn.
  *
- * Only windows that are long enough to see another start (bucket.h). What is taken is on disk before it is taken: a save grants a part of
+ * Of rates only windows that are long enough to see another start (bucket.h). What is taken is on disk before it is taken: a save grants a part of
  * each limit in advance, and after a crash all of that part counts as taken. A stop that was clean knows better. */
 #ifndef SCHEDULE_RATE_STATE_H
 #define SCHEDULE_RATE_STATE_H
@@ -30,6 +31,7 @@ void rates_open(struct schedule *s, struct io_disk *disk, struct text directory)
 void rates_free(struct schedule *s);
 void rates_changed(struct schedule *s, const struct bucket *b); /* something was taken of it */
 void rates_save_soon(struct schedule *s);
+void rates_note(struct schedule *s); /* something changed that need not be on disk at once */
 /* The last save, without grants. True: it is done; else schedule_check_stopped is called then. */
 bool rates_close(struct schedule *s);
 

@@ -89,6 +89,7 @@ void limit_resume(struct limit *l)
 	window_restart(&l->window, io_now_at(s->io));
 	say(l, EVENT_RESUMED);
 	limit_cause_fini(&l->suspend_cause);
+	rates_note(s);
 	limit_pump_all(l);
 	limit_call_next(l);
 }
@@ -121,6 +122,23 @@ static void suspend(struct limit *l, int64_t for_ms, const struct rule_match *m,
 	}
 	keep_cause(&l->suspend_cause, m, r);
 	say(l, EVENT_PAUSED);
+	rates_note(s);
+}
+
+void limit_restore_suspension(struct limit *l, int64_t until_at, struct limit_cause *cause)
+{
+	limit_cause_fini(&l->suspend_cause);
+	l->suspend_cause = *cause;
+	if (!io_timer_start(l->schedule->io, &l->resume_timer, until_at, on_resume, l))
+		l->suspended_until_at = until_at;
+}
+
+void limit_restore_slow(struct limit *l, int64_t until_at, struct limit_cause *cause)
+{
+	limit_cause_fini(&l->slow_cause);
+	l->slow_cause = *cause;
+	l->slow_since_at = io_now_at(l->schedule->io);
+	l->slow_until_at = until_at;
 }
 
 void share_suspend(struct share *h, const struct rule_match *m, const struct deliver_result *r)
@@ -144,6 +162,7 @@ void share_slow(struct share *h, const struct rule_match *m, const struct delive
 		suspend(l, ESCALATED_MS, m, r);
 	}
 	l->slow_until_at = MAX(l->slow_until_at, now + m->for_ms);
+	rates_note(l->schedule);
 }
 
 /* ---------------------------------------------------------------- our own addresses */

@@ -497,6 +497,35 @@ static void a_rule_that_suspends_costs_no_attempt(void **state)
 	end_world(&w);
 }
 
+/* A container that is started again does not go on where its account was told to stop. */
+static void a_suspension_outlives_a_stop_and_a_crash(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+	unsigned connections;
+
+	(void)state;
+	relay_world_open(&w, 24, WITH_RULES("  - {reply: \"450\", do: suspend, for: 1h}\n"), NULL);
+	p = relay_world_peer(&w, NEXT_HOP, SAYS("450 4.2.1 no"));
+	pour(&w, 20, "b@example.net");
+	sim_run(w.sim, 5 * MINUTE_MS);
+	connections = sim_peer_connections(p);
+	relay_world_stop(&w);
+	relay_world_start(&w);
+	sim_run(w.sim, 20 * MINUTE_MS);
+	relay_world_crash(&w);
+	sim_run(w.sim, 25 * MINUTE_MS);
+	assert_int_equal(sim_peer_connections(p), connections);
+	assert_int_equal(relay_world_count(&w, "resumed"), 0);
+	change(&w, &p, TAKES_ALL);
+	relay_world_await(&w, "delivered", 20, 30 * MINUTE_MS);
+	assert_int_equal(relay_world_count(&w, "paused"), 1);
+	assert_int_equal(relay_world_count(&w, "resumed"), 1);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
 /* After it one connection asks: if nothing has changed it is left alone again. */
 static void a_suspension_ends_half_open(void **state)
 {
@@ -1137,6 +1166,7 @@ int main(void)
 		cmocka_unit_test(a_421_at_the_door_shrinks_the_window),
 		cmocka_unit_test(recipients_per_connection_end_it),
 		cmocka_unit_test(a_rule_that_suspends_costs_no_attempt),
+		cmocka_unit_test(a_suspension_outlives_a_stop_and_a_crash),
 		cmocka_unit_test(a_suspension_ends_half_open),
 		cmocka_unit_test(a_rule_at_the_door_costs_no_attempt_either),
 		cmocka_unit_test(what_is_suspended_for_ever_expires),

@@ -134,6 +134,76 @@ static void without_long_windows_nothing_is_written(void **state)
 	rig_close(&r);
 }
 
+static struct limit *add_pause(struct rig *r, const char *name, bool suspended, int64_t ms)
+{
+	struct limit *l = limit_find(&r->schedule, text_from(name));
+	struct limit_cause cause = { text_dup(TEXT("421 4.7.0 later")), text_dup(TEXT("etc.yaml:7")),
+		                     REASON_RATE_LIMITED };
+
+	if (!l)
+		l = limit_new(&r->schedule, LIMIT_DOMAIN, text_from(name));
+	assert_non_null(l);
+	if (suspended)
+		limit_restore_suspension(l, io_now_at(sim_io(r->sim)) + ms, &cause);
+	else
+		limit_restore_slow(l, io_now_at(sim_io(r->sim)) + ms, &cause);
+	return l;
+}
+
+static void assert_rest(struct rig *r, int64_t until_at, int64_t ms)
+{
+	assert_in_range(until_at - io_now_at(sim_io(r->sim)), ms - 2000, ms);
+}
+
+/* Until when, and why; what has ended in between has ended. */
+static void being_slow_and_suspended_outlives_a_run(void **state)
+{
+	struct limit *l;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r);
+	(void)add_pause(&r, "d:a.example\n", true, HOUR_MS);
+	(void)add_pause(&r, "d:b.example\n", false, 2 * HOUR_MS);
+	(void)add_pause(&r, "d:c.example\n", true, 3 * MINUTE_MS);
+	rates_note(&r.schedule);
+	assert_false(rates_close(&r.schedule));
+	sim_run(r.sim, 1000);
+	assert_true(rates_close(&r.schedule));
+	close_run(&r);
+	sim_run(r.sim, 10 * MINUTE_MS);
+	open_run(&r);
+	l = limit_find(&r.schedule, TEXT("d:a.example\n"));
+	assert_rest(&r, l->suspended_until_at, 50 * MINUTE_MS);
+	assert_true(io_timer_runs(&l->resume_timer));
+	assert_string_equal(l->suspend_cause.reply, "421 4.7.0 later");
+	assert_string_equal(l->suspend_cause.rule, "etc.yaml:7");
+	assert_int_equal(l->suspend_cause.reason, REASON_RATE_LIMITED);
+	assert_false(limit_is_slow(l));
+	l = limit_find(&r.schedule, TEXT("d:b.example\n"));
+	assert_rest(&r, l->slow_until_at, 110 * MINUTE_MS);
+	assert_string_equal(l->slow_cause.rule, "etc.yaml:7");
+	assert_int_equal(l->suspended_until_at, 0);
+	l = limit_find(&r.schedule, TEXT("d:c.example\n"));
+	assert_true(!l || !l->suspended_until_at);
+	rig_close(&r);
+}
+
+/* A clock that was years ahead leaves nobody suspended for years. */
+static void nobody_is_suspended_for_longer_than_a_rule_says(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_open(&r);
+	(void)add_pause(&r, "d:a.example\n", true, 365 * DAY_MS);
+	save(&r);
+	close_run(&r);
+	open_run(&r);
+	assert_int_equal(limit_find(&r.schedule, TEXT("d:a.example\n"))->suspended_until_at, 0);
+	rig_close(&r);
+}
+
 /* A disk that takes nothing stops no mail. */
 static void a_disk_that_fails_grants_all_the_same(void **state)
 {
@@ -230,6 +300,8 @@ static void what_is_sealed_and_senseless_is_borne(void **state)
 	random_init(&random, 2);
 	rig_open(&r);
 	bucket_take(add_rate(&r, "d:a.example\n", 1600, HOUR_MS), 7, false, io_now_at(sim_io(r.sim)));
+	(void)add_pause(&r, "d:a.example\n", true, HOUR_MS);
+	(void)add_pause(&r, "d:a.example\n", false, HOUR_MS);
 	save(&r);
 	for (unsigned i = 0; i < 3000; i++) {
 		unsigned char made[600];
@@ -256,6 +328,8 @@ int main(void)
 		cmocka_unit_test(a_save_grants_a_part_and_a_crash_counts_it),
 		cmocka_unit_test(a_clean_end_counts_what_was_taken),
 		cmocka_unit_test(without_long_windows_nothing_is_written),
+		cmocka_unit_test(being_slow_and_suspended_outlives_a_run),
+		cmocka_unit_test(nobody_is_suspended_for_longer_than_a_rule_says),
 		cmocka_unit_test(a_disk_that_fails_grants_all_the_same),
 		cmocka_unit_test(a_damaged_file_gives_way_to_the_one_before),
 		cmocka_unit_test(what_is_sealed_and_senseless_is_borne),
