@@ -4,7 +4,7 @@
  * The oracle, when all is healed: behind each 250 every recipient has arrived or was reported on; behind each refusal nothing was
  * reported, and nothing arrived but where the log said that it may. Nothing arrives twice without a word of doubt.
  *
- * POSTRIDER_SEEDS=5000 runs so many, POSTRIDER_SEED=77 one, with its story. */
+ * POSTRIDER_SEEDS=5000 runs so many, from POSTRIDER_FIRST_SEED on; POSTRIDER_SEED=77 one, with its story. */
 #include "scripts.h"
 
 #include <stdio.h>
@@ -268,7 +268,8 @@ static void read_line(struct book *b, struct text line, struct text to)
 		m->doubted[n] |= line_says(line, "unknown_outcome");
 		m->given_up[n] |=
 			line_says(line, "\"event\":\"bounced\"") || line_says(line, "\"event\":\"expired\"");
-	} else if (line_says(line, "a report of ours") && number_behind(&to, 's', &n) && n < b->count) {
+	} else if (line_says(line, "\"from\":\"\"") && number_behind(&to, 's', &n) && n < b->count) {
+		/* nobody else writes to them; the line that says that it was made may have gone with the power */
 		b->mailings[n].report_made = true;
 	}
 }
@@ -388,7 +389,8 @@ static bool runs_well(uint64_t seed, bool tells, struct totals *sum, char why[30
 static void the_oracle_finds_nothing(void **state)
 {
 	const char *one = getenv("POSTRIDER_SEED"), *many = getenv("POSTRIDER_SEEDS");
-	uint64_t count = many ? strtoull(many, NULL, 10) : SEEDS;
+	const char *from = getenv("POSTRIDER_FIRST_SEED");
+	uint64_t count = many ? strtoull(many, NULL, 10) : SEEDS, first = from ? strtoull(from, NULL, 10) : 1;
 	struct totals sum = { 0 };
 	char why[300];
 
@@ -398,7 +400,7 @@ static void the_oracle_finds_nothing(void **state)
 			fail_msg("%s", why);
 		return;
 	}
-	for (uint64_t seed = 1; seed <= count; seed++)
+	for (uint64_t seed = first; seed < first + count; seed++)
 		if (!runs_well(seed, false, &sum, why))
 			fail_msg("POSTRIDER_SEED=%llu: %s", (unsigned long long)seed, why);
 	print_message("%u taken, %u refused; %u recipients in doubt, %u got it twice; %u crashes\n",
