@@ -144,7 +144,7 @@ class Said:
             with contextlib.suppress(ValueError, KeyError):
                 event = json.loads(line)
                 name = event["to"].split("@")[0]
-                if event.get("detail") == "a report of ours":
+                if event.get("from") == "":          # nobody else writes to them; the first line may have died with the relay
                     self.reports.add(name)
                 if "unknown_outcome" in line:
                     self.doubted.add(name)
