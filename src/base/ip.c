@@ -97,13 +97,25 @@ enum err ip_port_parse(struct text t, struct ip_port *out)
 	return ERR_OK;
 }
 
+/* inet_ntop goes through sprintf for these, and there are six in what is said of a message. */
+static void add_v4(struct buf *b, const unsigned char bytes[4])
+{
+	for (int i = 0; i < 4; i++) {
+		if (i > 0)
+			buf_add_octet(b, '.');
+		buf_add_u64(b, bytes[i]);
+	}
+}
+
 void ip_add(struct buf *b, struct ip ip)
 {
 	char string[IP_TEXT_MAX];
 
 	if (ip.family == IP_NONE)
 		buf_add_string(b, "unknown");
-	else if (inet_ntop(ip.family == IP_V4 ? AF_INET : AF_INET6, ip.bytes, string, sizeof(string)))
+	else if (ip.family == IP_V4)
+		add_v4(b, ip.bytes);
+	else if (inet_ntop(AF_INET6, ip.bytes, string, sizeof(string)))
 		buf_add_string(b, string);
 }
 
