@@ -41,8 +41,8 @@ static void fail(struct buf *b, enum err err)
 static bool grow(struct buf *b, size_t room)
 {
 	size_t doubled = b->room > b->max / 2 ? b->max : b->room * 2;
-	size_t wanted = MIN(MAX(MAX(room, doubled), FIRST_ROOM), MAX(b->max, 1));
-	char *moved = realloc(b->at, wanted);
+	size_t wanted = MIN(MAX(MAX(room, doubled), FIRST_ROOM), b->max);
+	char *moved = realloc(b->at, MAX(wanted, 1));
 
 	if (!moved) {
 		fail(b, ERR_NOMEM);
@@ -51,6 +51,12 @@ static bool grow(struct buf *b, size_t room)
 	b->at = moved;
 	b->room = wanted;
 	return true;
+}
+
+/* A message costs hundreds of additions, and nearly all of them find room. There is none without memory. */
+static inline bool has_room(const struct buf *b, size_t len)
+{
+	return !b->err && len <= b->room - b->len;
 }
 
 char *buf_reserve(struct buf *b, size_t len)
@@ -62,9 +68,7 @@ char *buf_reserve(struct buf *b, size_t len)
 		return NULL;
 	}
 	/* Asking for nothing of a buf without memory must not look like a failure. */
-	size_t needed = b->len + len;
-
-	if ((needed > b->room || !b->at) && !grow(b, MAX(needed, 1)))
+	if ((!has_room(b, len) || !b->at) && !grow(b, b->len + len))
 		return NULL;
 	return b->at + b->len;
 }
@@ -78,13 +82,9 @@ void buf_grew(struct buf *b, size_t len)
 
 void buf_add_bytes(struct buf *b, const void *bytes, size_t len)
 {
-	if (len == 0)
+	if (len == 0 || (!has_room(b, len) && !buf_reserve(b, len)))
 		return;
-	char *place = buf_reserve(b, len);
-
-	if (!place)
-		return;
-	memcpy(place, bytes, len);
+	memcpy(b->at + b->len, bytes, len);
 	b->len += len;
 }
 
@@ -95,7 +95,9 @@ void buf_add(struct buf *b, struct text t)
 
 void buf_add_octet(struct buf *b, char octet)
 {
-	buf_add_bytes(b, &octet, 1);
+	if (!has_room(b, 1) && !buf_reserve(b, 1))
+		return;
+	b->at[b->len++] = octet;
 }
 
 void buf_add_string(struct buf *b, const char *string)
