@@ -166,6 +166,16 @@ static void begin_value(struct header_scan *s)
 		s->counts[s->wanted]++;
 }
 
+/* How many octets at the front are kept as they are. */
+static size_t plain_length(struct text t)
+{
+	size_t len = 0;
+
+	while (len < t.len && (unsigned char)t.at[len] >= ' ' && t.at[len] != 0x7f)
+		len++;
+	return len;
+}
+
 /* Octets of the value at hand; white space before the first other one is not kept. */
 static void keep(struct header_scan *s, struct text t)
 {
@@ -175,12 +185,16 @@ static void keep(struct header_scan *s, struct text t)
 		return;
 	struct buf *value = &s->values[s->wanted];
 
-	for (size_t i = 0; i < t.len && value->len < value->max; i++) {
-		char c = t.at[i];
+	while (t.len && value->len < value->max) {
+		char c = t.at[0];
+		bool dropped = c == '\r' || c == '\n' || (value->len == 0 && is_blank(c));
+		size_t plain = dropped ? 0 : plain_length(t);
 
-		if (c == '\r' || c == '\n' || (value->len == 0 && is_blank(c)))
-			continue;
-		buf_add_octet(value, (unsigned char)c < ' ' || c == 0x7f ? ' ' : c);
+		if (plain)
+			buf_add(value, text_head(t, MIN(plain, value->max - value->len)));
+		else if (!dropped)
+			buf_add_octet(value, ' ');
+		t = text_skip(t, MAX(plain, (size_t)1));
 	}
 }
 

@@ -151,6 +151,23 @@ static void long_values_are_cut(void **state)
 	header_scan_fini(&s);
 }
 
+static void a_value_that_is_too_long_at_once_is_cut_too(void **state)
+{
+	static char subject[HEADER_VALUE_MAX + 7];
+	struct header_scan s;
+
+	(void)state;
+	memset(subject, 'x', sizeof(subject));
+	header_scan_init(&s);
+	assert_int_equal(header_scan_feed(&s, TEXT("Subject: a\t")), ERR_OK);
+	assert_int_equal(header_scan_feed(&s, text_of(subject, sizeof(subject))), ERR_OK);
+	assert_int_equal(header_scan_feed(&s, TEXT("\r\n\r\n")), ERR_OK);
+	assert_int_equal(s.end, HEADER_BLANK_LINE);
+	assert_int_equal(header_scan_value(&s, HEADER_SUBJECT).len, HEADER_VALUE_MAX);
+	assert_true(text_starts(header_scan_value(&s, HEADER_SUBJECT), TEXT("a xxx")));
+	header_scan_fini(&s);
+}
+
 static void a_header_without_an_end_is_given_up(void **state)
 {
 	struct header_scan s;
@@ -220,6 +237,7 @@ int main(void)
 		cmocka_unit_test(a_scan_sees_the_same_whatever_the_cuts),
 		cmocka_unit_test(all_wanted_fields_are_counted),
 		cmocka_unit_test(long_values_are_cut),
+		cmocka_unit_test(a_value_that_is_too_long_at_once_is_cut_too),
 		cmocka_unit_test(a_header_without_an_end_is_given_up),
 		cmocka_unit_test(content_behind_the_header_is_not_looked_at),
 		cmocka_unit_test(a_field_is_found_by_name),
