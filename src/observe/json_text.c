@@ -31,13 +31,16 @@ static size_t hidden_length(const unsigned char *p, size_t len)
 	return len >= 3 && p[0] == 0xe2 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9) ? 3 : 0;
 }
 
-/* The length of what stands at p and goes into a JSON string as it is (RFC 8259 section 7); 0: it does not. DEL and the
- * like would be allowed, and spoil a terminal. */
-static inline size_t literal_length(const unsigned char *p, size_t len)
+/* What goes into a JSON string as it is (RFC 8259 section 7). DEL would be allowed, and spoils a terminal. A table, because
+ * nearly all of an event is octets of these. */
+static const bool is_plain[256] = { [0x20 ... '"' - 1] = true,
+	                            ['"' + 1 ... '\\' - 1] = true,
+	                            ['\\' + 1 ... 0x7e] = true };
+
+/* The length of what stands at p and is literal too, beyond ASCII; 0: it is not. */
+static size_t literal_length(const unsigned char *p, size_t len)
 {
-	if (*p >= 0x80)
-		return hidden_length(p, len) ? 0 : utf8_sequence(p, len);
-	return *p >= 0x20 && *p != 0x7f && *p != '"' && *p != '\\';
+	return *p < 0x80 || hidden_length(p, len) ? 0 : utf8_sequence(p, len);
 }
 
 static void add_number(struct buf *out, unsigned code_point)
@@ -89,7 +92,7 @@ void observe_add_json_text(struct buf *out, struct text t, size_t max_bytes)
 		const unsigned char *run = p;
 		size_t len;
 
-		while (p < limit && (len = literal_length(p, (size_t)(end - p))) > 0)
+		while (p < limit && (len = is_plain[*p] ? 1 : literal_length(p, (size_t)(end - p))) > 0)
 			p += len;
 		buf_add_bytes(out, run, (size_t)(p - run));
 		if (p >= limit)

@@ -57,6 +57,22 @@ static void strings_are_valid_json(void **state)
 	}
 }
 
+/* Each octet of ASCII by itself: as it is, or behind a backslash. */
+static void only_what_spoils_a_string_is_escaped(void **state)
+{
+	(void)state;
+	for (unsigned c = 0; c < 0x80; c++) {
+		AUTO(buf_fini) struct buf out = BUF(100);
+		char octet = (char)c;
+		bool escaped = c < ' ' || c == '"' || c == '\\' || c == 0x7f;
+
+		observe_add_json_text(&out, text_of(&octet, 1), 1000);
+		assert_true(out.len >= 3);
+		assert_int_equal(out.at[1], escaped ? '\\' : octet);
+		assert_int_equal(out.len > 3, escaped);
+	}
+}
+
 static void a_long_text_is_cut_behind_a_whole_character(void **state)
 {
 	(void)state;
@@ -218,6 +234,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(strings_are_valid_json),
+		cmocka_unit_test(only_what_spoils_a_string_is_escaped),
 		cmocka_unit_test(a_long_text_is_cut_behind_a_whole_character),
 		cmocka_unit_test(a_text_of_just_the_limit_is_whole),
 		cmocka_unit_test(a_full_event_has_every_member_in_order),
