@@ -1,4 +1,4 @@
-/* inside.h - the sink and its sessions, as the files of this room share them. */
+/* inside.h - the sink, as the files of this room share them. */
 #ifndef POSTRIDER_SRC_SINK_INSIDE_H
 #define POSTRIDER_SRC_SINK_INSIDE_H
 
@@ -20,10 +20,9 @@ struct sink {
 	struct sink_counts counts;
 };
 
-/* Attaches a session to an accepted stream. */
-void session_begin(struct sink *s, struct io_stream *stream);
-/* Closes the stream and forgets the sink. */
-struct session;
-void session_abandon(struct list *link);
+/* session.c. Attaches a session to an accepted stream. */
+void sink_session_begin(struct sink *s, struct io_stream *stream);
+/* Closes the stream and forgets the sink; link is one of sink->sessions. */
+void sink_session_abandon(struct list *link);
 
 #endif

@@ -33,7 +33,7 @@ static enum err take_options(struct sink *s, const struct sink_options *o)
 
 static void on_accept(void *owner, struct io_stream *stream)
 {
-	session_begin(owner, stream);
+	sink_session_begin(owner, stream);
 }
 
 enum err sink_open(const struct sink_options *options, struct sink **out)
@@ -70,7 +70,7 @@ void sink_close(struct sink **pointer)
 		return;
 	io_listener_close(&s->listener);
 	while (!list_is_empty(&s->sessions))
-		session_abandon(s->sessions.next);
+		sink_session_abandon(s->sessions.next);
 	keeper_free(&s->keeper);
 	greylist_fini(&s->greylist);
 	if (s->o.tls)
