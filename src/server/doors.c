@@ -11,15 +11,6 @@
 #define DROP_MODE 01733
 #define DROP_INTERVAL_MS (10 * SECOND_MS) /* hints come at once; this is for when they do not */
 
-static void warn(struct server *s, const struct buf *problem)
-{
-	struct event event = EVENT(EVENT_WARNING);
-
-	event.level = LEVEL_WARN;
-	event.detail = buf_text(problem);
-	observe_emit(s->observe, &event);
-}
-
 /* ---------------------------------------------------------------- the drop directory */
 
 /* Who may not list the spool must still be able to go through it: to the drop directory, and to nothing else, as all the
@@ -127,7 +118,7 @@ static enum err open_drop(struct server *s, const struct config *c, struct folde
 	}
 	/* Nobody asked for it: the relay works without. */
 	buf_add(&why, TEXT("; `sendmail` will not work"));
-	warn(s, &why);
+	server_say(s, EVENT_WARNING, LEVEL_WARN, buf_text(&why));
 	return ERR_OK;
 }
 

@@ -15,7 +15,8 @@ struct server {
 	struct io *io;
 	struct io_disk *disk;
 	struct observe *observe;
-	struct server_options options;
+	struct server_options options; /* its *_context are set */
+	void *server_context_owner, *client_context_owner; /* of options.server_context and client_context */
 	const struct config *config;
 	struct queue *queue;
 	struct history *history;
@@ -50,6 +51,15 @@ struct server {
 	void (*on_stopped)(void *owner);
 	void *stop_owner;
 };
+
+/* server.c: an event of the daemon itself; detail is borrowed for the call */
+void server_say(struct server *s, enum event_kind kind, enum event_level level, struct text detail);
+
+/* rooms.c: the rooms made. What was opened before an error stays, to be freed. Queue, history and admin are closed by whoever
+ * stops, who waits for them; server_free_rooms frees the others at once, those that are not there too. */
+MUST_USE enum err server_open_stores(struct server *s, struct buf *problem); /* queue and history; blocks */
+MUST_USE enum err server_open_rooms(struct server *s, struct buf *problem);  /* the rest, with dns there; it listens */
+void server_free_rooms(struct server *s);
 
 /* contexts.c: TLS from the files that the configuration names; see certificates.h */
 enum err server_context_from_files(void *owner, const struct config_listener *l, struct tls_context **out,

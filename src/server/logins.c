@@ -43,12 +43,9 @@ static void on_notice(void *owner, enum auth_notice notice, struct text what)
 	};
 	struct server *s = owner;
 	struct buf words = BUF(WORDS_MAX);
-	struct event event = EVENT(events[notice].kind);
 
 	add_line(&words, what);
-	event.level = events[notice].level;
-	event.detail = buf_text(&words);
-	observe_emit(s->observe, &event);
+	server_say(s, events[notice].kind, events[notice].level, buf_text(&words));
 	buf_fini(&words);
 }
 

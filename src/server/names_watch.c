@@ -24,15 +24,6 @@ struct names_watch {
 
 static void look_later(struct names_watch *w, int64_t ms);
 
-static void say(struct names_watch *w, enum event_kind kind, enum event_level level, const struct buf *words)
-{
-	struct event event = EVENT(kind);
-
-	event.level = level;
-	event.detail = buf_text(words);
-	observe_emit(w->server->observe, &event);
-}
-
 static bool same(const struct auth_file_mark *a, const struct auth_file_mark *b)
 {
 	return a->device == b->device && a->inode == b->inode && a->bytes == b->bytes &&
@@ -55,7 +46,7 @@ static void say_servers(struct names_watch *w)
 		buf_add_string(&words, i ? ", " : "");
 		ip_port_add(&words, w->server->name_servers[i]);
 	}
-	say(w, EVENT_RELOADED, LEVEL_INFO, &words);
+	server_say(w->server, EVENT_RELOADED, LEVEL_INFO, buf_text(&words));
 }
 
 static void say_hosts(struct names_watch *w)
@@ -63,7 +54,7 @@ static void say_hosts(struct names_watch *w)
 	AUTO(buf_fini) struct buf words = BUF(256);
 
 	buf_add_format(&words, "%s changed: its names are in force", paths[HOSTS]);
-	say(w, EVENT_RELOADED, LEVEL_INFO, &words);
+	server_say(w->server, EVENT_RELOADED, LEVEL_INFO, buf_text(&words));
 }
 
 /* A file that cannot be read any more says nothing: what it said before holds. */
@@ -80,7 +71,7 @@ static bool are_readable(struct names_watch *w)
 		               "%s changed and cannot be read (%s): what it said before holds; restart "
 		               "to take it",
 		               paths[i], err_text(err));
-		say(w, EVENT_WARNING, LEVEL_WARN, &words);
+		server_say(w->server, EVENT_WARNING, LEVEL_WARN, buf_text(&words));
 		return false;
 	}
 	return true;
@@ -112,7 +103,7 @@ static void take(struct names_watch *w)
 	if (server_names(s, s->config)) {
 		buf_add_string(&words,
 		               "out of memory: a change of /etc/resolv.conf or /etc/hosts was not taken");
-		say(w, EVENT_WARNING, LEVEL_WARN, &words);
+		server_say(w->server, EVENT_WARNING, LEVEL_WARN, buf_text(&words));
 		return;
 	}
 	if (!has_servers(s, before, count))
@@ -177,7 +168,7 @@ static void look_later(struct names_watch *w, int64_t ms)
 	if (io_timer_start(w->server->io, &w->timer, io_now_at(w->server->io) + ms, look, w) == ERR_OK)
 		return;
 	buf_add_string(&words, "out of memory: /etc/resolv.conf and /etc/hosts are no longer watched");
-	say(w, EVENT_WARNING, LEVEL_WARN, &words);
+	server_say(w->server, EVENT_WARNING, LEVEL_WARN, buf_text(&words));
 }
 
 /* ---------------------------------------------------------------- the face */

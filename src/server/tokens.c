@@ -3,24 +3,18 @@
 
 static void on_notice(void *owner, bool is_bad, struct text what)
 {
-	struct server *s = owner;
-	struct event event = EVENT(EVENT_WARNING);
-
-	event.level = is_bad ? LEVEL_ERROR : LEVEL_INFO;
-	event.detail = what;
-	observe_emit(s->observe, &event);
+	server_say(owner, EVENT_WARNING, is_bad ? LEVEL_ERROR : LEVEL_INFO, what);
 }
 
 enum err server_open_tokens(struct server *s, struct buf *problem)
 {
-	bool has_contexts = s->options.client_context != NULL;
 	const struct auth_tokens_options options = {
 		.io = s->io,
 		.dns = s->dns,
 		.config = s->config,
 		.disk = s->disk,
-		.client_context = has_contexts ? s->options.client_context : client_context_with_ca,
-		.client_context_owner = has_contexts ? s->options.tls_owner : s,
+		.client_context = s->options.client_context,
+		.client_context_owner = s->client_context_owner,
 		.commands = s->options.commands,
 		.on_notice = on_notice,
 		.owner = s,
