@@ -109,6 +109,30 @@ static inline enum stage stage_of_step(const struct transaction *t, size_t step)
 	return step < step_dot(t) ? STAGE_DATA : STAGE_DOT;
 }
 
+/* It is not sent, and no reply to it comes. */
+static inline bool transaction_step_is_unfit(const struct transaction *t, size_t step)
+{
+	unsigned char fate;
+
+	if (step < STEP_RCPT || step >= step_data(t))
+		return false;
+	fate = t->fates[step - STEP_RCPT];
+	return fate == FATE_UNFIT || fate == FATE_UNFIT_DECIDED;
+}
+
+/* The final dot is in the outbox. */
+static inline void transaction_note_dot(struct transaction *t)
+{
+	t->body = BODY_SENT;
+	t->sent = step_dot(t) + 1;
+}
+
+/* transaction_finish_first is due. */
+static inline bool transaction_is_over(const struct transaction *t)
+{
+	return t->open == 0 && t->answered == t->sent && !t->in_chunk;
+}
+
 static inline bool transaction_dot_is_out(const struct transaction *t)
 {
 	return t->body == BODY_SENT;
@@ -120,7 +144,7 @@ void transaction_fini(struct transaction *t);
 void transactions_give(struct session *s, struct deliver_job *job);
 /* Sends whatever can be sent now, asks for the next job where it is due. */
 void transactions_advance(struct session *s);
-/* A reply on an established session. */
+/* A reply on an established session (transaction_replies.c). */
 void transactions_reply(struct session *s, const struct reply *reply);
 /* Gives every job in hand its results, because the connection ends: by reply, which speaks of the
  * connection and whose line stands in s->line, or, without one, as words say ("the connection was lost"). */
