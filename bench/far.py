@@ -72,7 +72,8 @@ async def proxy(port, next_port, seconds):
 def distance(world, next_port, milliseconds):
     """A port that leads to next_port, so many milliseconds there and back."""
     port = peers.free_port()
-    world.start([sys.executable, __file__, "--proxy", str(port), str(next_port), str(milliseconds / 2000)], "far")
+    process = world.start([sys.executable, __file__, "--proxy", str(port), str(next_port), str(milliseconds / 2000)], "far")
+    peers.wait_for_port(port, process=process)
     return port
 
 

@@ -92,12 +92,12 @@ void answer_take(struct connection *c, struct task *t, size_t index, const struc
 	outcome_add(t, t->job_first + index, &r);
 }
 
-bool answer_failure(struct connection *c, const struct deliver_result *failure)
+bool answer_failure(struct connection *c, const struct deliver_result *failure, bool others_work)
 {
 	struct rule_match m;
 	bool found = find_rule(c, failure, TEXT_EMPTY, &m);
 
-	if (c->destination->connection_count > 0)
+	if (others_work)
 		share_refused(c->share, c->opened_at);
 	if (found)
 		act(c, &m, failure);

@@ -161,6 +161,7 @@ static void on_closed(void *owner, struct deliver_connection *wire, const struct
 	struct connection *c = owner;
 	struct destination *d = c->destination;
 	struct schedule *s = d->schedule;
+	bool others_work;
 
 	if (!c->was_ready)
 		learn_hosts(c, wire);
@@ -173,6 +174,7 @@ static void on_closed(void *owner, struct deliver_connection *wire, const struct
 	share_disconnected(c->share, c->finishing);
 	if (!c->was_ready)
 		d->opening_count--;
+	others_work = has_working(d, c->way);
 	if (failure && !c->was_ready && !c->finishing && !s->stopping) {
 		if (failure->crowded)
 			destination_pause_opening(d);
@@ -180,10 +182,10 @@ static void on_closed(void *owner, struct deliver_connection *wire, const struct
 		else if (failure->lacking || c->needs.only.name || c->needs.except.count ||
 		         spares_some(d, c, failure))
 			tasks_lack(d, &c->needs, c->way, failure);
-		else if (answer_failure(c, failure))
+		else if (answer_failure(c, failure, others_work))
 			destination_expire(d, failure);
 		else
-			destination_failed(d, failure, c->way, has_working(d, c->way));
+			destination_failed(d, failure, c->way, others_work);
 	}
 	free(c);
 	schedule_feed_hungry(s);

@@ -269,8 +269,9 @@ void connections_open(struct destination *d); /* as many as work and windows all
 
 /* answer.c: what a reply comes to, by the rules */
 void answer_take(struct connection *c, struct task *t, size_t index, const struct deliver_result *result);
-/* Of a connection that never carried mail. True: what waits is left alone for a time, and nothing is counted. */
-bool answer_failure(struct connection *c, const struct deliver_result *failure);
+/* Of a connection that never carried mail; others_work: one like it is open, so the host bears no more. True: what waits is left
+ * alone for a time, and nothing is counted. */
+bool answer_failure(struct connection *c, const struct deliver_result *failure, bool others_work);
 
 /* elsewhere.c: another host within the same attempt */
 bool elsewhere_put(struct task *t, size_t index, const struct deliver_result *r); /* false: it cannot be */

@@ -398,6 +398,31 @@ static void the_window_grows_with_success(void **state)
 	end_world(&w);
 }
 
+/* Two that are opened together and find nobody say nothing of how many the host bears. */
+static void connections_that_fail_together_are_no_limit(void **state)
+{
+	struct relay_world w;
+	struct sim_peer *p;
+	unsigned most = 0;
+
+	(void)state;
+	relay_world_open(&w, 25, UPSTREAM_WITH("connections: 10"), NULL);
+	pour(&w, 200, "b@example.net");
+	sim_run(w.sim, SECOND_MS);
+	assert_int_equal(relay_world_count(&w, "upstream_down"), 1);
+	p = relay_world_peer(&w, NEXT_HOP, SLOWLY);
+	relay_world_await(&w, "delivered", 1, 5 * MINUTE_MS);
+	for (unsigned i = 0; i < 100; i++) {
+		sim_run(w.sim, 100);
+		most = MAX(most, connections(&w));
+	}
+	assert_int_equal(most, 10);
+	relay_world_await(&w, "delivered", 200, 5 * MINUTE_MS);
+	stop_world(&w);
+	sim_peer_free(&p);
+	end_world(&w);
+}
+
 static void without_adapt_all_connections_are_there_at_once(void **state)
 {
 	struct relay_world w;
@@ -1162,6 +1187,7 @@ int main(void)
 		cmocka_unit_test(a_crash_keeps_the_count_as_well),
 		cmocka_unit_test(a_reload_keeps_what_was_taken),
 		cmocka_unit_test(the_window_grows_with_success),
+		cmocka_unit_test(connections_that_fail_together_are_no_limit),
 		cmocka_unit_test(without_adapt_all_connections_are_there_at_once),
 		cmocka_unit_test(a_421_at_the_door_shrinks_the_window),
 		cmocka_unit_test(recipients_per_connection_end_it),
