@@ -6,7 +6,8 @@
   bad      the latency of a client that sends one message after the other, in a calm and beside a trickler (100 sessions that
            give an octet of a message now and then) and a flooder (20 that send rubbish and idle commands as fast as they are
            let, and come again when they are thrown out), as ratios to the calm. The bad ones run at a lower priority of the processor:
-           what is measured is what the relay does about them, not what they take from it by running on the same machine
+           what is measured is what the relay does about them, not what they take from it by running on the same machine. What
+           that takes all the same is measured too: the good client beside both at another relay
 
 Clients come from addresses of 127.0.0.0/8, so that limits by client address hold as they would for strangers.
 """
@@ -40,10 +41,10 @@ admin: {{socket: {dir}/admin.sock}}
 PER_ADDRESS = 400
 
 
-def relay_of(world, next_port, more="max_errors: 20"):
-    cert, key = Certificates(world).issue("localhost")
+def relay_of(world, next_port, more="max_errors: 20", name="relay"):
+    cert, key = Certificates(world, f"{name}-ca").issue("localhost")
     tls_port = peers.free_port()
-    return peers.Relay(world, YAML, next_port=next_port, tls_port=tls_port, cert=cert, key=key, more=more), tls_port
+    return peers.Relay(world, YAML, name, next_port=next_port, tls_port=tls_port, cert=cert, key=key, more=more), tls_port
 
 
 def connect(port, number, timeout=60):
@@ -246,13 +247,15 @@ def beside(count, turns):
         world.start(["smtp-sink", "-u", "nobody", "-c", f"127.0.0.1:{next_port}", "2000"], "smtp-sink")
         peers.wait_for_port(next_port)
         relay, _ = relay_of(world, next_port)
+        other, _ = relay_of(world, next_port, name="other")
         latencies(relay.port, 50)
-        ratios = {kind: [] for kind in ("trickle", "flood", "both")}
+        ratios = {kind: [] for kind in ("trickle", "flood", "both", "both, elsewhere")}
         for _ in range(turns):
             calm = quantiles(latencies(relay.port, count))
             for kind in ratios:
-                bad = [subprocess.Popen(["nice", "-n", "19", sys.executable, __file__, f"--{one}", str(relay.port), "600"]) for one in ("trickle", "flood")
-                       if kind in (one, "both")]
+                to = other if kind.endswith("elsewhere") else relay
+                bad = [subprocess.Popen(["nice", "-n", "19", sys.executable, __file__, f"--{one}", str(to.port), "600"])
+                       for one in ("trickle", "flood") if kind.startswith((one, "both"))]
                 time.sleep(1)
                 found = quantiles(latencies(relay.port, count))
                 for process in bad:
@@ -262,7 +265,7 @@ def beside(count, turns):
                 ratios[kind].append((found[0] / calm[0], found[1] / calm[1], *found, *calm))
         for kind, rows in ratios.items():
             middle = [statistics.median(row[n] for row in rows) for n in range(6)]
-            print(f"a good client beside {kind:8} p50 {middle[2]:.2f} ms (calm {middle[4]:.2f}, {middle[0]:.2f} times), "
+            print(f"a good client beside {kind:15} p50 {middle[2]:.2f} ms (calm {middle[4]:.2f}, {middle[0]:.2f} times), "
                   f"p99 {middle[3]:.2f} ms (calm {middle[5]:.2f}, {middle[1]:.2f} times)", flush=True)
     return ratios
 
