@@ -1,9 +1,11 @@
 """Real programs around the relay, on free loopback ports in a temporary directory: started, watched, ended by pid."""
 
 import contextlib
+import itertools
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -32,10 +34,18 @@ def load_binary():
     return LOAD
 
 
+GIVEN = set()
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Another one each time, below those that the kernel gives to clients, and elsewhere in each process that runs beside this one."""
+    for turn in itertools.count():
+        port = 10000 + (os.getpid() + turn // 2000) % 22 * 1000 + random.randrange(1000)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            if port not in GIVEN:
+                s.bind(("127.0.0.1", port))
+                GIVEN.add(port)
+                return port
 
 
 def wait_for_port(port, seconds=20, process=None, host="127.0.0.1"):
